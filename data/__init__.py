@@ -1,0 +1,1 @@
+"""Data sources, and their encoding to index maps."""

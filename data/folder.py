@@ -1,0 +1,75 @@
+"""Any folder of pictures, resized or cropped to one size; a level of subfolders, where there is one, gives labels."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from quantization.errors import InputError
+from quantization.images import IMAGE_SUFFIXES, read_image
+
+from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout
+
+
+def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
+    """Bring RGBA pixels to ``size × size``.
+
+    Args:
+        pixels: uint8 ``[H, W, 4]``.
+        size: edge length in pixels.
+        resize: ``area`` scales the shorter side to ``size`` by averaging and crops the center; ``nearest`` does so
+            without mixing colors (for pixel art); ``crop`` cuts the center out unscaled and pads what is missing
+            with transparency.
+    """
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
+        return pixels
+    if resize == "crop":
+        canvas = np.zeros((max(size, height), max(size, width), 4), np.uint8)
+        top, left = (canvas.shape[0] - height) // 2, (canvas.shape[1] - width) // 2
+        canvas[top : top + height, left : left + width] = pixels
+        pixels = canvas
+    else:
+        scale = size / min(height, width)
+        target = max(size, round(width * scale)), max(size, round(height * scale))
+        # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their neighbors.
+        method = {"area": Image.Resampling.BOX, "nearest": Image.Resampling.NEAREST}[resize]
+        pixels = np.array(Image.fromarray(pixels).resize(target, method))
+    top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
+    return pixels[top : top + size, left : left + size]
+
+
+def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:
+    """The pictures below ``path`` as a `Source`; in the place of a broken one stands its InputError.
+
+    A picture's label is the first folder of its path below ``path``. Its base name, by which it is assigned to a
+    side of the split, is its path without the suffix.
+
+    Raises:
+        InputError: ``path`` is not a folder, or holds no pictures.
+    """
+    if not path.is_dir():
+        raise InputError(f"no such folder of images: {path}")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    if not files:
+        raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {path}")
+    digest = hashlib.blake2b(f"{size} {resize}".encode(), digest_size=16)
+    for file in files:
+        digest.update(str(file.relative_to(path)).encode(errors="surrogateescape"))
+        digest.update(hashlib.blake2b(file.read_bytes()).digest())
+
+    def images() -> Iterator[LabelledImage | InputError]:
+        for file in files:
+            relative = file.relative_to(path)
+            label = relative.parts[0] if len(relative.parts) > 1 else OTHER_LABEL
+            try:
+                pixels = fit_to_size(read_image(file), size, resize)
+            except InputError as error:
+                yield error
+                continue
+            name = relative.with_suffix("").as_posix()
+            yield LabelledImage(name, pixels, label, is_heldout(name, heldout_fraction))
+
+    return Source(digest.hexdigest(), len(files), images())

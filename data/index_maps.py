@@ -1,0 +1,194 @@
+"""A data set of index maps: encoded once, kept on disk as one safetensors file, held in memory as tensors."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from quantization.errors import InputError
+from quantization.files import write_atomically
+from quantization.palette import Palette, PaletteBatch
+from quantization.palette_files import read_palette
+from quantization.quantizers import encode, fit_palette
+
+from .config import DataConfig
+from .folder import folder
+from .icons import SIZE, icons
+from .sources import LabelledImage, Source
+
+logger = logging.getLogger(__name__)
+
+ENCODING_VERSION = 1
+"""Part of the cache's key: raise it when the same pictures and settings would be encoded otherwise."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Index maps with their palettes and labels."""
+
+    x_0: Tensor
+    """Clean index maps, int64 ``[B, H, W]``."""
+    palette: PaletteBatch
+    labels: Tensor
+    """int64 ``[B]``."""
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on ``device``."""
+        return Batch(self.x_0.to(device), self.palette.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class IndexMaps:
+    """One side of the split of an encoded data set."""
+
+    indices: Tensor
+    """uint8 ``[N, H, W]``."""
+    palettes: PaletteBatch
+    labels: Tensor
+    """int64 ``[N]``."""
+    label_names: list[str]
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """The pictures at ``rows``, int64 ``[B]``."""
+        return Batch(self.indices[rows].long(), self.palettes[rows], self.labels[rows])
+
+    def palette(self, row: int) -> Palette:
+        """One picture's palette, without padding."""
+        return Palette(self.palettes.colors[row][self.palettes.valid[row]].numpy())
+
+
+def _icons(config: DataConfig) -> Source:
+    if config.size != SIZE:
+        raise InputError(f"icons are {SIZE}×{SIZE}: data.size is {config.size}")
+    return icons(config.heldout_fraction)
+
+
+def _folder(config: DataConfig) -> Source:
+    if config.path is None:
+        raise InputError("data.source folder needs data.path, the folder of images")
+    return folder(config.path, config.size, config.resize, config.heldout_fraction)
+
+
+SOURCES: dict[str, Callable[[DataConfig], Source]] = {"icons": _icons, "folder": _folder}
+
+
+def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
+    """Encode a data set, or read it from the cache.
+
+    Returns:
+        The training side and the held-out side of the split.
+
+    Raises:
+        InputError: the settings contradict each other, the source is missing or empty, or a file is broken while
+            ``strict`` is set.
+    """
+    if not 2 <= config.min_colors <= config.max_colors <= 256:
+        raise InputError(
+            f"data.min_colors and data.max_colors are {config.min_colors} and {config.max_colors}; "
+            "a palette has 2 to 256 entries, and the first must not exceed the second"
+        )
+    if not 0 < config.heldout_fraction < 1:
+        raise InputError(f"data.heldout_fraction is {config.heldout_fraction}; it must lie between 0 and 1")
+    if config.size < 1:
+        raise InputError(f"data.size is {config.size}; it is an edge length of at least 1 pixel")
+    given = None if config.palette in ("own", "shared") else read_palette(config.palette)
+    source = SOURCES[config.source](config)
+    path = config.cache_dir.expanduser() / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
+    tensors = _read_cache(path)
+    if tensors is None:
+        tensors, metadata = _encode(_decode(source, config.strict), config, given)
+        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+        tensors = _read_cache(path)
+    return tensors
+
+
+def _cache_key(config: DataConfig, source: Source, given: Palette | None) -> str:
+    settings = [config.palette, config.min_colors, config.max_colors, config.quantizer, config.heldout_fraction]
+    content = [ENCODING_VERSION, source.fingerprint, given.to_hex() if given else None, config.strict, *settings]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=10).hexdigest()
+
+
+def _decode(source: Source, strict: bool) -> list[LabelledImage]:
+    images, broken = [], []
+    for image in tqdm(source.images, total=source.count, desc="reading images", unit="image", leave=False):
+        if isinstance(image, LabelledImage):
+            images.append(image)
+        elif strict:
+            raise image
+        else:
+            broken.append(image)
+    for error in broken:
+        logger.warning("skipped: %s", error)
+    if not images:
+        raise InputError(f"none of the {len(broken)} images can be read")
+    return images
+
+
+def _encode(
+    images: list[LabelledImage], config: DataConfig, given: Palette | None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Quantize every picture; returns the cache file's tensors and its metadata."""
+    if config.palette == "shared":
+        training = [image.pixels for image in images if not image.heldout]
+        given = fit_palette(training, config.max_colors, config.quantizer)
+    palettes, indices, kept = [], [], []
+    for image in tqdm(images, desc="encoding images", unit="image"):
+        palette = given or fit_palette([image.pixels], _palette_size(image.name, config), config.quantizer)
+        if len(palette) < 2:
+            logger.info("skipped: %s has a single color, so there is nothing to draw", image.name)
+            continue
+        kept.append(image)
+        palettes.append(palette)
+        indices.append(encode(image.pixels, palette))
+    heldout = [image.heldout for image in kept]
+    if all(heldout) or not any(heldout):
+        raise InputError(
+            f"all {len(kept)} images fell on one side of the split: add images, or change data.heldout_fraction"
+        )
+    label_names = sorted({image.label for image in kept})
+    batch = PaletteBatch.from_palettes(palettes)
+    tensors = {
+        "indices": torch.from_numpy(np.stack(indices)),
+        "colors": batch.colors,
+        "valid": batch.valid,
+        "labels": torch.tensor([label_names.index(image.label) for image in kept]),
+        "heldout": torch.tensor(heldout),
+    }
+    names = [image.name for image in kept]
+    return tensors, {"label_names": json.dumps(label_names), "names": json.dumps(names)}
+
+
+def _palette_size(name: str, config: DataConfig) -> int:
+    """Draw a size from ``min_colors`` to ``max_colors`` by the picture's name, so that it doesn't change with the set."""
+    choices = config.max_colors - config.min_colors + 1
+    return config.min_colors + int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) % choices
+
+
+def _read_cache(path: Path) -> tuple[IndexMaps, IndexMaps] | None:
+    """Both sides of a cached data set; nothing if there is none, or if the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dictionary
+            metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+    except (FileNotFoundError, SafetensorError):
+        return None
+
+    def side(rows: Tensor) -> IndexMaps:
+        palettes = PaletteBatch(tensors["colors"][rows], tensors["valid"][rows])
+        names = [metadata["names"][row] for row in rows.tolist()]
+        return IndexMaps(tensors["indices"][rows], palettes, tensors["labels"][rows], metadata["label_names"], names)
+
+    return side(torch.nonzero(~tensors["heldout"])[:, 0]), side(torch.nonzero(tensors["heldout"])[:, 0])

@@ -1,0 +1,39 @@
+"""What a data source gives: labelled pictures, each on one side of the train/held-out split."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantization.errors import InputError
+
+OTHER_LABEL = "other"
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One picture of a data set: sRGB RGBA, uint8 ``[H, W, 4]``."""
+
+    name: str
+    pixels: np.ndarray
+    label: str
+    heldout: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures that are decoded as they are asked for, and what is known about them before."""
+
+    fingerprint: str
+    """Changes when the content does; part of the cache's key."""
+    count: int
+    """How many pictures there are, broken ones included; for the progress bar."""
+    images: Iterator[LabelledImage | InputError]
+    """A picture, or what is wrong with its file."""
+
+
+def is_heldout(name: str, fraction: float) -> bool:
+    """Assign a name to the held-out side by its hash: the same on every machine, whatever else the set holds."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < fraction * 2**64

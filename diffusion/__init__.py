@@ -1,0 +1,6 @@
+"""Processes, losses, samplers and likelihood of discrete diffusion; nothing here knows a network."""
+
+from .absorbing import AbsorbingProcess
+from .process import Process
+
+PROCESSES: dict[str, type[Process]] = {"absorbing": AbsorbingProcess}

@@ -1,0 +1,50 @@
+"""Random draws that are exact and belong to their image: image i draws from generator i, whatever its batch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+"""One CPU generator for the whole batch, one for each image, or torch's global one."""
+
+
+def image_generators(seed: int, first: int, count: int) -> list[torch.Generator]:
+    """The generators of images ``first`` to ``first + count - 1`` of a run with ``seed``: each depends on (seed, i) alone."""
+    states = [np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0] for i in range(first, first + count)]
+    return [torch.Generator().manual_seed(int(state)) for state in states]
+
+
+def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
+    """Uniform numbers in [0, 1), float64 where ``device`` has it; the first axis of ``shape`` counts images."""
+    if isinstance(generator, Sequence):
+        if len(generator) != shape[0]:
+            raise ValueError(f"{len(generator)} generators for {shape[0]} images")
+        numbers = torch.stack([torch.rand(*shape[1:], generator=g, dtype=torch.float64) for g in generator])
+    else:
+        numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
+    return numbers.to(device, _wide(device))
+
+
+def categorical(probabilities: Tensor, generator: Generators) -> Tensor:
+    """Draw one index per pixel by inverting the cumulative distribution.
+
+    In float64 the draw is exact to 2⁻⁵³, where Gumbel noise in float32 is truncated and favors likely entries
+    (Zheng et al. 2024, arXiv 2409.02908). An entry of probability zero is never drawn.
+
+    Args:
+        probabilities: ``[B, K, H, W]``, not negative; they need not sum to exactly 1.
+        generator: see `Generators`.
+
+    Returns:
+        int64 ``[B, H, W]``.
+    """
+    cumulative = probabilities.to(_wide(probabilities.device)).cumsum(dim=1)
+    total = cumulative[:, -1]
+    threshold = uniform(total.shape, generator, probabilities.device) * total
+    return (cumulative <= threshold[:, None]).sum(dim=1)
+
+
+def _wide(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -1,0 +1,48 @@
+"""What every corruption process offers; denoising losses, bounds and samplers are written against it."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from quantization.palette import PaletteBatch
+
+from .draws import Generators
+
+
+@runtime_checkable  # diffusers checks a pipeline's parts against the type hints of its constructor
+class Process(Protocol):
+    """A continuous-time Markov chain on each pixel: clean at t = 0, noise at t = 1.
+
+    A state is an entry 0 … K-1, or the mask K where the process has one; K is ``palette.mask_index``. Palettes come
+    with every call because a process may depend on their sizes (uniform) or their colors (color-heat).
+    """
+
+    def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators) -> Tensor:
+        """Draw x_1, int64 ``[B, H, W]``."""
+        ...
+
+    def q_sample(self, x_0: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators) -> Tensor:
+        """Draw x_t ~ q(x_t | x_0) for clean index maps int64 ``[B, H, W]`` at times ``[B]``."""
+        ...
+
+    def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
+        """p(x_s | x_t) = Σ q(x_s | x_t, x_0) p_0(x_0), for times s < t, both ``[B]``.
+
+        Args:
+            x_t: int64 ``[B, H, W]``.
+            p_0: the denoiser's probabilities of clean entries, ``[B, K, H, W]``.
+
+        Returns:
+            Probabilities of states, ``[B, S, H, W]``, with S = K + 1 where the process has a mask, else K.
+        """
+        ...
+
+    def negative_elbo(self, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
+        """One draw's unbiased estimate of the continuous-time negative ELBO, nats per image, ``[B]``.
+
+        Args:
+            logits: the denoiser's output for (x_t, t), ``[B, K, H, W]``.
+            x_0, x_t: clean and corrupted index maps, int64 ``[B, H, W]``, with x_t from `q_sample`.
+            t: times, uniform in (0, 1], ``[B]``.
+        """
+        ...

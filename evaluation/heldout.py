@@ -1,0 +1,55 @@
+"""Bits per pixel over a whole data set, with its standard error."""
+
+from typing import NamedTuple
+
+import torch
+
+from data.index_maps import IndexMaps
+from diffusion.likelihood import bits_per_pixel, mean_and_stderr
+from diffusion.process import Process
+from diffusion.schedules import low_discrepancy_times
+from models.denoiser import Denoiser, bind
+
+
+class BitsPerPixel(NamedTuple):
+    """A mean over images and its standard error."""
+
+    mean: float
+    stderr: float
+
+
+@torch.inference_mode()
+def dataset_bits_per_pixel(
+    denoiser: Denoiser,
+    process: Process,
+    images: IndexMaps,
+    times_per_image: int = 4,
+    batch_size: int = 64,
+    with_labels: bool = False,
+    seed: int = 0,
+) -> BitsPerPixel:
+    """Estimate the negative ELBO of every image at several times.
+
+    Args:
+        denoiser: switched to evaluation here and back afterwards.
+        process: the process it was trained for.
+        images: the data set, usually the held-out side.
+        times_per_image: corruptions of each image; each pass spreads its times evenly over the set.
+        batch_size: images at once.
+        with_labels: tell the denoiser each image's class.
+        seed: of times and corruptions; the same seed makes two models comparable image by image.
+    """
+    device = next(denoiser.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    was_training = denoiser.training
+    denoiser.eval()
+    total = torch.zeros(len(images))
+    for _ in range(times_per_image):
+        times = low_discrepancy_times(len(images), generator)
+        for rows in torch.arange(len(images)).split(batch_size):
+            batch = images.batch(rows).to(device)
+            denoise = bind(denoiser, batch.palette, batch.labels if with_labels else None)
+            bits = bits_per_pixel(denoise, process, batch.x_0, times[rows].to(device), batch.palette, generator)
+            total[rows] += bits.cpu()
+    denoiser.train(was_training)
+    return BitsPerPixel(*mean_and_stderr(total / times_per_image))

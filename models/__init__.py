@@ -1,0 +1,1 @@
+"""Networks: palette encoder, UNet, denoisers; nothing here knows a process."""

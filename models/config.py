@@ -1,0 +1,56 @@
+"""What a run says about its denoiser, and the denoiser made from it."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from .denoiser import Denoiser, IndexDenoiser, PaletteDenoiser
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Size and shape of the network.
+
+    Args:
+        kind: palette is equivariant to its palette; index is the plain per-index model, for one fixed palette.
+        token_channels: features of a palette entry's token, and of a pixel that enters the UNet.
+        palette_depth: transformer blocks of the palette encoder (kind palette only).
+        condition_channels: size of the vector that carries time and class.
+        class_dropout: how often training hides the label, 0 to 1.
+        time_conditioning: whether the network is told the time; for the absorbing process it needn't be.
+        patch_size: edge of the UNet's patches, pixels; 1 for none.
+        channels: features at each level, each at half the resolution of the one before.
+        blocks: residual blocks at each level.
+        attention: whether each level has self-attention.
+        head_channels: features of the full-resolution head.
+        head_blocks: residual blocks of that head.
+        dropout: probability inside residual blocks, 0 to 1.
+    """
+
+    kind: Literal["palette", "index"] = "palette"
+    token_channels: int = 64
+    palette_depth: int = 2
+    condition_channels: int = 128
+    class_dropout: float = 0.1
+    time_conditioning: bool = True
+    patch_size: int = 2
+    channels: tuple[int, ...] = (64, 128)
+    blocks: tuple[int, ...] = (2, 2)
+    attention: tuple[bool, ...] = (False, True)
+    head_channels: int = 64
+    head_blocks: int = 2
+    dropout: float = 0.0
+
+
+def build_denoiser(config: DenoiserConfig, num_classes: int, num_entries: int) -> Denoiser:
+    """Make the denoiser that ``config`` describes.
+
+    Args:
+        config: its size and shape.
+        num_classes: number of labels, "no label" not counted; 0 for an unconditional model.
+        num_entries: rows of an index denoiser: the size of the largest palette. A palette denoiser needs none.
+    """
+    options = asdict(config)
+    if options.pop("kind") == "palette":
+        return PaletteDenoiser(num_classes=num_classes, **options)
+    options.pop("palette_depth")
+    return IndexDenoiser(num_entries=num_entries, num_classes=num_classes, **options)

@@ -1,0 +1,193 @@
+"""Denoisers: (x_t, t, palette, class) → logits of p(x_0 | x_t).
+
+`PaletteDenoiser` is equivariant to its palette; `IndexDenoiser` is the usual per-index model, the baseline it must beat.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.embeddings import get_timestep_embedding
+from einops import rearrange
+from torch import Tensor, nn
+
+from quantization.errors import InputError
+from quantization.palette import Palette, PaletteBatch
+
+from .palette_encoder import PaletteEncoder
+from .unet import UNet
+
+
+class Condition(nn.Module):
+    """One vector per image from its time and its class.
+
+    Args:
+        channels: size of the vector.
+        num_classes: number of labels; one more row stands for "no label".
+        class_dropout: probability of replacing a label by "no label" in training, for classifier-free guidance.
+        time: whether the denoiser is told the time at all; for the absorbing process the best one needn't be
+            (Ou et al. 2024, arXiv 2406.03736).
+    """
+
+    def __init__(self, channels: int, num_classes: int, class_dropout: float, time: bool) -> None:
+        super().__init__()
+        self.channels, self.num_classes, self.class_dropout = channels, num_classes, class_dropout
+        self.classes = nn.Embedding(num_classes + 1, channels)
+        self.time = (
+            nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels)) if time else None
+        )
+
+    def forward(self, t: Tensor, class_labels: Tensor | None) -> Tensor:
+        """Times ``[B]`` and labels int64 ``[B]`` (none at all: no label for any image) → ``[B, channels]``."""
+        none = torch.full_like(t, self.num_classes, dtype=torch.long)
+        labels = none if class_labels is None else class_labels
+        if self.training and self.class_dropout > 0:
+            labels = torch.where(torch.rand_like(t) < self.class_dropout, none, labels)
+        condition = self.classes(labels)
+        if self.time is not None:
+            features = get_timestep_embedding(1000 * t, self.channels, flip_sin_to_cos=True, downscale_freq_shift=0)
+            condition = condition + self.time(features.to(condition.dtype))
+        return F.silu(condition)
+
+
+class Denoiser(ModelMixin, ConfigMixin):
+    """What the two denoisers share: a condition vector and a UNet between pixel embeddings and logits."""
+
+    condition: Condition
+    unet: UNet
+
+    def check_palette(self, palette: Palette) -> None:
+        """Raise InputError if the denoiser can't draw with ``palette``."""
+
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
+        """Predict the clean entry of every pixel.
+
+        Args:
+            x_t: corrupted index maps, int64 ``[B, H, W]``; ``palette.mask_index`` stands for the mask.
+            t: times, float ``[B]``, 0 (clean) to 1 (noise).
+            palette: one palette for each image.
+            class_labels: int64 ``[B]``; ``num_classes``, or no tensor at all, stands for "no label".
+
+        Returns:
+            Logits, float ``[B, K, H, W]``; minus infinity for padded entries.
+        """
+        raise NotImplementedError
+
+
+def bind(denoiser: nn.Module, palette: PaletteBatch, class_labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+    """Fix a denoiser's palettes and labels: what is left takes (x_t, t), as samplers and bounds call it."""
+    return lambda x_t, t: denoiser(x_t, t, palette, class_labels)
+
+
+class PaletteDenoiser(Denoiser):
+    """A denoiser that never sees an index as a number: entries enter as tokens, logits are inner products with them.
+
+    Permuting the palette permutes the logits, padding it changes nothing, and a palette of any size works.
+    The arguments are the fields of `models.config.DenoiserConfig`, and the number of classes.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        token_channels: int = 64,
+        palette_depth: int = 2,
+        condition_channels: int = 128,
+        num_classes: int = 0,
+        class_dropout: float = 0.1,
+        time_conditioning: bool = True,
+        patch_size: int = 2,
+        channels: tuple[int, ...] = (64, 128),
+        blocks: tuple[int, ...] = (2, 2),
+        attention: tuple[bool, ...] = (False, True),
+        head_channels: int = 64,
+        head_blocks: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
+        self.palette_encoder = PaletteEncoder(token_channels, palette_depth)
+        self.mask_token = nn.Parameter(torch.randn(token_channels))
+        self.entry_in = nn.Linear(token_channels, token_channels)
+        self.entry_out = nn.Linear(token_channels, token_channels + 1)  # a key and a bias
+        self.unet = UNet(
+            token_channels,
+            token_channels,
+            condition_channels,
+            patch_size=patch_size,
+            channels=channels,
+            blocks=blocks,
+            attention=attention,
+            head_channels=head_channels,
+            head_blocks=head_blocks,
+            dropout=dropout,
+        )
+
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
+        """See `Denoiser.forward`."""
+        batch, height, _ = x_t.shape
+        tokens = self.palette_encoder(palette)  # [B, K, D]
+        table = torch.cat([self.entry_in(tokens), self.mask_token.expand(batch, 1, -1)], dim=1)  # [B, K + 1, D]
+        rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
+        x = rearrange(F.embedding(rows, table.flatten(0, 1)), "b h w d -> b d h w")
+        features = self.unet(x, self.condition(t, class_labels))
+        keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
+        features = rearrange(features, "b d h w -> b (h w) d") * tokens.shape[-1] ** -0.5
+        logits = torch.baddbmm(bias.mT, features, keys.mT)  # [B, H W, K]
+        logits = logits.masked_fill(~palette.valid[:, None, :], -torch.inf)
+        return rearrange(logits, "b (h w) k -> b k h w", h=height)
+
+
+class IndexDenoiser(Denoiser):
+    """The usual discrete denoiser: a learned embedding and a learned output row for each index; colors are not seen.
+
+    It makes sense where index k means the same in every image: one fixed palette. The arguments are those of
+    `PaletteDenoiser` without its palette encoder, and the number of entries.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        num_entries: int,
+        token_channels: int = 64,
+        condition_channels: int = 128,
+        num_classes: int = 0,
+        class_dropout: float = 0.1,
+        time_conditioning: bool = True,
+        patch_size: int = 2,
+        channels: tuple[int, ...] = (64, 128),
+        blocks: tuple[int, ...] = (2, 2),
+        attention: tuple[bool, ...] = (False, True),
+        head_channels: int = 64,
+        head_blocks: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_entries = num_entries
+        self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
+        self.embed = nn.Embedding(num_entries + 1, token_channels)
+        self.unet = UNet(
+            token_channels,
+            num_entries,
+            condition_channels,
+            patch_size=patch_size,
+            channels=channels,
+            blocks=blocks,
+            attention=attention,
+            head_channels=head_channels,
+            head_blocks=head_blocks,
+            dropout=dropout,
+        )
+
+    def check_palette(self, palette: Palette) -> None:
+        """Raise InputError if ``palette`` has more entries than the model has rows."""
+        if len(palette) > self.num_entries:
+            raise InputError(f"this model knows {self.num_entries} indices; the palette has {len(palette)} entries")
+
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
+        """See `Denoiser.forward`."""
+        rows = torch.where(x_t == palette.mask_index, self.num_entries, x_t)
+        x = rearrange(self.embed(rows), "b h w d -> b d h w")
+        logits = self.unet(x, self.condition(t, class_labels))[:, : palette.mask_index]
+        return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)

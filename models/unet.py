@@ -1,0 +1,146 @@
+"""UNet (Ronneberger et al. 2015, arXiv 1505.04597) with a patch stem: most of the work happens below full resolution."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .attention import SelfAttention
+
+
+class ResBlock(nn.Module):
+    """Two 3×3 convolutions added to the input; the condition scales and shifts the features between them."""
+
+    def __init__(self, in_channels: int, out_channels: int, condition_channels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(8, in_channels)
+        self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.modulation = nn.Linear(condition_channels, 2 * out_channels)
+        self.norm_out = nn.GroupNorm(8, out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+        nn.init.zeros_(self.conv_out.weight)  # each block starts as the identity
+        nn.init.zeros_(self.conv_out.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Features ``[B, C, H, W]`` and conditions ``[B, condition_channels]`` → ``[B, out_channels, H, W]``."""
+        h = self.conv_in(F.silu(self.norm_in(x)))
+        scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
+        return self.skip(x) + self.conv_out(self.dropout(F.silu(h)))
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over all positions, added to the input."""
+
+    def __init__(self, channels: int, head_channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, channels)
+        self.attention = SelfAttention(channels, head_channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """The condition is not used: it has reached ``x`` through the residual blocks."""
+        tokens = rearrange(self.norm(x), "b c h w -> b (h w) c")
+        return x + rearrange(self.attention(tokens), "b (h w) c -> b c h w", h=x.shape[2])
+
+
+class Level(nn.Module):
+    """Residual blocks at one resolution, each followed by attention where ``attention_head_channels`` is not 0."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        blocks: int,
+        condition_channels: int,
+        dropout: float,
+        attention_head_channels: int,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        for block in range(blocks):
+            self.blocks.append(ResBlock(channels if block else in_channels, channels, condition_channels, dropout))
+            if attention_head_channels:
+                self.blocks.append(AttentionBlock(channels, attention_head_channels))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Features ``[B, in_channels, H, W]`` → ``[B, channels, H, W]``."""
+        for block in self.blocks:
+            x = block(x, condition)
+        return x
+
+
+class UNet(nn.Module):
+    """From features of pixels to features of pixels.
+
+    A patch stem folds ``patch_size × patch_size`` pixels into one position; a UNet works on these; a short head
+    unfolds its output and joins it with the pixels' own features at full resolution.
+
+    Args:
+        in_channels: features of a pixel at the input.
+        out_channels: features of a pixel at the output.
+        condition_channels: size of the condition vector.
+        patch_size: edge of a patch, pixels; 1 for none.
+        channels: features at each level, each level at half the resolution of the one before.
+        blocks: residual blocks of each level, on the way down and again on the way up (once for the last level).
+        attention: whether each level has self-attention.
+        head_channels: features of the full-resolution head.
+        head_blocks: residual blocks of the head.
+        attention_head_channels: features of an attention head.
+        dropout: probability inside residual blocks.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        condition_channels: int,
+        patch_size: int = 2,
+        channels: Sequence[int] = (96, 128),
+        blocks: Sequence[int] = (2, 2),
+        attention: Sequence[bool] = (False, True),
+        head_channels: int = 64,
+        head_blocks: int = 2,
+        attention_head_channels: int = 32,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not len(channels) == len(blocks) == len(attention) >= 1:
+            raise ValueError("channels, blocks and attention name one value for each level")
+        self.stride = patch_size * 2 ** (len(channels) - 1)
+
+        def level(in_width: int, index: int) -> Level:
+            heads = attention_head_channels if attention[index] else 0
+            return Level(in_width, channels[index], blocks[index], condition_channels, dropout, heads)
+
+        self.stem = nn.Conv2d(in_channels, channels[0], patch_size, stride=patch_size)
+        inner = range(len(channels) - 1)
+        self.down = nn.ModuleList(level(channels[i], i) for i in inner)
+        self.shrink = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 2, stride=2) for i in inner)
+        self.middle = level(channels[-1], len(channels) - 1)
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(channels[i + 1], channels[i], 2, stride=2) for i in inner)
+        self.up = nn.ModuleList(level(2 * channels[i], i) for i in inner)
+        self.unfold = nn.ConvTranspose2d(channels[0], head_channels, patch_size, stride=patch_size)
+        self.local = nn.Conv2d(in_channels, head_channels, 3, padding=1)
+        self.head = Level(head_channels, head_channels, head_blocks, condition_channels, dropout, 0)
+        self.out_norm = nn.GroupNorm(8, head_channels)
+        self.out = nn.Conv2d(head_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Features ``[B, in_channels, H, W]`` and conditions ``[B, condition_channels]`` → ``[B, out_channels, H, W]``."""
+        height, width = x.shape[2:]
+        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
+        h = self.stem(x)
+        skips = []
+        for level, shrink in zip(self.down, self.shrink, strict=True):
+            h = level(h, condition)
+            skips.append(h)
+            h = shrink(h)
+        h = self.middle(h, condition)
+        for level, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
+            h = level(torch.cat([grow(h), skips.pop()], dim=1), condition)
+        h = self.head(self.unfold(h) + self.local(x), condition)
+        return self.out(F.silu(self.out_norm(h)))[..., :height, :width]

@@ -1,0 +1,1 @@
+"""Denoiser, process and palettes as one diffusers pipeline."""

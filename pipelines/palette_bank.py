@@ -1,0 +1,50 @@
+"""The palettes of a model's data set, kept with the model, to draw from when none is given."""
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+
+from quantization.errors import InputError
+from quantization.palette import Palette, PaletteBatch
+
+
+class PaletteBank(ModelMixin, ConfigMixin):
+    """Palettes with the label of the picture each came from; it has no parameters, only buffers.
+
+    Args:
+        count: how many palettes.
+        entries: the padded size of each.
+    """
+
+    @register_to_config
+    def __init__(self, count: int, entries: int) -> None:
+        super().__init__()
+        self.register_buffer("colors", torch.zeros(count, entries, 4, dtype=torch.uint8))
+        self.register_buffer("valid", torch.zeros(count, entries, dtype=torch.bool))
+        self.register_buffer("labels", torch.zeros(count, dtype=torch.long))
+        self.register_buffer("heldout", torch.zeros(count, dtype=torch.bool))
+
+    @classmethod
+    def of(cls, palettes: PaletteBatch, labels: torch.Tensor, heldout: torch.Tensor) -> "PaletteBank":
+        """A bank of ``palettes`` (B of them), with their labels int64 ``[B]`` and sides of the split bool ``[B]``."""
+        bank = cls(*palettes.valid.shape)
+        bank.colors.copy_(palettes.colors)
+        bank.valid.copy_(palettes.valid)
+        bank.labels.copy_(labels)
+        bank.heldout.copy_(heldout)
+        return bank
+
+    def draw(self, generator: torch.Generator, heldout: bool = False, label: int | None = None) -> Palette:
+        """Draw one palette of a side of the split, of pictures with ``label`` if one is given.
+
+        Raises:
+            InputError: the bank has no such palette.
+        """
+        found = self.heldout == heldout
+        if label is not None:
+            found = found & (self.labels == label)
+        rows = torch.nonzero(found)[:, 0]
+        if len(rows) == 0:
+            raise InputError("the model's bank has no palette of that class on that side of the split; give --palette")
+        row = rows[torch.randint(len(rows), (), generator=generator)]
+        return Palette(self.colors[row][self.valid[row]].cpu().numpy())

@@ -1,0 +1,1 @@
+"""Colors, palettes, quantizers, indexed images; imports nothing of the other rooms."""

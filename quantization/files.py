@@ -1,0 +1,62 @@
+"""Files and folders that are written whole or not at all: a temporary name, then a rename."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Call ``write`` with a temporary path beside ``path``, then rename it to ``path``.
+
+    The temporary name keeps the suffix, because libraries choose a format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{os.getpid()}-{path.name}"
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n"))
+
+
+@contextmanager
+def folder_written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    temporary.chmod(0o755)  # mkdtemp's 0o700 is for secrets; this becomes an ordinary folder
+    try:
+        yield temporary
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+            path.replace(old / path.name)
+            temporary.replace(path)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def claim_output_folder(path: Path, overwrite: bool, option: str = "--overwrite") -> None:
+    """Refuse an output folder that already holds something, unless told to overwrite.
+
+    Raises:
+        InputError: ``path`` is a file, or a folder with content while ``overwrite`` is false.
+    """
+    if path.is_file():
+        raise InputError(f"the output {path} is a file; name a folder")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise InputError(f"the output folder {path} is not empty; name another one, or add {option}")

@@ -1,0 +1,46 @@
+"""Reading pictures of any kind as RGBA, with one clear error for each that can't be read."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import InputError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open and decode a picture completely, turned upright by its EXIF orientation, in its own mode.
+
+    Raises:
+        InputError: the file is missing, not a picture, cut off, or so large that it may be a decompression bomb.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise InputError(f"no such image: {path}") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path} is not an image that can be read") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on broken data
+        raise InputError(f"{path} is broken or cut off: {error}") from None
+
+
+def to_rgba(image: Image.Image) -> np.ndarray:
+    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``."""
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(grey)
+    return np.array(image.convert("RGBA"))
+
+
+def read_image(path: Path) -> np.ndarray:
+    """A picture file as sRGB RGBA, uint8 ``[H, W, 4]``; raises InputError as :func:`open_image` does."""
+    return to_rgba(open_image(path))

@@ -1,0 +1,77 @@
+"""An indexed image: an index map and its palette, saved as a PNG of mode P and read back bit for bit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .errors import InputError
+from .files import write_atomically
+from .images import open_image
+from .palette import Palette
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedImage:
+    """Indices, uint8 ``[H, W]``, each below the palette's size.
+
+    Raises:
+        InputError: the indices' shape or type is wrong, or one of them is not an entry of the palette.
+    """
+
+    indices: np.ndarray
+    palette: Palette
+
+    def __post_init__(self) -> None:
+        indices = np.array(self.indices)
+        if indices.dtype != np.uint8 or indices.ndim != 2 or indices.size == 0:
+            raise InputError(f"an index map is uint8 [H, W], not {indices.dtype} {list(indices.shape)}")
+        if indices.max() >= len(self.palette):
+            raise InputError(f"index {indices.max()} is not among the palette's {len(self.palette)} entries")
+        indices.flags.writeable = False
+        object.__setattr__(self, "indices", indices)
+
+    def to_rgba(self) -> np.ndarray:
+        """Every pixel's color, uint8 ``[H, W, 4]``."""
+        return self.palette.colors[self.indices]
+
+    def to_pil(self) -> Image.Image:
+        """A Pillow image of mode P with this palette in this order, and its alpha."""
+        image = Image.fromarray(self.indices, mode="P")
+        image.putpalette(self.palette.colors[:, :3].tobytes(), "RGB")
+        alpha = self.palette.colors[:, 3]
+        if (alpha < 255).any():
+            image.info["transparency"] = alpha.tobytes()
+        return image
+
+    @classmethod
+    def from_pil(cls, image: Image.Image) -> "IndexedImage":
+        """Take over the index map and the palette of a Pillow image of mode P.
+
+        Raises:
+            InputError: the image has no palette (its mode is not P).
+        """
+        if image.mode != "P":
+            raise InputError(f"an indexed image has mode P, not {image.mode}; quantize it first")
+        indices = np.asarray(image)
+        rgb = np.frombuffer(bytes(image.getpalette("RGB")), np.uint8).reshape(-1, 3)
+        # Some programs write a palette that is shorter than the largest index: those entries are black.
+        colors = np.full((max(len(rgb), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
+        colors[: len(rgb), :3] = rgb
+        transparency = image.info.get("transparency", b"")
+        if isinstance(transparency, int):
+            colors[transparency : transparency + 1, 3] = 0
+        else:
+            alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
+            colors[: len(alpha), 3] = alpha
+        return cls(indices, Palette(colors))
+
+    def save(self, path: Path) -> None:
+        """Write a PNG of mode P, whole or not at all."""
+        write_atomically(path, lambda temporary: self.to_pil().save(temporary, format="PNG", optimize=False))
+
+    @classmethod
+    def load(cls, path: Path) -> "IndexedImage":
+        """Read a PNG or GIF of mode P; raises InputError if it is broken or has no palette."""
+        return cls.from_pil(open_image(path))

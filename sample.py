@@ -1,0 +1,155 @@
+"""Draw images with a trained model in any palette: `python sample.py --checkpoint runs/demo/model --palette pico-8 …`."""
+
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from PIL import Image
+
+import cli
+from diffusion.samplers import SAMPLERS
+from pipelines.folder import load_pipeline
+from pipelines.sheet import contact_sheet
+from quantization.errors import InputError
+from quantization.files import claim_output_folder, folder_written_whole, write_json
+from quantization.images import read_image
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+from quantization.palette_files import is_picture, named_palettes, read_palette
+from quantization.quantizers import fit_palette
+
+SAMPLES_FILE = "samples.json"
+MAX_TRAJECTORY_IMAGES = 16
+TRAJECTORY_MILLISECONDS = 80
+
+
+def make_parser() -> ArgumentParser:
+    """Every option of the command, with its unit and default."""
+    parser = cli.make_parser("Draw images with a trained model, every pixel an entry of the palette you give.")
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
+    add("--output", type=Path, required=True, help="folder for 0000.png …, sheet.png and samples.json")
+    add("--overwrite", action="store_true", help="replace earlier samples in the output folder")
+    add("--num-images", type=int, default=16, help="how many images to draw")
+    add(
+        "--palette",
+        default="train",
+        help="a file (.hex), a picture, a name ("
+        + ", ".join(named_palettes())
+        + "), or train / heldout: for each image the palette of another picture of the model's data set",
+    )
+    add(
+        "--colors",
+        type=int,
+        default=None,
+        help="entries to choose from a picture given as --palette; 16 if it has over 256 colors, else all of its colors",
+    )
+    add("--transparent", action="store_true", help="add a transparent entry after the palette's last, if it has none")
+    add("--class-label", type=str | None, default=None, help="draw images of this class only")
+    add(
+        "--guidance-scale", type=float, default=1.0, help="how strongly to follow the class: 1 as learned, 0 not at all"
+    )
+    add("--sampler", default="ancestral", choices=list(SAMPLERS), help="how the process is reversed")
+    add("--steps", type=int, default=64, help="calls of the network for each image")
+    add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored; 0: only the likeliest")
+    add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
+    add("--seed", type=int, default=0, help="image i depends on this and i alone")
+    add("--batch-size", type=int, default=64, help="images drawn at once; changes speed and memory only")
+    add("--width", type=int | None, default=None, help="pixels; the model's own size if left out")
+    add("--height", type=int | None, default=None, help="pixels; the model's own size if left out")
+    add("--columns", type=int, default=8, help="images in a row of the sheet")
+    add("--scale", type=int, default=3, help="screen pixels for one pixel in the sheet and the trajectory")
+    add("--gif", action="store_true", help="also write trajectory.gif: the first images as they appear")
+    return parser
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, draw, write, report."""
+    options = make_parser().parse_args(arguments)
+    for name in ("columns", "scale"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    claim_output_folder(options.output, options.overwrite)
+    if options.output.exists() and any(options.output.iterdir()) and not (options.output / SAMPLES_FILE).exists():
+        raise InputError(f"{options.output} holds something else than samples; it is not overwritten")
+    palette = choose_palette(options.palette, options.colors, options.transparent)
+    pipeline = load_pipeline(options.checkpoint)
+
+    frames: list[Image.Image] = []
+
+    def keep_frame(step: int, images: list[IndexedImage]) -> None:
+        if step > len(frames):  # the first batch only
+            frames.append(contact_sheet(images[:MAX_TRAJECTORY_IMAGES], options.columns, options.scale))
+
+    started = time.perf_counter()
+    images = pipeline(
+        num_images=options.num_images,
+        palette=palette,
+        class_label=options.class_label,
+        guidance_scale=options.guidance_scale,
+        sampler=options.sampler,
+        steps=options.steps,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+        height=options.height,
+        width=options.width,
+        batch_size=options.batch_size,
+        heldout_palettes=options.palette == "heldout",
+        on_step=keep_frame if options.gif else None,
+    ).images
+    seconds = time.perf_counter() - started
+
+    with folder_written_whole(options.output) as folder:
+        for number, image in enumerate(images):
+            image.save(folder / f"{number:04d}.png")
+        contact_sheet(images, options.columns, options.scale).save(folder / "sheet.png")
+        if frames:
+            save_gif(folder / "trajectory.gif", frames)
+        write_json(folder / SAMPLES_FILE, describe(options, images, seconds))
+    print(f"drew {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
+
+
+def choose_palette(name: str, colors: int | None, transparent: bool) -> Palette | None:
+    """The palette that ``--palette``, ``--colors`` and ``--transparent`` ask for; none for the model's own ones.
+
+    Raises:
+        InputError: the palette can't be read, or the options contradict each other.
+    """
+    if name in ("train", "heldout"):
+        if colors is not None or transparent:
+            raise InputError(f"--colors and --transparent need a palette of yours, not --palette {name}")
+        return None
+    if is_picture(name) and (colors is not None or not _has_few_colors(Path(name))):
+        palette = fit_palette([read_image(Path(name))], colors or 16)
+    elif colors is not None:
+        raise InputError(f"--colors chooses from a picture, and --palette {name} is none")
+    else:
+        palette = read_palette(name)
+    return palette.with_transparency() if transparent else palette
+
+
+def _has_few_colors(path: Path) -> bool:
+    try:
+        read_palette(path)
+    except InputError:
+        return False
+    return True
+
+
+def save_gif(path: Path, frames: list[Image.Image]) -> None:
+    """Write an endless animation that rests a second on its last frame."""
+    durations = [TRAJECTORY_MILLISECONDS] * (len(frames) - 1) + [1000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def describe(options: Namespace, images: list[IndexedImage], seconds: float) -> dict:
+    """What `samples.json` holds: the options, and each image's file and palette."""
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    samples = [{"file": f"{number:04d}.png", "palette": image.palette.to_hex()} for number, image in enumerate(images)]
+    return {"options": plain, "seconds": round(seconds, 2), "samples": samples}
+
+
+if __name__ == "__main__":
+    cli.run(main)

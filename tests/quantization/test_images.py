@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from quantization.errors import InputError
+from quantization.images import read_image
+
+
+def test_a_16_bit_grey_is_scaled_not_clipped(tmp_path):
+    Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16)).save(tmp_path / "g.png")
+    assert read_image(tmp_path / "g.png")[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    image = Image.new("RGB", (4, 2), "red")
+    exif = image.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    image.save(tmp_path / "o.jpg", exif=exif)
+    assert read_image(tmp_path / "o.jpg").shape == (4, 2, 4)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_every_mode_becomes_rgba(tmp_path, mode):
+    path = tmp_path / ("i.tif" if mode == "CMYK" else "i.png")
+    Image.new(mode, (3, 2)).save(path)
+    pixels = read_image(path)
+    assert pixels.shape == (2, 3, 4)
+    assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("keep", [8, 40, 100])
+def test_a_truncated_picture_is_named(tmp_path, rng, keep):
+    path = tmp_path / "cut.png"
+    Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="cut.png"):
+        read_image(path)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    Image.new("1", (200, 200)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="too many pixels"):
+        read_image(tmp_path / "bomb.png")

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+
+
+def make_palette(rng, entries, transparent):
+    colors = rng.integers(0, 256, (entries, 4), np.uint8)
+    colors[:, 3] = 255
+    if transparent is not None:
+        colors[transparent, 3] = 0
+    return Palette(colors)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 256), st.integers(1, 20), st.integers(1, 20), st.booleans())
+def test_saved_and_loaded_bit_for_bit(tmp_path_factory, seed, entries, height, width, transparent):
+    rng = np.random.default_rng(seed)
+    palette = make_palette(rng, entries, int(rng.integers(entries)) if transparent else None)
+    image = IndexedImage(rng.integers(0, entries, (height, width)).astype(np.uint8), palette)
+    path = tmp_path_factory.getbasetemp() / "image.png"
+    image.save(path)
+    loaded = IndexedImage.load(path)
+    assert np.array_equal(loaded.indices, image.indices)
+    assert loaded.palette == palette
+    with Image.open(path) as opened:
+        assert opened.mode == "P"
+        assert np.array_equal(np.array(opened.convert("RGBA"))[..., 3], image.to_rgba()[..., 3])
+
+
+def test_a_gif_with_a_transparent_entry_is_read(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(tmp_path / "i.gif", transparency=1)
+    loaded = IndexedImage.load(tmp_path / "i.gif")
+    assert loaded.to_rgba()[..., 3].tolist() == [[255, 0], [255, 0]]
+    assert loaded.to_rgba()[0, 0, :3].tolist() == [255, 0, 0]
+
+
+def test_an_index_beyond_the_palette_is_refused():
+    with pytest.raises(InputError, match="index 2 is not among the palette's 2 entries"):
+        IndexedImage(np.array([[2]], np.uint8), Palette.from_hex(["000000", "ffffff"]))
+
+
+def test_a_true_color_picture_is_refused(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "i.png")
+    with pytest.raises(InputError, match="mode P"):
+        IndexedImage.load(tmp_path / "i.png")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).save(tmp_path / "i.png")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,68 @@
+"""Train a palette-conditioned diffusion model: `python train.py --config configs/icons16.yaml --output runs/mine`."""
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+from jsonargparse import ActionConfigFile
+
+import cli
+from quantization.errors import InputError
+from quantization.files import claim_output_folder
+from training.config import RunConfig
+from training.loop import CONFIG_FILE, train
+
+MAY_CHANGE_ON_RESUME = ("train.max_steps", "train.max_minutes", "train.device", "track", "data.cache_dir")
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, train, report."""
+    parser = cli.make_parser("Train a palette-conditioned diffusion model on a data set of index maps.")
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the model, checkpoints and metrics")
+    parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint in the output folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
+    parser.add_class_arguments(RunConfig)
+    parsed = parser.instantiate(parser.parse_args(arguments))
+    config = RunConfig(**{field.name: parsed[field.name] for field in fields(RunConfig)})
+    output: Path = parsed.output
+
+    if parsed.resume:
+        _check_resumable(config, output, parser)
+    else:
+        claim_output_folder(output, parsed.overwrite, "--overwrite to replace it, or --resume to go on with it")
+        if output.exists() and any(output.iterdir()):
+            if not (output / CONFIG_FILE).is_file():
+                raise InputError(f"{output} holds something else than a training run; it is not overwritten")
+            shutil.rmtree(output)
+
+    result = train(config, output, parsed.resume)
+    print(f"held-out bits per pixel: {result.mean:.3f} (standard error {result.stderr:.3f})")
+    print(f"the model is in {output}, preview sheets are in {output / 'previews'}")
+
+
+def _check_resumable(config: RunConfig, output: Path, parser: cli.ArgumentParser) -> None:
+    """Raise InputError unless ``output`` holds a run with this config, budgets apart."""
+    saved_file = output / CONFIG_FILE
+    if not saved_file.is_file():
+        raise InputError(f"there is no training run to resume in {output}")
+    saved = parser.parse_args([f"--config={saved_file}", f"--output={output}"])
+    saved = parser.instantiate(saved)
+    before = _flatten(RunConfig(**{field.name: saved[field.name] for field in fields(RunConfig)}).to_dict())
+    now = _flatten(config.to_dict())
+    changed = [key for key in now if now[key] != before[key] and not key.startswith(MAY_CHANGE_ON_RESUME)]
+    if changed:
+        raise InputError(
+            f"a resumed run keeps its config, but {', '.join(changed)} would change: give --config {saved_file}"
+        )
+
+
+def _flatten(values: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+if __name__ == "__main__":
+    cli.run(main)

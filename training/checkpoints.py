@@ -1,0 +1,97 @@
+"""Checkpoints: folders of safetensors that appear whole or not at all; the last two and the best are kept."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.optim.swa_utils import AveragedModel
+
+from quantization.errors import InputError
+from quantization.files import folder_written_whole, write_json
+
+KEPT = 2
+"""How many of the latest checkpoints stay, besides the best."""
+
+_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    minutes: float = 0.0
+    """Wall-clock time spent in the loop, over all its interruptions."""
+    best_step: int | None = None
+    best_bits_per_pixel: float = float("inf")
+
+
+def save_checkpoint(
+    output: Path, denoiser: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, progress: Progress
+) -> Path:
+    """Write ``output/checkpoints/step-N`` and remove those that are neither recent nor the best."""
+    folder = _folder(output) / f"step-{progress.step:08d}"
+    with folder_written_whole(folder) as temporary:
+        save_file(_contiguous(denoiser.state_dict()), temporary / "denoiser.safetensors")
+        save_file(_contiguous(average.state_dict()), temporary / "average.safetensors")
+        save_file(_contiguous(_optimizer_tensors(denoiser, optimizer)), temporary / "optimizer.safetensors")
+        write_json(temporary / "progress.json", asdict(progress))
+    checkpoints = list_checkpoints(output)
+    for old in checkpoints[:-KEPT]:
+        if _step(old) != progress.best_step:
+            shutil.rmtree(old)
+    return folder
+
+
+def load_checkpoint(
+    folder: Path, denoiser: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Put the state of ``folder`` back into the three objects.
+
+    Raises:
+        InputError: a file is missing or damaged, or belongs to another architecture.
+    """
+    try:
+        denoiser.load_state_dict(load_file(folder / "denoiser.safetensors"))
+        average.load_state_dict(load_file(folder / "average.safetensors"))
+        state = get_optimizer_state_dict(denoiser, optimizer, options=_FLAT)
+        state.update(load_file(folder / "optimizer.safetensors"))
+        set_optimizer_state_dict(denoiser, optimizer, state, options=_FLAT)
+        return Progress(**json.loads((folder / "progress.json").read_text()))
+    except (OSError, SafetensorError, RuntimeError, json.JSONDecodeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"the checkpoint {folder} can't be resumed: {reason}") from error
+
+
+def list_checkpoints(output: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted(_folder(output).glob("step-*"))
+
+
+def _folder(output: Path) -> Path:
+    return output / "checkpoints"
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _optimizer_tensors(denoiser: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
+    state = get_optimizer_state_dict(denoiser, optimizer, options=_FLAT)
+    return {key: value for key, value in state.items() if key.startswith("state.")}
+
+
+def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies in plain memory order, which is all that safetensors stores (weights here are channels_last)."""
+    return {key: value.detach().contiguous() for key, value in tensors.items()}

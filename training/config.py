@@ -1,0 +1,104 @@
+"""What a training run is: every option of `train.py`, typed, in one place."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from data.config import DataConfig
+from models.config import DenoiserConfig
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """How pixels are corrupted.
+
+    Args:
+        kind: absorbing turns pixels into a mask.
+        schedule: how fast, over the time from 0 to 1.
+    """
+
+    kind: Literal["absorbing"] = "absorbing"
+    schedule: Literal["linear", "cosine"] = "linear"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop.
+
+    Args:
+        max_steps: stop after so many optimizer steps; null for no limit.
+        max_minutes: stop after so many minutes of wall-clock time; null for no limit.
+        batch_size: images a step, over all processes.
+        learning_rate: peak of the schedule, which rises linearly and falls as a cosine to 0 over the larger of the
+            elapsed fractions of max_steps and max_minutes.
+        warmup: fraction of the budget in which the learning rate rises, 0 to 1.
+        weight_decay: of AdamW, per unit of learning rate.
+        beta2: decay of AdamW's second moment.
+        clip_norm: largest norm of the gradient.
+        ema_decay: decay of the moving average of the weights that is evaluated, drawn with and saved.
+        evaluate_every: steps between held-out evaluations with a preview sheet.
+        checkpoint_every: steps between checkpoints.
+        heldout_times: corruptions of each held-out image in an evaluation; the last one makes four times as many.
+        preview_images: icons in a preview sheet.
+        preview_steps: denoiser calls for each.
+        mixed_precision: number format of the forward pass (bf16 pays on GPUs).
+        device: where to train; auto takes a GPU if there is one.
+    """
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    beta2: float = 0.98
+    clip_norm: float = 1.0
+    ema_decay: float = 0.995
+    evaluate_every: int = 250
+    checkpoint_every: int = 250
+    heldout_times: int = 1
+    preview_images: int = 32
+    preview_steps: int = 32
+    mixed_precision: Literal["no", "bf16"] = "no"
+    device: Literal["auto", "cpu"] = "auto"
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Where scalars and sheets go, besides metrics.jsonl and previews/.
+
+    Args:
+        wandb: log to Weights & Biases: online where logged in, else offline in the output folder.
+        project: project name there.
+    """
+
+    wandb: bool = True
+    project: str = "tincture"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole training run.
+
+    Args:
+        seed: of the weights, the order of images and every corruption.
+    """
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: DenoiserConfig = field(default_factory=DenoiserConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in YAML and in trackers."""
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

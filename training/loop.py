@@ -1,0 +1,246 @@
+"""The training loop: from a config and a data set to a pipeline folder, resumable to the bit."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from data.index_maps import IndexMaps, load_index_maps
+from diffusion import PROCESSES
+from diffusion.likelihood import bits_per_pixel
+from diffusion.schedules import low_discrepancy_times
+from evaluation.heldout import BitsPerPixel, dataset_bits_per_pixel
+from models.config import build_denoiser
+from models.denoiser import bind
+from pipelines.folder import save_pipeline
+from pipelines.palette_bank import PaletteBank
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from pipelines.sheet import contact_sheet
+from quantization.errors import InputError
+from quantization.files import write_atomically
+
+from .checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
+from .config import RunConfig, TrainConfig
+from .tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.yaml"
+"""The resolved config, in the output folder."""
+
+SCALARS_EVERY = 10
+"""Steps between training scalars."""
+
+
+def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel:  # noqa: PLR0915  # one loop, top to bottom
+    """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
+
+    Args:
+        config: the whole run.
+        output: an existing folder.
+        resume: go on from the latest checkpoint in ``output``.
+
+    Returns:
+        Held-out bits per pixel of the averaged weights, without labels.
+
+    Raises:
+        InputError: the config contradicts itself or the data, there is nothing to resume, or the loss is not finite.
+    """
+    _check(config)
+    training, heldout = load_index_maps(config.data)
+    accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=config.train.device == "cpu")
+
+    torch.manual_seed(config.seed)
+    num_classes = len(training.label_names) if len(training.label_names) > 1 else 0
+    denoiser = build_denoiser(config.model, num_classes, training.palettes.mask_index)
+    process = PROCESSES[config.process.kind](config.process.schedule)
+    denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
+    average = AveragedModel(denoiser, multi_avg_fn=_ema(config.train.ema_decay), use_buffers=False)
+    optimizer = torch.optim.AdamW(
+        denoiser.parameters(),
+        lr=config.train.learning_rate,
+        betas=(0.9, config.train.beta2),
+        weight_decay=config.train.weight_decay,
+        fused=True,
+    )
+    model, optimizer = accelerator.prepare(denoiser, optimizer)
+    pipeline = PaletteDiffusionPipeline(
+        average.module,
+        process,
+        _bank(training, heldout),
+        size=config.data.size,
+        label_names=training.label_names if num_classes else (),
+    )
+
+    progress = Progress()
+    if resume:
+        checkpoints = list_checkpoints(output)
+        if not checkpoints:
+            raise InputError(f"there is no checkpoint to resume in {output}")
+        progress = load_checkpoint(checkpoints[-1], denoiser, average, optimizer.optimizer)
+        logger.info("resumed at step %d", progress.step)
+    write_atomically(
+        output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+    )
+    tracker = Tracker(output, config.to_dict(), config.track.project if config.track.wandb else None, progress.step)
+    rank, world = accelerator.process_index, accelerator.num_processes
+
+    def evaluate(times_per_image: int) -> BitsPerPixel:
+        """Measure the averaged weights on the held-out side, draw a preview, log both."""
+
+        def measure(with_labels: bool) -> BitsPerPixel:
+            return dataset_bits_per_pixel(
+                average.module, process, heldout, times_per_image, config.train.batch_size, with_labels, config.seed
+            )
+
+        result = measure(with_labels=False)
+        scalars = {"heldout/bits_per_pixel": result.mean, "heldout/bits_per_pixel_stderr": result.stderr}
+        if num_classes:
+            scalars["heldout/bits_per_pixel_given_class"] = measure(with_labels=True).mean
+        tracker.scalars(progress.step, scalars)
+        pipeline.set_progress_bar_config(disable=True)
+        images = pipeline(
+            config.train.preview_images, steps=config.train.preview_steps, heldout_palettes=True, seed=config.seed
+        ).images
+        tracker.sheet(progress.step, "preview", contact_sheet(images))
+        return result
+
+    started, minutes_before = time.monotonic(), progress.minutes
+    bar = tqdm(
+        total=1.0, desc="training", bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
+    )
+    smoothed = window_started = None
+    while True:
+        progress.minutes = minutes_before + (time.monotonic() - started) / 60
+        fraction = _fraction_done(config.train, progress, accelerator.device)
+        bar.update(min(fraction, 1) - bar.n)
+        if fraction >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = config.train.learning_rate * learning_rate_factor(fraction, config.train.warmup)
+
+        # All that is random in this step comes from here, so a resumed run needs no saved generators.
+        torch.manual_seed(mixed_seed(config.seed, progress.step, rank))
+        rows = batch_rows(len(training), config.train.batch_size, progress.step, config.seed)
+        batch = training.batch(rows.chunk(world)[rank]).to(accelerator.device)
+        t = low_discrepancy_times(len(batch.x_0)).to(accelerator.device)
+        model.train()
+        bits = bits_per_pixel(
+            bind(model, batch.palette, batch.labels if num_classes else None),
+            process,
+            batch.x_0,
+            t,
+            batch.palette,
+        )
+        loss = bits.mean()
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm)
+        if not math.isfinite(value := loss.item()) or not torch.isfinite(norm):
+            raise InputError(
+                f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}, "
+                "so training stopped: try a lower train.learning_rate, then --resume or start again"
+            )
+        optimizer.step()
+        average.update_parameters(denoiser)
+        progress.step += 1
+
+        smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
+        if progress.step % SCALARS_EVERY == 0:
+            now = time.monotonic()
+            scalars = {"train/bits_per_pixel": smoothed, "train/learning_rate": optimizer.param_groups[0]["lr"]}
+            if window_started is not None:
+                speed = SCALARS_EVERY * config.train.batch_size / (now - window_started)
+                scalars["train/images_per_second"] = speed
+                bar.set_postfix_str(f"step {progress.step}, {speed:.0f} images/s, {smoothed:.3f} bits/pixel")
+            tracker.scalars(progress.step, scalars)
+            window_started = now
+        if progress.step % config.train.evaluate_every == 0:
+            result = evaluate(config.train.heldout_times)
+            if result.mean < progress.best_bits_per_pixel:
+                progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
+            window_started = None
+        if progress.step % config.train.checkpoint_every == 0:
+            save_checkpoint(output, denoiser, average, optimizer.optimizer, progress)
+            window_started = None
+    bar.close()
+
+    result = evaluate(4 * config.train.heldout_times)
+    save_checkpoint(output, denoiser, average, optimizer.optimizer, progress)
+    save_pipeline(pipeline, output)
+    tracker.close()
+    return result
+
+
+def learning_rate_factor(fraction: float, warmup: float) -> float:
+    """Linear rise over the first ``warmup`` of the budget, times a cosine fall over all of it."""
+    rise = min(1.0, fraction / warmup) if warmup > 0 else 1.0
+    return rise * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
+    """The rows of step ``step``: the data set in a new random order each epoch, cut into batches without a rest.
+
+    Returns:
+        int64 ``[batch_size]``; a function of the arguments alone.
+    """
+    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
+    rows = torch.empty_like(positions)
+    for epoch in (positions // count).unique().tolist():
+        generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
+        order = torch.randperm(count, generator=generator)
+        here = positions // count == epoch
+        rows[here] = order[positions[here] % count]
+    return rows
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One seed from several numbers, such that neighbors give unrelated streams."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+def _fraction_done(config: TrainConfig, progress: Progress, device: torch.device) -> float:
+    """The larger of the elapsed fractions of the two budgets, the same on every process."""
+    steps = progress.step / config.max_steps if config.max_steps else 0.0
+    minutes = progress.minutes / config.max_minutes if config.max_minutes else 0.0
+    return broadcast(torch.tensor(max(steps, minutes), dtype=torch.float32, device=device)).item()
+
+
+def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average whose decay starts low, so that the first weights are soon forgotten."""
+
+    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+        now = min(decay, (1 + count.item()) / (10 + count.item()))
+        torch._foreach_lerp_(averages, weights, 1 - now)
+
+    return torch.no_grad()(update)
+
+
+def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
+    sides = [training, heldout]
+    return PaletteBank.of(
+        type(training.palettes)(
+            torch.cat([side.palettes.colors for side in sides]), torch.cat([side.palettes.valid for side in sides])
+        ),
+        torch.cat([side.labels for side in sides]),
+        torch.cat([torch.full((len(side),), side is heldout) for side in sides]),
+    )
+
+
+def _check(config: RunConfig) -> None:
+    if config.train.max_steps is None and config.train.max_minutes is None:
+        raise InputError("the run has no end: set train.max_steps or train.max_minutes")
+    for name in ("max_steps", "max_minutes", "batch_size", "learning_rate", "evaluate_every", "checkpoint_every"):
+        value = getattr(config.train, name)
+        if value is not None and value <= 0:
+            raise InputError(f"train.{name} is {value}; it must be above 0")

@@ -1,0 +1,68 @@
+"""Where a run's scalars and pictures go: `metrics.jsonl` and `previews/` always, wandb where wanted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from quantization.files import write_atomically
+
+
+class Tracker:
+    """Log scalars and pictures of one run.
+
+    Args:
+        output: the run's folder.
+        config: the resolved config, as plain values.
+        wandb_project: a wandb project, or nothing to leave wandb out.
+        resumed_step: scalars of later steps, logged by an interrupted run, are dropped.
+    """
+
+    def __init__(self, output: Path, config: dict[str, Any], wandb_project: str | None, resumed_step: int = 0) -> None:
+        self.previews = output / "previews"
+        self.metrics = output / "metrics.jsonl"
+        if self.metrics.exists():
+            lines = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= resumed_step]
+            text = "".join(f"{line}\n" for line in lines)
+            write_atomically(self.metrics, lambda temporary: temporary.write_text(text))
+        self.run = None
+        if wandb_project is not None:
+            import wandb  # takes a second to import, so only where it is wanted
+
+            self.run = wandb.init(
+                project=wandb_project,
+                dir=output,
+                config=config,
+                mode="online" if wandb.login(prompt=False) else "offline",
+                settings=wandb.Settings(silent=True, x_disable_stats=True),
+            )
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Log named numbers at ``step``."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        if self.run is not None:
+            self.run.log(values, step=step)
+
+    def sheet(self, step: int, name: str, sheet: Image.Image) -> None:
+        """Log a picture at ``step``, and write it as a PNG below ``previews/``."""
+        path = self.previews / f"{name}-{step:06d}.png"
+        write_atomically(path, sheet.save)
+        if self.run is not None:
+            import wandb
+
+            self.run.log({f"sheets/{name}": wandb.Image(str(path))}, step=step)
+
+    def close(self) -> None:
+        """Finish the wandb run, if there is one."""
+        if self.run is not None:
+            self.run.finish()
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written."""
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")
