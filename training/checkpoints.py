@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from quantization.files import folder_written_whole, write_json
 KEPT = 2
 """How many of the latest checkpoints stay, besides the best."""
 
+Optimizers = Sequence[torch.optim.Optimizer]
+
 _FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 
 
@@ -37,14 +40,14 @@ class Progress:
 
 
 def save_checkpoint(
-    output: Path, denoiser: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, progress: Progress
+    output: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers, progress: Progress
 ) -> Path:
     """Write ``output/checkpoints/step-N`` and remove those that are neither recent nor the best."""
     folder = _folder(output) / f"step-{progress.step:08d}"
     with folder_written_whole(folder) as temporary:
         save_file(_contiguous(denoiser.state_dict()), temporary / "denoiser.safetensors")
         save_file(_contiguous(average.state_dict()), temporary / "average.safetensors")
-        save_file(_contiguous(_optimizer_tensors(denoiser, optimizer)), temporary / "optimizer.safetensors")
+        save_file(_contiguous(_optimizer_tensors(denoiser, optimizers)), temporary / "optimizer.safetensors")
         write_json(temporary / "progress.json", asdict(progress))
     checkpoints = list_checkpoints(output)
     for old in checkpoints[:-KEPT]:
@@ -53,10 +56,8 @@ def save_checkpoint(
     return folder
 
 
-def load_checkpoint(
-    folder: Path, denoiser: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer
-) -> Progress:
-    """Put the state of ``folder`` back into the three objects.
+def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers) -> Progress:
+    """Put the state of ``folder`` back into the denoiser, its average and its optimizers.
 
     Raises:
         InputError: a file is missing or damaged, or belongs to another architecture.
@@ -64,9 +65,9 @@ def load_checkpoint(
     try:
         denoiser.load_state_dict(load_file(folder / "denoiser.safetensors"))
         average.load_state_dict(load_file(folder / "average.safetensors"))
-        state = get_optimizer_state_dict(denoiser, optimizer, options=_FLAT)
+        state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
         state.update(load_file(folder / "optimizer.safetensors"))
-        set_optimizer_state_dict(denoiser, optimizer, state, options=_FLAT)
+        set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
         return Progress(**json.loads((folder / "progress.json").read_text()))
     except (OSError, SafetensorError, RuntimeError, json.JSONDecodeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -86,9 +87,9 @@ def _step(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
-def _optimizer_tensors(denoiser: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:
     """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
-    state = get_optimizer_state_dict(denoiser, optimizer, options=_FLAT)
+    state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
     return {key: value for key, value in state.items() if key.startswith("state.")}
 
 

@@ -29,10 +29,12 @@ class TrainConfig:
         max_steps: stop after so many optimizer steps; null for no limit.
         max_minutes: stop after so many minutes of wall-clock time; null for no limit.
         batch_size: images a step, over all processes.
-        learning_rate: peak of the schedule, which rises linearly and falls as a cosine to 0 over the larger of the
+        optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
+        learning_rate: AdamW's, at the peak of the schedule, which rises linearly and falls as a cosine to 0 over the larger of the
             elapsed fractions of max_steps and max_minutes.
+        muon_rate_factor: Muon's learning rate, as a multiple of learning_rate.
         warmup: fraction of the budget in which the learning rate rises, 0 to 1.
-        weight_decay: of AdamW, per unit of learning rate.
+        weight_decay: per unit of learning rate.
         beta2: decay of AdamW's second moment.
         clip_norm: largest norm of the gradient.
         ema_decay: decay of the moving average of the weights that is evaluated, drawn with and saved.
@@ -48,7 +50,9 @@ class TrainConfig:
     max_steps: int | None = None
     max_minutes: float | None = None
     batch_size: int = 64
+    optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 2e-3
+    muon_rate_factor: float = 10.0
     warmup: float = 0.05
     weight_decay: float = 0.01
     beta2: float = 0.98

@@ -31,6 +31,7 @@ from quantization.files import write_atomically
 
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
 from .config import RunConfig, TrainConfig
+from .optimizers import OPTIMIZERS
 from .tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ SCALARS_EVERY = 10
 """Steps between training scalars."""
 
 
-def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel:  # noqa: PLR0915  # one loop, top to bottom
+def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel:  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
     Args:
@@ -66,14 +67,9 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
     process = PROCESSES[config.process.kind](config.process.schedule)
     denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
     average = AveragedModel(denoiser, multi_avg_fn=_ema(config.train.ema_decay), use_buffers=False)
-    optimizer = torch.optim.AdamW(
-        denoiser.parameters(),
-        lr=config.train.learning_rate,
-        betas=(0.9, config.train.beta2),
-        weight_decay=config.train.weight_decay,
-        fused=True,
-    )
-    model, optimizer = accelerator.prepare(denoiser, optimizer)
+    optimizers = OPTIMIZERS[config.train.optimizer](denoiser, config.train)
+    peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    model, *prepared = accelerator.prepare(denoiser, *optimizers)
     pipeline = PaletteDiffusionPipeline(
         average.module,
         process,
@@ -87,7 +83,7 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
         checkpoints = list_checkpoints(output)
         if not checkpoints:
             raise InputError(f"there is no checkpoint to resume in {output}")
-        progress = load_checkpoint(checkpoints[-1], denoiser, average, optimizer.optimizer)
+        progress = load_checkpoint(checkpoints[-1], denoiser, average, optimizers)
         logger.info("resumed at step %d", progress.step)
     write_atomically(
         output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
@@ -126,8 +122,10 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
         bar.update(min(fraction, 1) - bar.n)
         if fraction >= 1:
             break
-        for group in optimizer.param_groups:
-            group["lr"] = config.train.learning_rate * learning_rate_factor(fraction, config.train.warmup)
+        rate_factor = learning_rate_factor(fraction, config.train.warmup)
+        for optimizer, peaks in zip(optimizers, peak_rates, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate_factor
 
         # All that is random in this step comes from here, so a resumed run needs no saved generators.
         torch.manual_seed(mixed_seed(config.seed, progress.step, rank))
@@ -143,7 +141,8 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
             batch.palette,
         )
         loss = bits.mean()
-        optimizer.zero_grad()
+        for optimizer in prepared:
+            optimizer.zero_grad()
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm)
         if not math.isfinite(value := loss.item()) or not torch.isfinite(norm):
@@ -151,14 +150,18 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
                 f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}, "
                 "so training stopped: try a lower train.learning_rate, then --resume or start again"
             )
-        optimizer.step()
+        for optimizer in prepared:
+            optimizer.step()
         average.update_parameters(denoiser)
         progress.step += 1
 
         smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
         if progress.step % SCALARS_EVERY == 0:
             now = time.monotonic()
-            scalars = {"train/bits_per_pixel": smoothed, "train/learning_rate": optimizer.param_groups[0]["lr"]}
+            scalars = {
+                "train/bits_per_pixel": smoothed,
+                "train/learning_rate": config.train.learning_rate * rate_factor,
+            }
             if window_started is not None:
                 speed = SCALARS_EVERY * config.train.batch_size / (now - window_started)
                 scalars["train/images_per_second"] = speed
@@ -171,12 +174,12 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
                 progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
             window_started = None
         if progress.step % config.train.checkpoint_every == 0:
-            save_checkpoint(output, denoiser, average, optimizer.optimizer, progress)
+            save_checkpoint(output, denoiser, average, optimizers, progress)
             window_started = None
     bar.close()
 
     result = evaluate(4 * config.train.heldout_times)
-    save_checkpoint(output, denoiser, average, optimizer.optimizer, progress)
+    save_checkpoint(output, denoiser, average, optimizers, progress)
     save_pipeline(pipeline, output)
     tracker.close()
     return result

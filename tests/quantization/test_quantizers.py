@@ -65,7 +65,11 @@ def test_encoding_is_the_identity_on_images_with_few_enough_colors(seed, height,
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 2**31), st.integers(1, 24), st.integers(1, 24), st.integers(2, 256), st.booleans(),
+    st.integers(0, 2**31),
+    st.integers(1, 24),
+    st.integers(1, 24),
+    st.integers(2, 256),
+    st.booleans(),
     st.sampled_from(list(SPACES)),
 )
 def test_laws_of_every_quantization(seed, height, width, colors, transparent, space):

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import data.index_maps
+from data.config import DataConfig
+from data.folder import folder
+from data.index_maps import load_index_maps
+from quantization.errors import InputError
+from quantization.palette_files import read_palette
+
+
+@pytest.fixture
+def pictures(tmp_path, rng):
+    """Forty pictures of 8×8 in at most ten opaque colors each, some with transparency."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for number in range(40):
+        table = rng.integers(0, 256, (10, 4), np.uint8)
+        table[:, 3] = 255
+        if number % 2:
+            table[0, 3] = 0
+        Image.fromarray(table[rng.integers(0, 10, (8, 8))]).save(path / f"{number:02d}.png")
+    return path
+
+
+@pytest.fixture
+def config(pictures, tmp_path):
+    return DataConfig(source="folder", path=pictures, size=8, heldout_fraction=0.3, cache_dir=tmp_path / "cache")
+
+
+def decoded(maps):
+    """The pictures of an encoded set, by name."""
+    return {name: maps.palette(row).colors[maps.indices[row].numpy()] for row, name in enumerate(maps.names)}
+
+
+def test_encode_then_decode_is_the_identity_with_few_enough_colors(config, pictures):
+    training, heldout = load_index_maps(config)
+    originals = {image.name: image.pixels for image in folder(pictures, 8, "area", 0.3).images}
+    pairs = decoded(training) | decoded(heldout)
+    assert pairs.keys() == originals.keys()
+    for name, pixels in pairs.items():
+        opaque = originals[name][..., 3] == 255
+        assert np.array_equal(pixels[opaque], originals[name][opaque])
+        assert (pixels[~opaque][:, 3] == 0).all()
+
+
+def test_the_second_call_reads_the_cache(config, monkeypatch):
+    first = load_index_maps(config)
+    monkeypatch.setattr(data.index_maps, "_encode", lambda *_: pytest.fail("encoded again"))
+    second = load_index_maps(config)
+    assert torch.equal(first[0].indices, second[0].indices)
+    assert first[0].names == second[0].names
+    with pytest.raises(pytest.fail.Exception, match="encoded again"):
+        load_index_maps(replace(config, max_colors=12, min_colors=12))
+
+
+def test_a_damaged_cache_is_made_anew(config):
+    first = load_index_maps(config)
+    (cached,) = config.cache_dir.iterdir()
+    cached.write_bytes(cached.read_bytes()[:100])
+    assert torch.equal(load_index_maps(config)[0].indices, first[0].indices)
+
+
+def test_sizes_come_from_the_range_and_indices_stay_inside(config):
+    training, _ = load_index_maps(replace(config, min_colors=3, max_colors=7))
+    sizes = training.palettes.sizes
+    assert set(sizes.tolist()) == set(range(3, 8))
+    assert (training.indices.flatten(1).amax(1) < sizes).all()
+
+
+def test_a_shared_palette_is_the_same_for_all_and_fitted_to_the_training_side(config):
+    training, heldout = load_index_maps(replace(config, palette="shared", max_colors=9, min_colors=9))
+    colors = torch.cat([training.palettes.colors, heldout.palettes.colors])
+    assert (colors == colors[0]).all()
+    assert training.palettes.sizes.unique().tolist() == [9]
+
+
+def test_a_named_palette_is_taken_as_it_stands(config):
+    training, _ = load_index_maps(replace(config, palette="pico-8"))
+    assert training.palette(0) == read_palette("pico-8")
+
+
+def test_broken_files_are_named_and_skipped_or_stop_the_run(config, pictures, caplog):
+    (pictures / "broken.png").write_bytes((pictures / "00.png").read_bytes()[:60])
+    with pytest.raises(InputError, match=r"broken\.png"):
+        load_index_maps(replace(config, strict=True))
+    training, heldout = load_index_maps(config)
+    assert len(training) + len(heldout) == 40
+    assert "broken.png" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_colors": 300}, "2 to 256 entries"),
+        ({"min_colors": 1}, "2 to 256 entries"),
+        ({"min_colors": 20}, "must not exceed"),
+        ({"heldout_fraction": 0.0}, "between 0 and 1"),
+        ({"heldout_fraction": 1e-9}, "one side of the split"),
+        ({"path": None}, "needs data.path"),
+        ({"palette": "no-such-palette"}, "no palette"),
+        ({"quantizer": "magic"}, "unknown quantizer"),
+        ({"source": "icons", "size": 32}, "icons are 16×16"),
+    ],
+)
+def test_contradictory_settings_are_refused(config, change, message):
+    with pytest.raises(InputError, match=message):
+        load_index_maps(replace(config, **change))
+    assert not config.cache_dir.exists()

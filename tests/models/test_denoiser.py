@@ -1,0 +1,157 @@
+import inspect
+from dataclasses import fields
+
+import pytest
+import torch
+
+from models.config import DenoiserConfig, build_denoiser
+from models.denoiser import IndexDenoiser, PaletteDenoiser
+from quantization.errors import InputError
+from quantization.palette import Palette, PaletteBatch
+
+SMALL = {
+    "token_channels": 32,
+    "palette_depth": 2,
+    "condition_channels": 32,
+    "channels": (32, 64),
+    "blocks": (1, 1),
+    "head_channels": 32,
+    "head_blocks": 1,
+}
+
+
+def randomize(model):
+    """Give every weight a value: the zeros that blocks start with would hide what flows through them."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    torch.manual_seed(0)
+    return randomize(PaletteDenoiser(num_classes=5, **SMALL))
+
+
+def random_batch(count, entries, size=16, seed=0, masked=0.4):
+    generator = torch.Generator().manual_seed(seed)
+    colors = torch.randint(0, 256, (count, entries, 4), generator=generator, dtype=torch.uint8)
+    colors[..., 3] = 255
+    palette = PaletteBatch(colors, torch.ones(count, entries, dtype=torch.bool))
+    x_0 = torch.randint(0, entries, (count, size, size), generator=generator)
+    x_t = x_0.where(torch.rand(x_0.shape, generator=generator) > masked, entries)
+    return x_t, torch.rand(count, generator=generator), palette
+
+
+@torch.no_grad()
+def test_permuting_the_palette_permutes_the_logits(denoiser):
+    x_t, t, palette = random_batch(3, 11)
+    order = torch.stack([torch.randperm(11) for _ in range(3)])  # new position → old position
+    inverse = torch.cat([order.argsort(1), torch.full((3, 1), 11)], dim=1)  # the mask stays the mask
+    permuted = PaletteBatch(palette.colors.gather(1, order[..., None].expand(-1, -1, 4)), palette.valid)
+    x_permuted = inverse.gather(1, x_t.flatten(1)).view_as(x_t)
+    expected = denoiser(x_t, t, palette).gather(1, order[..., None, None].expand(-1, -1, 16, 16))
+    torch.testing.assert_close(denoiser(x_permuted, t, permuted), expected, atol=1e-4, rtol=1e-4)
+    assert denoiser(x_t, t, palette).std() > 0.1  # the law isn't met by a constant
+
+
+@torch.no_grad()
+def test_padding_the_palette_changes_nothing(denoiser):
+    x_t, t, palette = random_batch(3, 7)
+    noise = torch.randint(0, 256, (3, 5, 4), dtype=torch.uint8)
+    padded = PaletteBatch(
+        torch.cat([palette.colors, noise], dim=1),
+        torch.cat([palette.valid, torch.zeros(3, 5, dtype=torch.bool)], dim=1),
+    )
+    logits = denoiser(x_t.where(x_t < 7, 12), t, padded)
+    torch.testing.assert_close(logits[:, :7], denoiser(x_t, t, palette), atol=1e-4, rtol=1e-4)
+    assert (logits[:, 7:] == -torch.inf).all()
+
+
+@torch.no_grad()
+def test_colors_matter(denoiser):
+    x_t, t, palette = random_batch(2, 7)
+    other = PaletteBatch(palette.colors.flip(0), palette.valid)
+    assert (denoiser(x_t, t, palette) - denoiser(x_t, t, other)).abs().max() > 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("entries", [2, 7, 16, 64, 256])
+def test_any_number_of_entries_works(denoiser, entries):
+    x_t, t, palette = random_batch(2, entries)
+    assert denoiser(x_t, t, palette).shape == (2, entries, 16, 16)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [1, 5, 16, 30])
+def test_any_size_of_image_works(denoiser, size):
+    x_t, t, palette = random_batch(2, 4, size)
+    assert denoiser(x_t, t, palette).shape == (2, 4, size, size)
+
+
+@torch.no_grad()
+def test_images_of_a_batch_do_not_see_each_other(denoiser):
+    x_t, t, palette = random_batch(4, 9)
+    alone = denoiser(x_t[2:3], t[2:3], palette[2:3])
+    torch.testing.assert_close(denoiser(x_t, t, palette)[2:3], alone, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_classes_matter_and_no_label_is_the_last_row(denoiser):
+    x_t, t, palette = random_batch(2, 9)
+    unlabelled = denoiser(x_t, t, palette)
+    assert torch.equal(denoiser(x_t, t, palette, torch.tensor([5, 5])), unlabelled)
+    assert (denoiser(x_t, t, palette, torch.tensor([1, 2])) - unlabelled).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_labels_are_dropped_in_training_only():
+    torch.manual_seed(0)
+    model = randomize(PaletteDenoiser(num_classes=3, class_dropout=1.0, **SMALL))
+    x_t, t, palette = random_batch(2, 4)
+    labels = torch.tensor([0, 1])
+    assert not torch.equal(model(x_t, t, palette, labels), model(x_t, t, palette))
+    model.train()
+    assert torch.equal(model(x_t, t, palette, labels), model(x_t, t, palette))
+
+
+@torch.no_grad()
+def test_without_time_conditioning_the_time_does_not_matter():
+    torch.manual_seed(0)
+    x_t, t, palette = random_batch(2, 4)
+    for conditioned in (False, True):
+        model = randomize(PaletteDenoiser(time_conditioning=conditioned, **SMALL))
+        assert torch.equal(model(x_t, t, palette), model(x_t, 1 - t, palette)) is not conditioned
+
+
+@torch.no_grad()
+def test_the_index_denoiser_ignores_colors_and_refuses_larger_palettes():
+    torch.manual_seed(0)
+    options = {key: value for key, value in SMALL.items() if key != "palette_depth"}
+    model = randomize(IndexDenoiser(num_entries=9, **options))
+    x_t, t, palette = random_batch(2, 7)
+    assert torch.equal(model(x_t, t, palette), model(x_t, t, PaletteBatch(palette.colors.flip(0), palette.valid)))
+    assert model(x_t, t, palette).shape == (2, 7, 16, 16)
+    model.check_palette(Palette.from_hex(["000000"] * 9))
+    with pytest.raises(InputError, match="knows 9 indices; the palette has 10"):
+        model.check_palette(Palette.from_hex(["000000"] * 10))
+
+
+def test_saved_and_loaded_from_safetensors(denoiser, tmp_path):
+    denoiser.save_pretrained(tmp_path)
+    assert [path.suffix for path in sorted(tmp_path.iterdir())] == [".json", ".safetensors"]
+    loaded = PaletteDenoiser.from_pretrained(tmp_path, low_cpu_mem_usage=False)
+    x_t, t, palette = random_batch(2, 9)
+    with torch.no_grad():
+        assert torch.equal(loaded(x_t, t, palette), denoiser(x_t, t, palette))
+
+
+@pytest.mark.parametrize("kind", [PaletteDenoiser, IndexDenoiser])
+def test_the_config_and_the_constructors_say_the_same(kind):
+    config = {field.name: field.default for field in fields(DenoiserConfig)}
+    for name, parameter in inspect.signature(kind.__init__).parameters.items():
+        if name not in ("self", "num_classes", "num_entries"):
+            assert config[name] == parameter.default, name
+    assert isinstance(build_denoiser(DenoiserConfig(kind=kind.__name__[:-8].lower()), 3, 4), kind)

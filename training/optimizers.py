@@ -1,0 +1,92 @@
+"""Optimizers by name. Each makes a list, because Muon leaves some parameters to AdamW."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .config import TrainConfig
+
+MATRIX_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+"""Layers whose weights Muon takes, convolutions flattened to matrices; biases, norms and embeddings go to AdamW."""
+
+
+@torch.no_grad()
+def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """Push all singular values of ``matrix``, ``[M, N]``, towards 1 by a quintic Newton–Schulz iteration.
+
+    The coefficients are Jordan's (2024, https://kellerjordan.github.io/posts/muon): values end between about 0.7
+    and 1.2, which serves as well as exactly 1. float32 on CPUs, where bfloat16 is slow; bfloat16 elsewhere.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix if matrix.device.type == "cpu" else matrix.bfloat16()
+    x = x / x.norm().clamp_min(1e-7)  # a gradient of zero stays zero
+    tall = x.shape[0] > x.shape[1]
+    x = x.mT if tall else x
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrix.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose updates are orthogonalized (Jordan et al. 2024), for weights of two or more dimensions.
+
+    torch.optim.Muon takes matrices only and works in bfloat16, which CPUs are slow at; most weights here are
+    convolutions.
+
+    Args:
+        params: weights, ``[M, …]``; each is treated as a matrix ``[M, N]``.
+        lr: the size of an update's singular values, before the factor √max(1, M/N).
+        momentum: decay of the moving average of gradients, used as Nesterov does.
+        weight_decay: per unit of learning rate.
+    """
+
+    def __init__(self, params: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:
+        """Update all weights that have a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                average = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                update = orthogonalize(weight.grad.lerp(average, group["momentum"]).flatten(1))
+                factor = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(update.view(weight.shape), alpha=-group["lr"] * factor)
+
+
+def _adamw(parameters: list[Tensor], config: TrainConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        parameters,
+        lr=config.learning_rate,
+        betas=(0.9, config.beta2),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def adamw(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101) for all parameters."""
+    return [_adamw(list(model.parameters()), config)]
+
+
+def muon(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the weights of `MATRIX_LAYERS`, AdamW for the rest."""
+    weights = [layer.weight for layer in model.modules() if isinstance(layer, MATRIX_LAYERS)]
+    taken = {id(weight) for weight in weights}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in taken]
+    rate = config.learning_rate * config.muon_rate_factor
+    return [Muon(weights, rate, weight_decay=config.weight_decay), _adamw(rest, config)]
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Module, TrainConfig], list[torch.optim.Optimizer]]] = {
+    "adamw": adamw,
+    "muon": muon,
+}
