@@ -100,7 +100,11 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         _check(num_images, guidance_scale, steps, temperature, top_p, batch_size, output_type)
         draw = choose("sampler", sampler, SAMPLERS)
         label = self._label(class_label)
-        height, width = height or self.config.size, width or self.config.size
+        height = self.config.size if height is None else height
+        width = self.config.size if width is None else width
+        for name, value in (("height", height), ("width", width)):
+            if value < 1:
+                raise InputError(f"{name} is {value}; it must be at least 1 pixel")
         generators = image_generators(seed, 0, num_images)
         palettes = self._palettes(palette, generators, heldout_palettes, label)
         padded = max(len(p) for p in palettes)

@@ -68,6 +68,7 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
         state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
         state.update(load_file(folder / "optimizer.safetensors"))
         set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
+        _restore_memory_format(optimizers)
         return Progress(**json.loads((folder / "progress.json").read_text()))
     except (OSError, SafetensorError, RuntimeError, json.JSONDecodeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -91,6 +92,15 @@ def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str,
     """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
     state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
     return {key: value for key, value in state.items() if key.startswith("state.")}
+
+
+def _restore_memory_format(optimizers: Optimizers) -> None:
+    """Lay state out in memory as its weights are: fused AdamW reads both in one sweep and trusts that they agree."""
+    for optimizer in optimizers:
+        for weight, state in optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                    state[key] = torch.empty_like(weight).copy_(value)
 
 
 def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

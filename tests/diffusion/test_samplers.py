@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -40,7 +42,7 @@ def test_each_step_is_reported_and_unmasks_only(world):
         world.denoise, AbsorbingProcess(), world.palette(8), 2, 2, 10, None, lambda step, x: seen.append((step, x))
     )
     assert [step for step, _ in seen] == list(range(1, 11))
-    for (_, before), (_, after) in zip(seen, seen[1:], strict=False):
+    for (_, before), (_, after) in itertools.pairwise(seen):
         kept = before != world.mask
         assert torch.equal(before[kept], after[kept])
     assert (seen[-1][1] != world.mask).all()

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+
+from diffusion.absorbing import AbsorbingProcess
+from models.denoiser import PaletteDenoiser
+from pipelines.folder import load_pipeline, save_pipeline
+from pipelines.palette_bank import PaletteBank
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from quantization.errors import InputError
+from quantization.palette import Palette, PaletteBatch
+
+
+def random_palette(entries, seed=0, transparent=None):
+    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
+    colors[:, 3] = 255
+    if transparent is not None:
+        colors[transparent, 3] = 0
+    return Palette(colors)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    torch.manual_seed(0)
+    denoiser = PaletteDenoiser(
+        token_channels=32,
+        palette_depth=1,
+        condition_channels=32,
+        num_classes=2,
+        channels=(32, 32),
+        blocks=(1, 1),
+        head_channels=32,
+        head_blocks=1,
+    )
+    palettes = PaletteBatch.from_palettes([random_palette(n, n) for n in (3, 5, 8, 4)])
+    bank = PaletteBank.of(palettes, torch.tensor([0, 0, 1, 1]), torch.tensor([False, True, False, True]))
+    pipeline = PaletteDiffusionPipeline(denoiser, AbsorbingProcess(), bank, size=8, label_names=["cat", "dog"])
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a.indices, b.indices) and a.palette == b.palette for a, b in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize("entries", [2, 7, 16, 64, 256])
+@pytest.mark.parametrize("size", [8, 11])
+def test_every_pixel_is_an_entry_of_the_palette_it_was_asked_for(pipeline, tmp_path, entries, size):
+    palette = random_palette(entries, transparent=entries // 2)
+    images = pipeline(3, palette=palette, steps=4, height=size, width=size).images
+    for number, image in enumerate(images):
+        assert image.palette == palette
+        assert image.indices.shape == (size, size)
+        image.save(tmp_path / f"{number}.png")
+        saved = type(image).load(tmp_path / f"{number}.png")
+        assert saved.palette == palette
+        assert np.array_equal(saved.indices, image.indices)
+        assert ((saved.to_rgba()[..., 3] == 0) == (saved.indices == entries // 2)).all()
+
+
+def test_image_i_depends_on_the_seed_and_i_alone(pipeline):
+    drawn = pipeline(7, steps=6, seed=3, batch_size=7).images
+    for batch_size in (1, 2, 3, 64):
+        assert same(pipeline(7, steps=6, seed=3, batch_size=batch_size).images, drawn)
+    assert same(pipeline(2, steps=6, seed=3).images, drawn[:2])
+    assert not same(pipeline(7, steps=6, seed=4).images, drawn)
+
+
+def test_palettes_come_from_the_bank_by_side_and_class(pipeline):
+    def sizes(**options):
+        return {len(image.palette) for image in pipeline(20, steps=1, **options).images}
+
+    assert sizes() == {3, 8}
+    assert sizes(heldout_palettes=True) == {5, 4}
+    assert sizes(class_label="dog") == {8}
+
+
+def test_a_palette_for_each_image(pipeline):
+    palettes = [random_palette(n) for n in (2, 9, 5)]
+    assert [image.palette for image in pipeline(3, palette=palettes, steps=2).images] == palettes
+
+
+def test_a_logit_bias_decides_pixels(pipeline):
+    palette = random_palette(4)
+    bias = torch.zeros(2, 4, 8, 8)
+    bias[:, 2, :, :4] = torch.inf
+    bias = bias.where(bias == 0, 1e4)
+    for image in pipeline(2, palette=palette, steps=3, logit_bias=bias).images:
+        assert (image.indices[:, :4] == 2).all()
+        assert (image.indices[:, 4:] != 2).any()
+
+
+def test_temperature_zero_leaves_nothing_to_chance_but_the_order(pipeline):
+    palette = random_palette(4)
+    assert same(
+        pipeline(2, palette=palette, steps=1, temperature=0, seed=0).images,
+        pipeline(2, palette=palette, steps=1, temperature=0, seed=1).images,
+    )
+
+
+def test_steps_are_reported(pipeline):
+    seen = []
+    drawn = pipeline(2, steps=5, on_step=lambda step, images: seen.append((step, images))).images
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
+    assert same(seen[-1][1], drawn)
+
+
+def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
+    save_pipeline(pipeline, tmp_path / "model")
+    (tmp_path / "model" / "metrics.jsonl").write_text("kept")
+    save_pipeline(pipeline, tmp_path / "model")
+    assert (tmp_path / "model" / "metrics.jsonl").read_text() == "kept"
+    loaded = load_pipeline(tmp_path / "model")
+    loaded.set_progress_bar_config(disable=True)
+    assert same(loaded(3, steps=4, class_label="cat").images, pipeline(3, steps=4, class_label="cat").images)
+    assert not [path for path in (tmp_path / "model").rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "model_index.json").unlink(), "is not a checkpoint"),
+        (lambda folder: (folder / "model_index.json").write_text("{"), "not a checkpoint of this project"),
+        (
+            lambda folder: (folder / "model_index.json").write_text(
+                (folder / "model_index.json").read_text().replace("models.denoiser", "os")
+            ),
+            "not a checkpoint of this project",
+        ),
+        (lambda folder: (folder / "denoiser" / "config.json").unlink(), "is damaged"),
+        (
+            lambda folder: (folder / "denoiser" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x08" * 64),
+            "is damaged",
+        ),
+    ],
+)
+def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, message):
+    save_pipeline(pipeline, tmp_path / "model")
+    damage(tmp_path / "model")
+    with pytest.raises(InputError, match=message):
+        load_pipeline(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_images": 0}, "num_images is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({"temperature": -1.0}, "temperature is -1"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
+        ({"top_p": 0.0}, "top_p is 0"),
+        ({"sampler": "magic"}, "unknown sampler 'magic'; choose from ancestral"),
+        ({"class_label": "horse"}, "unknown class 'horse'; choose from cat, dog"),
+        ({"palette": Palette.from_hex(["000000"])}, "at least 2 entries"),
+        ({"palette": [Palette.from_hex(["000000", "ffffff"])] * 3}, "3 palettes for 2 images"),
+        (
+            {"logit_bias": torch.zeros(2, 3, 8, 8), "palette": Palette.from_hex(["000000"] * 2)},
+            "logit_bias has the shape",
+        ),
+        ({"output_type": "jpeg"}, "output_type"),
+        ({"height": 0}, "height is 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(pipeline, options, message):
+    with pytest.raises(InputError, match=message):
+        pipeline(**{"num_images": 2, "steps": 1, **options})

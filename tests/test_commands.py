@@ -1,0 +1,210 @@
+"""The commands as a user calls them: what they write, and one line for each mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cli
+import sample
+import train
+from quantization.indexed_image import IndexedImage
+from quantization.palette_files import read_palette
+
+SMOKE = str(Path(__file__).parent.parent / "configs" / "icons16-smoke.yaml")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Call a command; returns its exit status, standard output and standard error."""
+
+    def call(command, *arguments):
+        monkeypatch.setattr(sys, "argv", [command.__file__, *map(str, arguments)])
+        status = 0
+        try:
+            cli.run(command.main)
+        except SystemExit as stop:
+            status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, cache_dir):
+    output = tmp_path_factory.mktemp("run") / "model"
+    options = ["--config", SMOKE, "--output", output, "--data.cache_dir", cache_dir, "--track.wandb", "false"]
+    train.main([str(option) for option in options])
+    return output
+
+
+def test_train_writes_a_model_and_says_how_good_it_is(checkpoint):
+    assert (checkpoint / "model_index.json").is_file()
+    assert "max_steps: 12" in (checkpoint / "config.yaml").read_text()
+    last = json.loads((checkpoint / "metrics.jsonl").read_text().splitlines()[-1])
+    assert 0 < last["heldout/bits_per_pixel"] < 6
+
+
+def test_sample_writes_indexed_pngs_in_the_palette_as_given(run, checkpoint, tmp_path):
+    output = tmp_path / "drawn"
+    status, out, _ = run(
+        sample, "--checkpoint", checkpoint, "--output", output, "--palette", "pico-8", "--num-images", 3, "--steps", 3,
+        "--class-label", "folder", "--guidance-scale", 2, "--gif",
+    )  # fmt: skip
+    assert status == 0
+    assert "sheet.png" in out
+    assert sorted(path.name for path in output.iterdir()) == [
+        "0000.png", "0001.png", "0002.png", "samples.json", "sheet.png", "trajectory.gif",
+    ]  # fmt: skip
+    assert IndexedImage.load(output / "0002.png").palette == read_palette("pico-8")
+    record = json.loads((output / "samples.json").read_text())
+    assert record["options"]["steps"] == 3
+    assert record["samples"][2]["palette"] == read_palette("pico-8").to_hex()
+    with Image.open(output / "trajectory.gif") as gif:
+        assert gif.n_frames == 3
+
+
+def test_a_picture_gives_a_palette(run, checkpoint, tmp_path, rng):
+    Image.fromarray(rng.integers(0, 256, (30, 30, 3), np.uint8)).save(tmp_path / "many.png")
+    options = ["--checkpoint", checkpoint, "--num-images", 1, "--steps", 1, "--palette", tmp_path / "many.png"]
+    run(sample, *options, "--output", tmp_path / "a", "--colors", 7, "--transparent")
+    palette = IndexedImage.load(tmp_path / "a" / "0000.png").palette
+    assert len(palette) == 8
+    assert palette.transparent == 7
+    run(sample, *options, "--output", tmp_path / "b")
+    assert len(IndexedImage.load(tmp_path / "b" / "0000.png").palette) == 16
+
+
+def test_overwriting_is_for_samples_only_and_on_request(run, checkpoint, tmp_path):
+    options = ["--checkpoint", checkpoint, "--num-images", 1, "--steps", 1, "--output", tmp_path / "drawn"]
+    assert run(sample, *options)[0] == 0
+    assert run(sample, *options)[0] == 2
+    assert run(sample, *options, "--overwrite")[0] == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    status, _, err = run(sample, *options[:-1], tmp_path / "mine", "--overwrite")
+    assert (status, (tmp_path / "mine" / "diary.txt").read_text()) == (2, "dear diary")
+    assert "something else than samples" in err
+
+
+def snapshot(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--config missing.yaml", "missing.yaml"),
+        ("--config unknown.yaml", "tran.max_steps"),
+        ("--config tagged.yaml", "could not determine a constructor"),
+        ("--train.max_minuets 5", "max_minuets"),
+        ("--train.max_steps soon", "train.max_steps"),
+        ("--train.max_steps 1 --data.source folder --data.path empty", "no images"),
+        ("--train.max_steps 1 --data.source folder --data.path nowhere", "no such folder"),
+        ("--train.max_steps 1 --data.source folder --data.path broken --data.strict true", "cut.png"),
+        ("--train.max_steps 1 --data.source folder --data.path broken", "none of the 1 images"),
+        ("--train.max_steps 1 --data.max_colors 300", "2 to 256"),
+        ("--train.max_steps 1 --data.palette large.hex", "1 to 256 entries, not 300"),
+        ("--train.max_steps 1 --output full", "is not empty"),
+        ("--train.max_steps 1 --output full --overwrite", "something else than a training run"),
+        ("--resume --train.max_steps 1", "no training run to resume"),
+        ("", "no end"),
+    ],
+)
+def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "full", "broken"):
+        Path(name).mkdir()
+    Path("full/file").write_text("kept")
+    Path("unknown.yaml").write_text("tran: {max_steps: 3}\n")
+    Path("tagged.yaml").write_text("seed: !!python/object/apply:os.system ['touch hacked']\n")
+    Path("large.hex").write_text("000000\n" * 300)
+    Image.new("RGB", (20, 20)).save("whole.png")
+    Path("broken/cut.png").write_bytes(Path("whole.png").read_bytes()[:50])
+    before = snapshot(tmp_path)
+    words = arguments.split()
+    status, out, err = run(train, *words, *([] if "--output" in words else ["--output", "out"]))
+    lines = [line for line in err.splitlines() if "image/s" not in line and line.strip()]
+    assert (status, out) == (2, "")
+    assert lines[-1].startswith("error: ")
+    assert message in lines[-1]
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    assert "Traceback" not in err
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--checkpoint nowhere", "no such checkpoint"),
+        ("--checkpoint empty", "not a checkpoint"),
+        ("--palette pico-9", "no palette 'pico-9'"),
+        ("--palette one.hex", "at least 2 entries"),
+        ("--palette large.hex", "1 to 256 entries, not 300"),
+        ("--palette cut.png", "cut.png"),
+        ("--palette pico-8 --colors 5", "chooses from a picture"),
+        ("--palette whole.png --colors 300", "2 to 256"),
+        ("--transparent", "need a palette of yours"),
+        ("--class-label unicorn", "unknown class 'unicorn'"),
+        ("--sampler magic", "--sampler"),
+        ("--steps 0", "steps is 0"),
+        ("--num-images -3", "num_images is -3"),
+        ("--scale 0", "--scale is 0"),
+        ("--output full", "is not empty"),
+        ("--output whole.png", "is a file"),
+        ("--colour red", "--colour"),
+    ],
+)
+def test_mistakes_in_sampling_give_one_line_and_nothing_is_written(
+    run, checkpoint, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "full"):
+        Path(name).mkdir()
+    Path("full/file").write_text("kept")
+    Path("one.hex").write_text("000000\n")
+    Path("large.hex").write_text("000000\n" * 300)
+    Image.new("RGB", (20, 20)).save("whole.png")
+    Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:50])
+    before = snapshot(tmp_path)
+    words = arguments.split()
+    defaults = {"--checkpoint": checkpoint, "--output": "out", "--num-images": 1, "--steps": 1}
+    extra = [word for key, value in defaults.items() if key not in words for word in (key, value)]
+    status, out, err = run(sample, *words, *extra)
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: ")
+    assert message in err.splitlines()[-1]
+    assert len(err.splitlines()) == 1
+    assert snapshot(tmp_path) == before
+
+
+def test_a_resumed_run_keeps_its_config(run, checkpoint, tmp_path, cache_dir):
+    status, _, err = run(train, "--config", checkpoint / "config.yaml", "--output", checkpoint, "--resume", "--seed", 5)
+    assert status == 2
+    assert "seed would change" in err
+
+
+def test_a_real_process_ends_with_status_2_and_one_line(tmp_path):
+    script = str(Path(train.__file__))
+    result = subprocess.run(
+        [sys.executable, script, "--config", "nowhere.yaml", "--output", str(tmp_path / "out")],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+
+
+def test_help_names_every_option_with_its_default(capsys):
+    for command in (train, sample):
+        with pytest.raises(SystemExit) as stop:
+            command.main(["--help"])
+        assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--train.max_minutes", "--data.min_colors", "--top-p", "--guidance-scale"):
+        assert option in text

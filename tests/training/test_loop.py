@@ -1,0 +1,230 @@
+import json
+import math
+import struct
+from dataclasses import replace
+
+import pytest
+import torch
+import wandb
+from safetensors.torch import load_file
+from wandb.proto import wandb_internal_pb2
+
+import training.loop
+from data.config import DataConfig
+from data.index_maps import load_index_maps
+from models.config import DenoiserConfig
+from pipelines.folder import load_pipeline
+from quantization.errors import InputError
+from training.checkpoints import list_checkpoints
+from training.config import RunConfig, TrackConfig, TrainConfig
+from training.loop import batch_rows, learning_rate_factor, train
+
+TINY = DenoiserConfig(
+    token_channels=32,
+    palette_depth=1,
+    condition_channels=32,
+    channels=(32, 32),
+    blocks=(1, 1),
+    head_channels=32,
+    head_blocks=1,
+    dropout=0.1,
+)
+
+
+@pytest.fixture
+def config(cache_dir):
+    return RunConfig(
+        data=DataConfig(cache_dir=cache_dir),
+        model=TINY,
+        train=TrainConfig(
+            max_steps=8, batch_size=8, evaluate_every=4, checkpoint_every=4, preview_images=2, preview_steps=2
+        ),
+        track=TrackConfig(wandb=False),
+    )
+
+
+@pytest.fixture(autouse=True)
+def few_heldout_images(monkeypatch):
+    """Evaluate on a handful of the held-out icons: these tests are about the loop."""
+
+    def load(config):
+        training, heldout = load_index_maps(config)
+        rows = torch.arange(8)
+        few = replace(
+            heldout, indices=heldout.indices[rows], palettes=heldout.palettes[rows], labels=heldout.labels[rows]
+        )
+        return training, few
+
+    monkeypatch.setattr(training.loop, "load_index_maps", load)
+
+
+def weights(output):
+    folder = list_checkpoints(output)[-1]
+    return {
+        f"{name}.{key}": value
+        for name in ("denoiser", "average", "optimizer")
+        for key, value in load_file(folder / f"{name}.safetensors").items()
+    }
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_run_ends_with_the_same_weights(config, tmp_path, monkeypatch, optimizer):
+    config = replace(config, train=replace(config.train, optimizer=optimizer))
+    train(config, tmp_path / "whole")
+
+    save = training.loop.save_checkpoint
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.loop, "save_checkpoint", save_and_stop)
+        train(config, tmp_path / "cut")
+    assert [path.name for path in list_checkpoints(tmp_path / "cut")] == ["step-00000004"]
+
+    torch.manual_seed(99)  # a new process starts with other generators
+    torch.rand(10)
+    train(config, tmp_path / "cut", resume=True)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_run_leaves_a_pipeline_metrics_and_previews(config, tmp_path):
+    result = train(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["heldout/bits_per_pixel"] == result.mean
+    assert lines[-1]["heldout/bits_per_pixel_stderr"] == result.stderr
+    assert len(list((tmp_path / "run" / "previews").glob("*.png"))) == 2
+    images = load_pipeline(tmp_path / "run")(2, steps=2, class_label="folder").images
+    assert len(images) == 2
+    saved = load_file(tmp_path / "run" / "denoiser" / "diffusion_pytorch_model.safetensors")
+    average = weights(tmp_path / "run")
+    assert all(torch.equal(value, average[f"average.module.{key}"]) for key, value in saved.items())
+
+
+def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, tmp_path):
+    output = tmp_path / "run"
+    train(config, output)
+    with (output / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 100, "train/bits_per_pixel": 1}\n{"step": 9, "tra')
+    train(replace(config, train=replace(config.train, max_steps=12)), output, resume=True)
+    steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 12
+
+
+def test_the_last_two_checkpoints_and_the_best_are_kept(config, tmp_path, monkeypatch):
+    measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
+    monkeypatch.setattr(
+        training.loop, "dataset_bits_per_pixel", lambda *_: training.loop.BitsPerPixel(next(measured), 0.1)
+    )
+    few = replace(config.data, source="icons")
+    one_class = replace(
+        config, data=few, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1)
+    )
+    load = training.loop.load_index_maps
+    monkeypatch.setattr(
+        training.loop, "load_index_maps", lambda c: tuple(replace(side, label_names=["all"]) for side in load(c))
+    )
+    train(one_class, tmp_path / "run")
+    assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4", "5"]
+
+
+def test_a_model_overfits_one_batch(config, tmp_path, monkeypatch):
+    load = training.loop.load_index_maps
+
+    def one_batch(c):
+        side = load(c)[1]
+        return side, side
+
+    monkeypatch.setattr(training.loop, "load_index_maps", one_batch)
+    budget = replace(
+        config.train, max_steps=400, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
+    )
+    model = replace(config.model, channels=(48, 64), head_channels=48, dropout=0.0, class_dropout=0.5)
+    result = train(replace(config, model=model, train=budget), tmp_path / "run")
+    assert result.mean < 0.05
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.loop, "bits_per_pixel", lambda *_: torch.full((8,), math.nan, requires_grad=True))
+    with pytest.raises(InputError, match="the loss is nan"):
+        train(config, tmp_path / "run")
+
+
+def leveldb_records(content, block=32768, header=7):
+    """The records of a wandb file: LevelDB's log format behind a header of seven bytes."""
+    place, whole = header, b""
+    while place + header <= len(content):
+        left = block - place % block
+        if left < header:
+            place += left
+            continue
+        length, kind = struct.unpack("<HB", content[place + 4 : place + header])
+        whole += content[place + header : place + header + length]
+        place += header + length
+        if kind in (1, 4):  # a full record, or the last part of one
+            yield whole
+            whole = b""
+
+
+def test_the_offline_wandb_run_holds_config_scalars_and_sheets(config, tmp_path):
+    train(replace(config, track=TrackConfig(wandb=True, project="test")), tmp_path)
+    wandb.teardown()  # its service writes in the background; this waits for it
+    (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    config_keys, history_keys = set(), set()
+    for data in leveldb_records(log.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        config_keys |= {item.key for item in record.run.config.update} | {i.key for i in record.config.update}
+        history_keys |= {item.key or "/".join(item.nested_key) for item in record.history.item}
+    assert {"seed", "data", "model", "process", "train"} <= config_keys
+    assert any("heldout/bits_per_pixel" in key for key in history_keys)
+    assert any("sheets" in key for key in history_keys)
+    assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/sheets/*.png"))
+
+
+def test_every_epoch_shows_every_image_once_in_another_order():
+    rows = torch.cat([batch_rows(10, 4, step, seed=0) for step in range(5)])
+    first, second = rows[:10], rows[10:]
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
+    assert first.tolist() != second.tolist()
+    assert torch.equal(batch_rows(10, 4, 3, 0), rows[12:16])
+
+
+def test_a_batch_may_be_larger_than_the_data_set():
+    assert torch.bincount(batch_rows(3, 7, 0, 0)).tolist() in ([3, 2, 2], [2, 3, 2], [2, 2, 3])
+
+
+def test_the_learning_rate_rises_and_falls():
+    assert learning_rate_factor(0.0, 0.1) == 0
+    assert learning_rate_factor(0.05, 0.1) == pytest.approx(0.5, abs=0.01)
+    assert learning_rate_factor(0.5, 0.1) == pytest.approx(0.5)
+    assert learning_rate_factor(1.0, 0.1) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_steps": None}, "no end"),
+        ({"batch_size": 0}, r"train\.batch_size is 0"),
+        ({"learning_rate": -1.0}, r"train\.learning_rate is -1"),
+    ],
+)
+def test_a_config_that_contradicts_itself_is_refused(config, tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        train(replace(config, train=replace(config.train, **change)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_resume_is_said(config, tmp_path):
+    with pytest.raises(InputError, match="no checkpoint to resume"):
+        train(config, tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(config, tmp_path):
+    train(config, tmp_path)
+    (list_checkpoints(tmp_path)[-1] / "optimizer.safetensors").write_bytes(b"\0" * 20)
+    with pytest.raises(InputError, match="can't be resumed"):
+        train(config, tmp_path, resume=True)
