@@ -29,6 +29,8 @@ class TrainConfig:
         max_steps: stop after so many optimizer steps; null for no limit.
         max_minutes: stop after so many minutes of wall-clock time; null for no limit.
         batch_size: images a step, over all processes.
+        foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
+            the model can draw in any palette, not only in those that it would use up (see data/augmentation.py).
         optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
         learning_rate: AdamW's, at the peak of the schedule, which rises linearly and falls as a cosine to 0 over the larger of the
             elapsed fractions of max_steps and max_minutes.
@@ -50,6 +52,7 @@ class TrainConfig:
     max_steps: int | None = None
     max_minutes: float | None = None
     batch_size: int = 64
+    foreign_palettes: float = 0.0
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 2e-3
     muon_rate_factor: float = 10.0

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from data.augmentation import with_foreign_palettes
 from data.index_maps import IndexMaps, load_index_maps
 from diffusion import PROCESSES
 from diffusion.likelihood import bits_per_pixel
@@ -130,7 +131,8 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
         # All that is random in this step comes from here, so a resumed run needs no saved generators.
         torch.manual_seed(mixed_seed(config.seed, progress.step, rank))
         rows = batch_rows(len(training), config.train.batch_size, progress.step, config.seed)
-        batch = training.batch(rows.chunk(world)[rank]).to(accelerator.device)
+        batch = training.batch(rows.chunk(world)[rank])
+        batch = with_foreign_palettes(batch, training.palettes, config.train.foreign_palettes).to(accelerator.device)
         t = low_discrepancy_times(len(batch.x_0)).to(accelerator.device)
         model.train()
         bits = bits_per_pixel(
@@ -247,3 +249,5 @@ def _check(config: RunConfig) -> None:
         value = getattr(config.train, name)
         if value is not None and value <= 0:
             raise InputError(f"train.{name} is {value}; it must be above 0")
+    if config.train.foreign_palettes > 0 and config.model.kind == "index":
+        raise InputError("train.foreign_palettes is for model.kind palette: an index model can't see colors")

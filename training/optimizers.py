@@ -15,25 +15,31 @@ MATRIX_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
     """Push all singular values of ``matrix``, ``[M, N]``, towards 1 by a quintic Newton–Schulz iteration.
 
-    The coefficients are Jordan's (2024, https://kellerjordan.github.io/posts/muon): values end between about 0.7
-    and 1.2, which serves as well as exactly 1. float32 on CPUs, where bfloat16 is slow; bfloat16 elsewhere.
+    Each iteration is x ← p(g) x with the Gram matrix g = x xᵀ and p(g) = a + b g + c g² (Jordan 2024,
+    https://kellerjordan.github.io/posts/muon, whose coefficients bring values between about 0.7 and 1.2: as good as
+    exactly 1). Polynomials of g commute, so the iteration can run on g alone, g ← p(g)² g, and x is multiplied once,
+    by the product of all p(g): for a convolution's long matrix that is a third of the work.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix if matrix.device.type == "cpu" else matrix.bfloat16()
+    x = matrix.float()
     x = x / x.norm().clamp_min(1e-7)  # a gradient of zero stays zero
     tall = x.shape[0] > x.shape[1]
-    x = x.mT if tall else x
-    for _ in range(iterations):
-        gram = x @ x.mT
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if tall else x).to(matrix.dtype)
+    gram = x.mT @ x if tall else x @ x.mT
+    product = None
+    for iteration in range(iterations):
+        p = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        p.diagonal().add_(a)
+        product = p if product is None else p @ product
+        if iteration < iterations - 1:
+            gram = p @ gram @ p
+    return (x @ product if tall else product @ x).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum whose updates are orthogonalized (Jordan et al. 2024), for weights of two or more dimensions.
 
-    torch.optim.Muon takes matrices only and works in bfloat16, which CPUs are slow at; most weights here are
-    convolutions.
+    torch.optim.Muon takes matrices only, and iterates in bfloat16, which CPUs are slow at; most weights here are
+    convolutions, and training on a CPU matters.
 
     Args:
         params: weights, ``[M, …]``; each is treated as a matrix ``[M, N]``.

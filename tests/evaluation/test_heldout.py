@@ -1,0 +1,64 @@
+import math
+
+import pytest
+import torch
+
+from data.index_maps import IndexMaps
+from diffusion.absorbing import AbsorbingProcess
+from evaluation.heldout import dataset_bits_per_pixel
+from quantization.palette import PaletteBatch
+
+
+class Indifferent(torch.nn.Module):
+    """Gives every real entry the same probability."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x_t, t, palette, class_labels=None):
+        logits = torch.zeros(*palette.valid.shape, *x_t.shape[1:])
+        return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(0)
+    valid = torch.arange(8) < torch.tensor([4, 8]).repeat(50)[:, None]
+    indices = (torch.rand(100, 16, 16, generator=generator) * valid.sum(1)[:, None, None]).to(torch.uint8)
+    palettes = PaletteBatch(torch.zeros(100, 8, 4, dtype=torch.uint8), valid)
+    return IndexMaps(indices, palettes, torch.zeros(100, dtype=torch.long), ["all"], [""] * 100)
+
+
+def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_palettes_size(images):
+    result = dataset_bits_per_pixel(Indifferent(), AbsorbingProcess(), images, times_per_image=40)
+    expected = (math.log2(4) + math.log2(8)) / 2
+    assert result.stderr < 0.08
+    assert result.mean == pytest.approx(expected, abs=4 * result.stderr)
+
+
+def test_the_result_depends_on_the_seed_and_not_on_the_batch_size(images):
+    def measure(**options):
+        return dataset_bits_per_pixel(Indifferent(), AbsorbingProcess(), images, **options).mean
+
+    assert measure(seed=1) == measure(seed=1)
+    assert measure(seed=1) != measure(seed=2)
+    assert measure(batch_size=100) == pytest.approx(measure(batch_size=7), rel=1e-6)
+
+
+def test_the_model_comes_back_in_the_mode_it_was_in(images):
+    model = Indifferent()
+    for mode in (True, False):
+        model.train(mode)
+        dataset_bits_per_pixel(model, AbsorbingProcess(), images, times_per_image=1)
+        assert model.training is mode
+
+
+def test_labels_are_given_only_on_request(images):
+    seen = []
+    model = Indifferent()
+    model.forward, forward = (lambda x, t, p, labels: (seen.append(labels), forward(x, t, p))[1]), model.forward
+    dataset_bits_per_pixel(model, AbsorbingProcess(), images, times_per_image=1, batch_size=100)
+    dataset_bits_per_pixel(model, AbsorbingProcess(), images, times_per_image=1, batch_size=100, with_labels=True)
+    assert seen[0] is None
+    assert torch.equal(seen[1], images.labels)
