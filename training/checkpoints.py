@@ -34,7 +34,7 @@ class Progress:
 
     step: int = 0
     minutes: float = 0.0
-    """Wall-clock time spent in the loop, over all its interruptions."""
+    """Time spent in the loop by the run's clock, over all its interruptions."""
     best_step: int | None = None
     best_bits_per_pixel: float = float("inf")
 

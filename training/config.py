@@ -27,7 +27,9 @@ class TrainConfig:
 
     Args:
         max_steps: stop after so many optimizer steps; null for no limit.
-        max_minutes: stop after so many minutes of wall-clock time; null for no limit.
+        max_minutes: stop after so many minutes; null for no limit.
+        clock: what max_minutes counts: wall is time as it passes; cpu is processor time, divided by the threads, so that
+            runs on a machine that does other things too can be compared.
         batch_size: images a step, over all processes.
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
             the model can draw in any palette, not only in those that it would use up (see data/augmentation.py).
@@ -51,6 +53,7 @@ class TrainConfig:
 
     max_steps: int | None = None
     max_minutes: float | None = None
+    clock: Literal["wall", "cpu"] = "wall"
     batch_size: int = 64
     foreign_palettes: float = 0.0
     optimizer: Literal["adamw", "muon"] = "muon"

@@ -112,13 +112,14 @@ def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel
         tracker.sheet(progress.step, "preview", contact_sheet(images))
         return result
 
-    started, minutes_before = time.monotonic(), progress.minutes
+    clock = _cpu_clock if config.train.clock == "cpu" else time.monotonic
+    started, minutes_before = clock(), progress.minutes
     bar = tqdm(
         total=1.0, desc="training", bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
     )
     smoothed = window_started = None
     while True:
-        progress.minutes = minutes_before + (time.monotonic() - started) / 60
+        progress.minutes = minutes_before + (clock() - started) / 60
         fraction = _fraction_done(config.train, progress, accelerator.device)
         bar.update(min(fraction, 1) - bar.n)
         if fraction >= 1:
@@ -219,6 +220,11 @@ def _fraction_done(config: TrainConfig, progress: Progress, device: torch.device
     steps = progress.step / config.max_steps if config.max_steps else 0.0
     minutes = progress.minutes / config.max_minutes if config.max_minutes else 0.0
     return broadcast(torch.tensor(max(steps, minutes), dtype=torch.float32, device=device)).item()
+
+
+def _cpu_clock() -> float:
+    """Seconds in which this process had all its threads' processors to itself."""
+    return time.process_time() / torch.get_num_threads()
 
 
 def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
