@@ -4,13 +4,14 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 import cli
+from data.index_maps import load_index_maps
 from quantization.errors import InputError
 from quantization.files import claim_output_folder
 from training.config import RunConfig
-from training.loop import CONFIG_FILE, train
+from training.loop import CONFIG_FILE, check_config, train
 
 MAY_CHANGE_ON_RESUME = ("train.max_steps", "train.max_minutes", "train.device", "track", "data.cache_dir")
 
@@ -23,38 +24,48 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint in the output folder")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
     parser.add_class_arguments(RunConfig)
-    parsed = parser.instantiate(parser.parse_args(arguments))
-    config = RunConfig(**{field.name: parsed[field.name] for field in fields(RunConfig)})
+    parsed = parser.parse_args(arguments)
     output: Path = parsed.output
+    saved_file = output / CONFIG_FILE
+    if parsed.resume and parsed.config is None and saved_file.is_file():
+        parsed = parser.parse_args([f"--config={saved_file}", *arguments])
+    config = _run_config(parser, parsed)
 
+    check_config(config)
     if parsed.resume:
         _check_resumable(config, output, parser)
     else:
         claim_output_folder(output, parsed.overwrite, "--overwrite to replace it, or --resume to go on with it")
-        if output.exists() and any(output.iterdir()):
-            if not (output / CONFIG_FILE).is_file():
-                raise InputError(f"{output} holds something else than a training run; it is not overwritten")
-            shutil.rmtree(output)
+        if output.exists() and any(output.iterdir()) and not saved_file.is_file():
+            raise InputError(f"{output} holds something else than a training run; it is not overwritten")
+    training, heldout = load_index_maps(config.data)
+    if output.exists() and not parsed.resume:
+        shutil.rmtree(output)  # only now that nothing is wrong with the new run
 
-    result = train(config, output, parsed.resume)
+    result = train(config, training, heldout, output, parsed.resume)
     print(f"held-out bits per pixel: {result.mean:.3f} (standard error {result.stderr:.3f})")
     print(f"the model is in {output}, preview sheets are in {output / 'previews'}")
 
 
-def _check_resumable(config: RunConfig, output: Path, parser: cli.ArgumentParser) -> None:
+def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) -> None:
     """Raise InputError unless ``output`` holds a run with this config, budgets apart."""
     saved_file = output / CONFIG_FILE
     if not saved_file.is_file():
         raise InputError(f"there is no training run to resume in {output}")
-    saved = parser.parse_args([f"--config={saved_file}", f"--output={output}"])
-    saved = parser.instantiate(saved)
-    before = _flatten(RunConfig(**{field.name: saved[field.name] for field in fields(RunConfig)}).to_dict())
+    before = _flatten(
+        _run_config(parser, parser.parse_args([f"--config={saved_file}", f"--output={output}"])).to_dict()
+    )
     now = _flatten(config.to_dict())
     changed = [key for key in now if now[key] != before[key] and not key.startswith(MAY_CHANGE_ON_RESUME)]
     if changed:
         raise InputError(
             f"a resumed run keeps its config, but {', '.join(changed)} would change: give --config {saved_file}"
         )
+
+
+def _run_config(parser: ArgumentParser, parsed: Namespace) -> RunConfig:
+    values = parser.instantiate(parsed)
+    return RunConfig(**{field.name: values[field.name] for field in fields(RunConfig)})
 
 
 def _flatten(values: dict, prefix: str = "") -> dict:

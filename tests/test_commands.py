@@ -189,6 +189,13 @@ def test_a_resumed_run_keeps_its_config(run, checkpoint, tmp_path, cache_dir):
     assert "seed would change" in err
 
 
+def test_a_resumed_run_needs_no_config_and_may_get_a_larger_budget(run, checkpoint):
+    status, out, _ = run(train, "--output", checkpoint, "--resume", "--train.max_steps", 14)
+    assert status == 0
+    assert "held-out bits per pixel" in out
+    assert json.loads((checkpoint / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 14
+
+
 def test_a_real_process_ends_with_status_2_and_one_line(tmp_path):
     script = str(Path(train.__file__))
     result = subprocess.run(

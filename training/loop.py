@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from data.augmentation import with_foreign_palettes
-from data.index_maps import IndexMaps, load_index_maps
+from data.index_maps import IndexMaps
 from diffusion import PROCESSES
 from diffusion.likelihood import bits_per_pixel
 from diffusion.schedules import low_discrepancy_times
@@ -44,22 +44,25 @@ SCALARS_EVERY = 10
 """Steps between training scalars."""
 
 
-def train(config: RunConfig, output: Path, resume: bool = False) -> BitsPerPixel:  # noqa: PLR0912, PLR0915  # one loop, top to bottom
+def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
+    config: RunConfig, training: IndexMaps, heldout: IndexMaps, output: Path, resume: bool = False
+) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
     Args:
         config: the whole run.
-        output: an existing folder.
+        training: the side of the data set to learn from.
+        heldout: the side to measure on.
+        output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
 
     Raises:
-        InputError: the config contradicts itself or the data, there is nothing to resume, or the loss is not finite.
+        InputError: the config contradicts itself, there is nothing to resume, or the loss is not finite.
     """
-    _check(config)
-    training, heldout = load_index_maps(config.data)
+    check_config(config)
     accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=config.train.device == "cpu")
 
     torch.manual_seed(config.seed)
@@ -248,7 +251,8 @@ def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
     )
 
 
-def _check(config: RunConfig) -> None:
+def check_config(config: RunConfig) -> None:
+    """Raise InputError if the config contradicts itself."""
     if config.train.max_steps is None and config.train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
     for name in ("max_steps", "max_minutes", "batch_size", "learning_rate", "evaluate_every", "checkpoint_every"):

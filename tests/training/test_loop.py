@@ -43,19 +43,16 @@ def config(cache_dir):
     )
 
 
-@pytest.fixture(autouse=True)
-def few_heldout_images(monkeypatch):
-    """Evaluate on a handful of the held-out icons: these tests are about the loop."""
+@pytest.fixture(scope="module")
+def sides(cache_dir):
+    """The icons, of which a handful are held out: these tests are about the loop."""
+    training, heldout = load_index_maps(DataConfig(cache_dir=cache_dir))
+    return training, first_images(heldout, 16)
 
-    def load(config):
-        training, heldout = load_index_maps(config)
-        rows = torch.arange(8)
-        few = replace(
-            heldout, indices=heldout.indices[rows], palettes=heldout.palettes[rows], labels=heldout.labels[rows]
-        )
-        return training, few
 
-    monkeypatch.setattr(training.loop, "load_index_maps", load)
+def first_images(maps, count):
+    rows = torch.arange(count)
+    return replace(maps, indices=maps.indices[rows], palettes=maps.palettes[rows], labels=maps.labels[rows])
 
 
 def weights(output):
@@ -68,9 +65,9 @@ def weights(output):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_resumed_run_ends_with_the_same_weights(config, tmp_path, monkeypatch, optimizer):
+def test_a_resumed_run_ends_with_the_same_weights(config, sides, tmp_path, monkeypatch, optimizer):
     config = replace(config, train=replace(config.train, optimizer=optimizer))
-    train(config, tmp_path / "whole")
+    train(config, *sides, tmp_path / "whole")
 
     save = training.loop.save_checkpoint
 
@@ -80,19 +77,19 @@ def test_a_resumed_run_ends_with_the_same_weights(config, tmp_path, monkeypatch,
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training.loop, "save_checkpoint", save_and_stop)
-        train(config, tmp_path / "cut")
+        train(config, *sides, tmp_path / "cut")
     assert [path.name for path in list_checkpoints(tmp_path / "cut")] == ["step-00000004"]
 
     torch.manual_seed(99)  # a new process starts with other generators
     torch.rand(10)
-    train(config, tmp_path / "cut", resume=True)
+    train(config, *sides, tmp_path / "cut", resume=True)
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
-def test_a_run_leaves_a_pipeline_metrics_and_previews(config, tmp_path):
-    result = train(config, tmp_path / "run")
+def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
+    result = train(config, *sides, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["heldout/bits_per_pixel"] == result.mean
     assert lines[-1]["heldout/bits_per_pixel_stderr"] == result.stderr
@@ -104,53 +101,40 @@ def test_a_run_leaves_a_pipeline_metrics_and_previews(config, tmp_path):
     assert all(torch.equal(value, average[f"average.module.{key}"]) for key, value in saved.items())
 
 
-def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, tmp_path):
+def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tmp_path):
     output = tmp_path / "run"
-    train(config, output)
+    train(config, *sides, output)
     with (output / "metrics.jsonl").open("a") as file:
         file.write('{"step": 100, "train/bits_per_pixel": 1}\n{"step": 9, "tra')
-    train(replace(config, train=replace(config.train, max_steps=12)), output, resume=True)
+    train(replace(config, train=replace(config.train, max_steps=12)), *sides, output, resume=True)
     steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 12
 
 
-def test_the_last_two_checkpoints_and_the_best_are_kept(config, tmp_path, monkeypatch):
+def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
     monkeypatch.setattr(
         training.loop, "dataset_bits_per_pixel", lambda *_: training.loop.BitsPerPixel(next(measured), 0.1)
     )
-    few = replace(config.data, source="icons")
-    one_class = replace(
-        config, data=few, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1)
-    )
-    load = training.loop.load_index_maps
-    monkeypatch.setattr(
-        training.loop, "load_index_maps", lambda c: tuple(replace(side, label_names=["all"]) for side in load(c))
-    )
-    train(one_class, tmp_path / "run")
+    often = replace(config, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1))
+    train(often, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4", "5"]
 
 
-def test_a_model_overfits_one_batch(config, tmp_path, monkeypatch):
-    load = training.loop.load_index_maps
-
-    def one_batch(c):
-        side = load(c)[1]
-        return side, side
-
-    monkeypatch.setattr(training.loop, "load_index_maps", one_batch)
+def test_a_model_overfits_one_batch(config, sides, tmp_path):
     budget = replace(
         config.train, max_steps=400, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
     )
     model = replace(config.model, channels=(48, 64), head_channels=48, dropout=0.0, class_dropout=0.5)
-    result = train(replace(config, model=model, train=budget), tmp_path / "run")
+    images = first_images(sides[1], 8)
+    result = train(replace(config, model=model, train=budget), images, images, tmp_path / "run")
     assert result.mean < 0.05
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
     monkeypatch.setattr(training.loop, "bits_per_pixel", lambda *_: torch.full((8,), math.nan, requires_grad=True))
     with pytest.raises(InputError, match="the loss is nan"):
-        train(config, tmp_path / "run")
+        train(config, *sides, tmp_path / "run")
 
 
 def leveldb_records(content, block=32768, header=7):
@@ -169,8 +153,8 @@ def leveldb_records(content, block=32768, header=7):
             whole = b""
 
 
-def test_the_offline_wandb_run_holds_config_scalars_and_sheets(config, tmp_path):
-    train(replace(config, track=TrackConfig(wandb=True, project="test")), tmp_path)
+def test_the_offline_wandb_run_holds_config_scalars_and_sheets(config, sides, tmp_path):
+    train(replace(config, track=TrackConfig(wandb=True, project="test")), *sides, tmp_path)
     wandb.teardown()  # its service writes in the background; this waits for it
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     config_keys, history_keys = set(), set()
@@ -212,19 +196,19 @@ def test_the_learning_rate_rises_and_falls():
         ({"learning_rate": -1.0}, r"train\.learning_rate is -1"),
     ],
 )
-def test_a_config_that_contradicts_itself_is_refused(config, tmp_path, change, message):
+def test_a_config_that_contradicts_itself_is_refused(config, sides, tmp_path, change, message):
     with pytest.raises(InputError, match=message):
-        train(replace(config, train=replace(config.train, **change)), tmp_path / "run")
+        train(replace(config, train=replace(config.train, **change)), *sides, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_nothing_to_resume_is_said(config, tmp_path):
+def test_nothing_to_resume_is_said(config, sides, tmp_path):
     with pytest.raises(InputError, match="no checkpoint to resume"):
-        train(config, tmp_path, resume=True)
+        train(config, *sides, tmp_path, resume=True)
 
 
-def test_a_damaged_checkpoint_is_named(config, tmp_path):
-    train(config, tmp_path)
+def test_a_damaged_checkpoint_is_named(config, sides, tmp_path):
+    train(config, *sides, tmp_path)
     (list_checkpoints(tmp_path)[-1] / "optimizer.safetensors").write_bytes(b"\0" * 20)
     with pytest.raises(InputError, match="can't be resumed"):
-        train(config, tmp_path, resume=True)
+        train(config, *sides, tmp_path, resume=True)
