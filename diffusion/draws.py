@@ -10,10 +10,15 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 """One CPU generator for the whole batch, one for each image, or torch's global one."""
 
 
+def mixed_seed(*numbers: int) -> int:
+    """One seed from several numbers that aren't negative, such that neighbors give unrelated streams."""
+    entropy = (len(numbers), *numbers)  # SeedSequence takes missing numbers as zeros
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+
+
 def image_generators(seed: int, first: int, count: int) -> list[torch.Generator]:
     """The generators of images ``first`` to ``first + count - 1`` of a run with ``seed``: each depends on (seed, i) alone."""
-    states = [np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0] for i in range(first, first + count)]
-    return [torch.Generator().manual_seed(int(state)) for state in states]
+    return [torch.Generator().manual_seed(mixed_seed(seed, i)) for i in range(first, first + count)]
 
 
 def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:

@@ -97,7 +97,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
         """
-        _check(num_images, guidance_scale, steps, temperature, top_p, batch_size, output_type)
+        _check(num_images, seed, guidance_scale, steps, temperature, top_p, batch_size, output_type)
         draw = choose("sampler", sampler, SAMPLERS)
         label = self._label(class_label)
         height = self.config.size if height is None else height
@@ -196,6 +196,7 @@ def _indexed(x: Tensor, palettes: list[Palette]) -> list[IndexedImage]:
 
 def _check(
     num_images: int,
+    seed: int,
     guidance_scale: float,
     steps: int,
     temperature: float,
@@ -206,7 +207,7 @@ def _check(
     for name, value in (("num_images", num_images), ("steps", steps), ("batch_size", batch_size)):
         if value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
-    for name, value in (("guidance_scale", guidance_scale), ("temperature", temperature)):
+    for name, value in (("seed", seed), ("guidance_scale", guidance_scale), ("temperature", temperature)):
         if not 0 <= value < float("inf"):
             raise InputError(f"{name} is {value}; it must be 0 or more")
     if not 0 < top_p <= 1:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import yaml
 from accelerate import Accelerator
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from data.augmentation import with_foreign_palettes
 from data.index_maps import IndexMaps
 from diffusion import PROCESSES
+from diffusion.draws import mixed_seed
 from diffusion.likelihood import bits_per_pixel
 from diffusion.schedules import low_discrepancy_times
 from evaluation.heldout import BitsPerPixel, dataset_bits_per_pixel
@@ -96,7 +96,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     rank, world = accelerator.process_index, accelerator.num_processes
 
     def evaluate(times_per_image: int) -> BitsPerPixel:
-        """Measure the averaged weights on the held-out side, draw a preview, log both."""
+        """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
 
         def measure(with_labels: bool) -> BitsPerPixel:
             return dataset_bits_per_pixel(
@@ -113,6 +113,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             config.train.preview_images, steps=config.train.preview_steps, heldout_palettes=True, seed=config.seed
         ).images
         tracker.sheet(progress.step, "preview", contact_sheet(images))
+        if result.mean < progress.best_bits_per_pixel:
+            progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
         return result
 
     clock = _cpu_clock if config.train.clock == "cpu" else time.monotonic
@@ -175,11 +177,9 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             tracker.scalars(progress.step, scalars)
             window_started = now
         if progress.step % config.train.evaluate_every == 0:
-            result = evaluate(config.train.heldout_times)
-            if result.mean < progress.best_bits_per_pixel:
-                progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
+            evaluate(config.train.heldout_times)
             window_started = None
-        if progress.step % config.train.checkpoint_every == 0:
+        if progress.step % config.train.checkpoint_every == 0 or progress.step == progress.best_step:
             save_checkpoint(output, denoiser, average, optimizers, progress)
             window_started = None
     bar.close()
@@ -211,11 +211,6 @@ def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
         here = positions // count == epoch
         rows[here] = order[positions[here] % count]
     return rows
-
-
-def mixed_seed(*numbers: int) -> int:
-    """One seed from several numbers, such that neighbors give unrelated streams."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _fraction_done(config: TrainConfig, progress: Progress, device: torch.device) -> float:
@@ -253,6 +248,8 @@ def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
 
 def check_config(config: RunConfig) -> None:
     """Raise InputError if the config contradicts itself."""
+    if config.seed < 0:
+        raise InputError(f"seed is {config.seed}; it must be 0 or more")
     if config.train.max_steps is None and config.train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
     for name in ("max_steps", "max_minutes", "batch_size", "learning_rate", "evaluate_every", "checkpoint_every"):

@@ -148,6 +148,7 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
     [
         ({"num_images": 0}, "num_images is 0"),
         ({"steps": 0}, "steps is 0"),
+        ({"seed": -1}, "seed is -1"),
         ({"temperature": -1.0}, "temperature is -1"),
         ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
         ({"top_p": 0.0}, "top_p is 0"),

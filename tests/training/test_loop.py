@@ -111,6 +111,16 @@ def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tm
     assert max(steps) == 12
 
 
+def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monkeypatch):
+    measured = iter([3.0, 1.0, 2.0, 2.5, 2.6])
+    monkeypatch.setattr(
+        training.loop, "dataset_bits_per_pixel", lambda *_: training.loop.BitsPerPixel(next(measured), 0.1)
+    )
+    rarely = replace(config, train=replace(config.train, max_steps=4, evaluate_every=1, checkpoint_every=100))
+    train(rarely, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
+    assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4"]
+
+
 def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
     monkeypatch.setattr(
@@ -123,7 +133,7 @@ def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path,
 
 def test_a_model_overfits_one_batch(config, sides, tmp_path):
     budget = replace(
-        config.train, max_steps=400, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
+        config.train, max_steps=300, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
     )
     model = replace(config.model, channels=(48, 64), head_channels=48, dropout=0.0, class_dropout=0.5)
     images = first_images(sides[1], 8)
@@ -200,6 +210,11 @@ def test_a_config_that_contradicts_itself_is_refused(config, sides, tmp_path, ch
     with pytest.raises(InputError, match=message):
         train(replace(config, train=replace(config.train, **change)), *sides, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_negative_seed_is_refused(config, sides, tmp_path):
+    with pytest.raises(InputError, match="seed is -1"):
+        train(replace(config, seed=-1), *sides, tmp_path / "run")
 
 
 def test_nothing_to_resume_is_said(config, sides, tmp_path):
