@@ -1,5 +1,8 @@
 # The verbs of Tincture: make venv, demo, test, lint.
 
+# Threads that wait give their core away, so that a busy machine slows training down without stalling it.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo

@@ -116,8 +116,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         with self.progress_bar(total=steps * -(-num_images // batch_size)) as progress:
             for first in range(0, num_images, batch_size):
                 rows = slice(first, min(first + batch_size, num_images))
-                batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.device)
-                bias = None if logit_bias is None else logit_bias[rows].to(self.device)
+                batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
+                bias = None if logit_bias is None else logit_bias[rows].to(self.denoiser.device)
 
                 def after_step(step: int, x_t: Tensor, rows: slice = rows) -> None:
                     progress.update()
@@ -176,7 +176,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         logit_bias: Tensor | None,
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """Bind palettes, class and controls to the denoiser, for a sampler to call with (x_t, t)."""
-        labels = None if label is None else torch.full((len(palette.colors),), label, device=self.device)
+        labels = None if label is None else torch.full((len(palette.colors),), label, device=self.denoiser.device)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             logits = self.denoiser(x_t, t, palette, labels).float()

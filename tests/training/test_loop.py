@@ -15,6 +15,7 @@ from data.index_maps import load_index_maps
 from models.config import DenoiserConfig
 from pipelines.folder import load_pipeline
 from quantization.errors import InputError
+from quantization.palette_files import read_palette
 from training.checkpoints import list_checkpoints
 from training.config import RunConfig, TrackConfig, TrainConfig
 from training.loop import batch_rows, learning_rate_factor, train
@@ -99,6 +100,18 @@ def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
     saved = load_file(tmp_path / "run" / "denoiser" / "diffusion_pytorch_model.safetensors")
     average = weights(tmp_path / "run")
     assert all(torch.equal(value, average[f"average.module.{key}"]) for key, value in saved.items())
+
+
+def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path, cache_dir):
+    data = DataConfig(palette="pico-8", cache_dir=cache_dir)
+    training, heldout = load_index_maps(data)
+    index_config = replace(config, data=data, model=replace(TINY, kind="index"))
+    train(index_config, training, first_images(heldout, 8), tmp_path / "run")
+    pipeline = load_pipeline(tmp_path / "run")
+    assert pipeline.denoiser.config.num_entries == 16
+    assert pipeline(1, steps=2).images[0].palette == read_palette("pico-8")
+    with pytest.raises(InputError, match="knows 16 indices"):
+        pipeline(1, steps=2, palette=read_palette("endesga-32"))
 
 
 def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tmp_path):
