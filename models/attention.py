@@ -4,6 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from quantization.errors import InputError
+
 
 class SelfAttention(nn.Module):
     """Self-attention without positions: permuting the sequence permutes the output.
@@ -11,12 +13,15 @@ class SelfAttention(nn.Module):
     Args:
         channels: features of each element; a multiple of ``head_channels``.
         head_channels: features of each head.
+
+    Raises:
+        InputError: it isn't.
     """
 
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
         if channels % head_channels:
-            raise ValueError(f"{channels} channels don't divide into heads of {head_channels}")
+            raise InputError(f"{channels} channels don't divide into attention heads of {head_channels}")
         self.heads = channels // head_channels
         self.to_qkv = nn.Linear(channels, 3 * channels)
         self.to_out = nn.Linear(channels, channels)

@@ -1,9 +1,10 @@
 """What a run says about its denoiser, and the denoiser made from it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from .denoiser import Denoiser, IndexDenoiser, PaletteDenoiser
+from .unet import UNetConfig
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,6 @@ class DenoiserConfig:
         condition_channels: size of the vector that carries time and class.
         class_dropout: how often training hides the label, 0 to 1.
         time_conditioning: whether the network is told the time; for the absorbing process it needn't be.
-        patch_size: edge of the UNet's patches, pixels; 1 for none.
-        channels: features at each level, each at half the resolution of the one before.
-        blocks: residual blocks at each level.
-        attention: whether each level has self-attention.
-        head_channels: features of the full-resolution head.
-        head_blocks: residual blocks of that head.
-        dropout: probability inside residual blocks, 0 to 1.
     """
 
     kind: Literal["palette", "index"] = "palette"
@@ -32,13 +26,7 @@ class DenoiserConfig:
     condition_channels: int = 128
     class_dropout: float = 0.1
     time_conditioning: bool = True
-    patch_size: int = 2
-    channels: tuple[int, ...] = (64, 128)
-    blocks: tuple[int, ...] = (2, 2)
-    attention: tuple[bool, ...] = (False, True)
-    head_channels: int = 64
-    head_blocks: int = 2
-    dropout: float = 0.0
+    unet: UNetConfig = field(default_factory=UNetConfig)
 
 
 def build_denoiser(config: DenoiserConfig, num_classes: int, num_entries: int) -> Denoiser:
@@ -48,6 +36,9 @@ def build_denoiser(config: DenoiserConfig, num_classes: int, num_entries: int) -
         config: its size and shape.
         num_classes: number of labels, "no label" not counted; 0 for an unconditional model.
         num_entries: rows of an index denoiser: the size of the largest palette. A palette denoiser needs none.
+
+    Raises:
+        InputError: the sizes don't fit together.
     """
     options = asdict(config)
     if options.pop("kind") == "palette":

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
 
 from .palette_encoder import PaletteEncoder
-from .unet import UNet
+from .unet import UNet, UNetConfig
 
 
 class Condition(nn.Module):
@@ -56,7 +57,7 @@ class Denoiser(ModelMixin, ConfigMixin):
     """What the two denoisers share: a condition vector and a UNet between pixel embeddings and logits."""
 
     condition: Condition
-    unet: UNet
+    backbone: UNet
 
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if the denoiser can't draw with ``palette``."""
@@ -97,13 +98,7 @@ class PaletteDenoiser(Denoiser):
         num_classes: int = 0,
         class_dropout: float = 0.1,
         time_conditioning: bool = True,
-        patch_size: int = 2,
-        channels: tuple[int, ...] = (64, 128),
-        blocks: tuple[int, ...] = (2, 2),
-        attention: tuple[bool, ...] = (False, True),
-        head_channels: int = 64,
-        head_blocks: int = 2,
-        dropout: float = 0.0,
+        unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
@@ -111,18 +106,7 @@ class PaletteDenoiser(Denoiser):
         self.mask_token = nn.Parameter(torch.randn(token_channels))
         self.entry_in = nn.Linear(token_channels, token_channels)
         self.entry_out = nn.Linear(token_channels, token_channels + 1)  # a key and a bias
-        self.unet = UNet(
-            token_channels,
-            token_channels,
-            condition_channels,
-            patch_size=patch_size,
-            channels=channels,
-            blocks=blocks,
-            attention=attention,
-            head_channels=head_channels,
-            head_blocks=head_blocks,
-            dropout=dropout,
-        )
+        self.backbone = UNet(token_channels, token_channels, condition_channels, UNetConfig(**unet or {}))
 
     def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
         """See `Denoiser.forward`."""
@@ -131,7 +115,7 @@ class PaletteDenoiser(Denoiser):
         table = torch.cat([self.entry_in(tokens), self.mask_token.expand(batch, 1, -1)], dim=1)  # [B, K + 1, D]
         rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
         x = rearrange(F.embedding(rows, table.flatten(0, 1)), "b h w d -> b d h w")
-        features = self.unet(x, self.condition(t, class_labels))
+        features = self.backbone(x, self.condition(t, class_labels))
         keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
         features = rearrange(features, "b d h w -> b (h w) d") * tokens.shape[-1] ** -0.5
         logits = torch.baddbmm(bias.mT, features, keys.mT)  # [B, H W, K]
@@ -155,30 +139,13 @@ class IndexDenoiser(Denoiser):
         num_classes: int = 0,
         class_dropout: float = 0.1,
         time_conditioning: bool = True,
-        patch_size: int = 2,
-        channels: tuple[int, ...] = (64, 128),
-        blocks: tuple[int, ...] = (2, 2),
-        attention: tuple[bool, ...] = (False, True),
-        head_channels: int = 64,
-        head_blocks: int = 2,
-        dropout: float = 0.0,
+        unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_entries = num_entries
         self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
         self.embed = nn.Embedding(num_entries + 1, token_channels)
-        self.unet = UNet(
-            token_channels,
-            num_entries,
-            condition_channels,
-            patch_size=patch_size,
-            channels=channels,
-            blocks=blocks,
-            attention=attention,
-            head_channels=head_channels,
-            head_blocks=head_blocks,
-            dropout=dropout,
-        )
+        self.backbone = UNet(token_channels, num_entries, condition_channels, UNetConfig(**unet or {}))
 
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if ``palette`` has more entries than the model has rows."""
@@ -189,5 +156,5 @@ class IndexDenoiser(Denoiser):
         """See `Denoiser.forward`."""
         rows = torch.where(x_t == palette.mask_index, self.num_entries, x_t)
         x = rearrange(self.embed(rows), "b h w d -> b d h w")
-        logits = self.unet(x, self.condition(t, class_labels))[:, : palette.mask_index]
+        logits = self.backbone(x, self.condition(t, class_labels))[:, : palette.mask_index]
         return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)

@@ -1,13 +1,18 @@
 """UNet (Ronneberger et al. 2015, arXiv 1505.04597) with a patch stem: most of the work happens below full resolution."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from quantization.errors import InputError
+
 from .attention import SelfAttention
+
+GROUPS = 8
+"""Groups of every group normalization."""
 
 
 class ResBlock(nn.Module):
@@ -15,10 +20,10 @@ class ResBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, condition_channels: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.norm_in = nn.GroupNorm(8, in_channels)
+        self.norm_in = nn.GroupNorm(GROUPS, in_channels)
         self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.modulation = nn.Linear(condition_channels, 2 * out_channels)
-        self.norm_out = nn.GroupNorm(8, out_channels)
+        self.norm_out = nn.GroupNorm(GROUPS, out_channels)
         self.dropout = nn.Dropout(dropout)
         self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -38,7 +43,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, head_channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = nn.GroupNorm(GROUPS, channels)
         self.attention = SelfAttention(channels, head_channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -73,6 +78,43 @@ class Level(nn.Module):
         return x
 
 
+@dataclass(frozen=True)
+class UNetConfig:
+    """Size and shape of a UNet.
+
+    Args:
+        patch_size: edge of a patch, pixels; 1 for none.
+        channels: features at each level, each level at half the resolution of the one before; multiples of 8.
+        blocks: residual blocks of each level, on the way down and again on the way up (once for the last level).
+        attention: whether each level has self-attention.
+        attention_head_channels: features of an attention head.
+        head_channels: features of the full-resolution head, a multiple of 8.
+        head_blocks: residual blocks of that head.
+        dropout: probability inside residual blocks, 0 to 1.
+
+    Raises:
+        InputError: the numbers don't fit together.
+    """
+
+    patch_size: int = 2
+    channels: tuple[int, ...] = (64, 128)
+    blocks: tuple[int, ...] = (2, 2)
+    attention: tuple[bool, ...] = (False, True)
+    attention_head_channels: int = 32
+    head_channels: int = 64
+    head_blocks: int = 2
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) == len(self.blocks) == len(self.attention) >= 1:
+            raise InputError("unet.channels, unet.blocks and unet.attention must name one value for each level")
+        if self.patch_size < 1:
+            raise InputError(f"unet.patch_size is {self.patch_size}; it must be at least 1")
+        for width in (*self.channels, self.head_channels):
+            if width < GROUPS or width % GROUPS:
+                raise InputError(f"unet.channels and unet.head_channels must be multiples of {GROUPS}, not {width}")
+
+
 class UNet(nn.Module):
     """From features of pixels to features of pixels.
 
@@ -83,38 +125,17 @@ class UNet(nn.Module):
         in_channels: features of a pixel at the input.
         out_channels: features of a pixel at the output.
         condition_channels: size of the condition vector.
-        patch_size: edge of a patch, pixels; 1 for none.
-        channels: features at each level, each level at half the resolution of the one before.
-        blocks: residual blocks of each level, on the way down and again on the way up (once for the last level).
-        attention: whether each level has self-attention.
-        head_channels: features of the full-resolution head.
-        head_blocks: residual blocks of the head.
-        attention_head_channels: features of an attention head.
-        dropout: probability inside residual blocks.
+        config: everything else.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        condition_channels: int,
-        patch_size: int = 2,
-        channels: Sequence[int] = (96, 128),
-        blocks: Sequence[int] = (2, 2),
-        attention: Sequence[bool] = (False, True),
-        head_channels: int = 64,
-        head_blocks: int = 2,
-        attention_head_channels: int = 32,
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, condition_channels: int, config: UNetConfig) -> None:
         super().__init__()
-        if not len(channels) == len(blocks) == len(attention) >= 1:
-            raise ValueError("channels, blocks and attention name one value for each level")
+        patch_size, channels, head_channels = config.patch_size, config.channels, config.head_channels
         self.stride = patch_size * 2 ** (len(channels) - 1)
 
         def level(in_width: int, index: int) -> Level:
-            heads = attention_head_channels if attention[index] else 0
-            return Level(in_width, channels[index], blocks[index], condition_channels, dropout, heads)
+            heads = config.attention_head_channels if config.attention[index] else 0
+            return Level(in_width, channels[index], config.blocks[index], condition_channels, config.dropout, heads)
 
         self.stem = nn.Conv2d(in_channels, channels[0], patch_size, stride=patch_size)
         inner = range(len(channels) - 1)
@@ -125,8 +146,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(level(2 * channels[i], i) for i in inner)
         self.unfold = nn.ConvTranspose2d(channels[0], head_channels, patch_size, stride=patch_size)
         self.local = nn.Conv2d(in_channels, head_channels, 3, padding=1)
-        self.head = Level(head_channels, head_channels, head_blocks, condition_channels, dropout, 0)
-        self.out_norm = nn.GroupNorm(8, head_channels)
+        self.head = Level(head_channels, head_channels, config.head_blocks, condition_channels, config.dropout, 0)
+        self.out_norm = nn.GroupNorm(GROUPS, head_channels)
         self.out = nn.Conv2d(head_channels, out_channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

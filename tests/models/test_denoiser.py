@@ -13,10 +13,7 @@ SMALL = {
     "token_channels": 32,
     "palette_depth": 2,
     "condition_channels": 32,
-    "channels": (32, 64),
-    "blocks": (1, 1),
-    "head_channels": 32,
-    "head_blocks": 1,
+    "unet": {"channels": (32, 64), "blocks": (1, 1), "head_channels": 32, "head_blocks": 1},
 }
 
 
@@ -152,6 +149,21 @@ def test_saved_and_loaded_from_safetensors(denoiser, tmp_path):
 def test_the_config_and_the_constructors_say_the_same(kind):
     config = {field.name: field.default for field in fields(DenoiserConfig)}
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
-        if name not in ("self", "num_classes", "num_entries"):
+        if name not in ("self", "num_classes", "num_entries", "unet"):
             assert config[name] == parameter.default, name
     assert isinstance(build_denoiser(DenoiserConfig(kind=kind.__name__[:-8].lower()), 3, 4), kind)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unet": {"channels": (32, 64, 64)}}, "one value for each level"),
+        ({"unet": {"channels": (30, 64)}}, "multiples of 8, not 30"),
+        ({"unet": {"channels": (32, 40)}}, "40 channels don't divide into attention heads of 32"),
+        ({"unet": {"patch_size": 0}}, "patch_size is 0"),
+        ({"token_channels": 40}, "40 channels don't divide"),
+    ],
+)
+def test_sizes_that_do_not_fit_together_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        PaletteDenoiser(**change)

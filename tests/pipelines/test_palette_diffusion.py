@@ -27,10 +27,7 @@ def pipeline():
         palette_depth=1,
         condition_channels=32,
         num_classes=2,
-        channels=(32, 32),
-        blocks=(1, 1),
-        head_channels=32,
-        head_blocks=1,
+        unet={"channels": (32, 32), "blocks": (1, 1), "head_channels": 32, "head_blocks": 1},
     )
     palettes = PaletteBatch.from_palettes([random_palette(n, n) for n in (3, 5, 8, 4)])
     bank = PaletteBank.of(palettes, torch.tensor([0, 0, 1, 1]), torch.tensor([False, True, False, True]))

@@ -13,6 +13,7 @@ import training.loop
 from data.config import DataConfig
 from data.index_maps import load_index_maps
 from models.config import DenoiserConfig
+from models.unet import UNetConfig
 from pipelines.folder import load_pipeline
 from quantization.errors import InputError
 from quantization.palette_files import read_palette
@@ -24,11 +25,7 @@ TINY = DenoiserConfig(
     token_channels=32,
     palette_depth=1,
     condition_channels=32,
-    channels=(32, 32),
-    blocks=(1, 1),
-    head_channels=32,
-    head_blocks=1,
-    dropout=0.1,
+    unet=UNetConfig(channels=(32, 32), blocks=(1, 1), head_channels=32, head_blocks=1, dropout=0.1),
 )
 
 
@@ -148,7 +145,8 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
     budget = replace(
         config.train, max_steps=300, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
     )
-    model = replace(config.model, channels=(48, 64), head_channels=48, dropout=0.0, class_dropout=0.5)
+    unet = replace(TINY.unet, channels=(48, 64), head_channels=48, dropout=0.0)
+    model = replace(TINY, unet=unet, class_dropout=0.5)
     images = first_images(sides[1], 8)
     result = train(replace(config, model=model, train=budget), images, images, tmp_path / "run")
     assert result.mean < 0.05
