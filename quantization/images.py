@@ -36,8 +36,9 @@ def open_image(path: Path) -> Image.Image:
 def to_rgba(image: Image.Image) -> np.ndarray:
     """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``."""
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
-        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
+        values = np.asarray(image).astype(np.uint32)
+        alpha = np.where(values == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
+        image = Image.fromarray(np.stack([(values >> 8).clip(0, 255).astype(np.uint8), alpha], axis=-1), mode="LA")
     return np.array(image.convert("RGBA"))
 
 

@@ -57,6 +57,20 @@ def read_palette(name_or_path: str | Path) -> Palette:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
 
 
+def read_palette_folder(folder: Path) -> dict[str, Palette]:
+    """Read every palette file and picture of a folder, by its file name.
+
+    Raises:
+        InputError: there is no such folder, none of its files is a palette, or one of them can't be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no such folder of palettes: {folder}")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in READERS and path.is_file())
+    if not paths:
+        raise InputError(f"{folder} holds no palette: its files would end in one of {', '.join(READERS)}")
+    return {path.name: read_palette(path) for path in paths}
+
+
 def write_palette(palette: Palette, path: Path) -> None:
     """Write a palette in the format that the suffix names, whole or not at all.
 

@@ -5,7 +5,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .palette import Palette
 
-_CHECKS = (204, 255)  # what stands behind a transparent entry, as in paint programs
+_CHECKS = (204, 255)  # the grays behind a transparent entry, as in paint programs
+_PAPER = 255  # the gray after the last entry
 _LIGHT = 140  # the luma, of 255, above which a label is black
 
 
@@ -22,13 +23,13 @@ def swatch(palette: Palette, square: int = 64, columns: int | None = None) -> Im
     """
     columns = min(columns or (8 if len(palette) <= 64 else 16), len(palette))
     rows = -(-len(palette) // columns)
-    side = np.arange(max(rows, columns) * square) // max(square // 8, 1)
-    checks = np.array(_CHECKS, np.float64)[(side[:, None] + side) % 2][: rows * square, : columns * square, None]
-    canvas = np.repeat(checks, 3, axis=2)
+    side = np.arange(square) // max(square // 8, 1)
+    checks = np.array(_CHECKS, np.float64)[(side[:, None] + side) % 2][..., None]
+    canvas = np.full((rows * square, columns * square, 3), _PAPER, np.float64)
     for k, color in enumerate(palette.colors.astype(np.float64)):
         top, left = k // columns * square, k % columns * square
         area = canvas[top : top + square, left : left + square]
-        area += (color[:3] - area) * (color[3] / 255)
+        area[:] = checks + (color[:3] - checks) * (color[3] / 255)
     picture = Image.fromarray(canvas.round().astype(np.uint8))
     if square >= 48:
         _label(picture, palette, square, columns)
@@ -42,4 +43,4 @@ def _label(picture: Image.Image, palette: Palette, square: int, columns: int) ->
         luma = np.dot(color[:3], (0.299, 0.587, 0.114))
         ink = "black" if luma > _LIGHT or color[3] < 128 else "white"
         draw.text((left + square * 0.07, top + square * 0.04), str(k), ink, font)
-        draw.text((left + square * 0.07, top + square * 0.74), name[:6] if color[3] else "transparent"[:6], ink, font)
+        draw.text((left + square * 0.07, top + square * 0.74), name[:6] if color[3] else "alpha 0", ink, font)
