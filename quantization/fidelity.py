@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from .color import srgb_to_oklab
+from .histogram import OPAQUE_ALPHA
 from .palette import Palette
+from .spaces import SPACES
 
 _CHUNK = 1 << 20  # pixels at once, so that memory doesn't grow with the picture
 
@@ -32,7 +32,7 @@ def fidelity(originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], pal
         palette: of all index maps.
     """
     entries = palette.colors[:, :3].astype(np.float32)
-    entries_oklab = srgb_to_oklab(torch.from_numpy(palette.colors[:, :3].copy())).numpy()
+    entries_oklab = SPACES["oklab"].from_bytes(palette.colors)
     used = np.zeros(256, np.bool_)
     squares = distances = 0.0
     count = 0
@@ -41,10 +41,10 @@ def fidelity(originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], pal
         pixels, labels = original.reshape(-1, 4), index_map.reshape(-1)
         for start in range(0, len(pixels), _CHUNK):
             part, label = pixels[start : start + _CHUNK], labels[start : start + _CHUNK]
-            is_opaque = part[:, 3] >= 128
+            is_opaque = part[:, 3] >= OPAQUE_ALPHA
             rgb, label = part[is_opaque, :3], label[is_opaque]
             squares += float(((rgb - entries[label]) ** 2).sum(dtype=np.float64))
-            gaps = srgb_to_oklab(torch.from_numpy(rgb)).numpy() - entries_oklab[label]
+            gaps = SPACES["oklab"].from_bytes(rgb) - entries_oklab[label]
             distances += float(np.sqrt((gaps**2).sum(axis=1)).sum(dtype=np.float64))
             count += len(rgb)
     if count == 0:

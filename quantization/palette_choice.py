@@ -6,8 +6,9 @@ import numpy as np
 
 from .errors import InputError
 from .fidelity import fidelity
+from .histogram import OPAQUE_ALPHA
 from .palette import Palette
-from .quantizers import encode
+from .encoding import encode
 
 SAMPLE_PIXELS = 1 << 16
 """Of a picture's opaque pixels, at most about this many are compared, evenly spread."""
@@ -31,7 +32,7 @@ def rank_palettes(
     """
     if not palettes:
         raise InputError("there is no palette to choose from")
-    pixels = np.concatenate([image[image[..., 3] >= 128] for image in images])
+    pixels = np.concatenate([image[image[..., 3] >= OPAQUE_ALPHA] for image in images])
     sample = pixels[:: max(len(pixels) // SAMPLE_PIXELS, 1)][None]
     errors = {}
     for name, palette in palettes.items():

@@ -4,12 +4,11 @@ The earth mover's distance (Rubner, Tomasi and Guibas 2000), exactly, by success
 """
 
 import numpy as np
-import torch
 from numba import njit
 
-from .color import srgb_to_oklab
 from .errors import InputError
 from .palette import Palette
+from .spaces import SPACES
 
 
 def palette_distance(first: Palette, second: Palette) -> float:
@@ -26,7 +25,7 @@ def palette_distance(first: Palette, second: Palette) -> float:
         opaque = palette.colors[palette.colors[:, 3] > 0, :3]
         if len(opaque) == 0:
             raise InputError("a palette without an opaque entry has no distance to another one")
-        points.append(srgb_to_oklab(torch.from_numpy(opaque)).double().numpy())
+        points.append(SPACES["oklab"].from_bytes(opaque).astype(np.float64))
     costs = np.linalg.norm(points[0][:, None] - points[1], axis=2)  # [K, L]
     return float(_cheapest_transport(costs)) / costs.size
 

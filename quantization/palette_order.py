@@ -3,27 +3,26 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
-from .color import srgb_to_linear, srgb_to_oklab
 from .errors import InputError, choose
 from .indexed_image import IndexedImage
 from .palette import Palette
+from .spaces import LINEAR_OF_BYTE, SPACES
 
 GRAY_CHROMA = 0.02
 """Entries of less OKLab chroma have no hue that the eye could name; `hue` puts them first."""
 
-_LUMINANCE = torch.tensor([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
 
 
 def luminance(colors: np.ndarray) -> tuple[np.ndarray, ...]:
     """Sort keys of uint8 ``[K, 4]``: relative luminance, from dark to light."""
-    return ((srgb_to_linear(torch.from_numpy(colors[:, :3]).float() / 255) @ _LUMINANCE).numpy(),)
+    return (LINEAR_OF_BYTE[colors[:, :3]] @ _LUMINANCE,)
 
 
 def hue(colors: np.ndarray) -> tuple[np.ndarray, ...]:
     """Sort keys of uint8 ``[K, 4]``: grays first, then by hue in OKLab from red on; both from dark to light."""
-    lightness, a, b = _oklab(colors).T
+    lightness, a, b = SPACES["oklab"].from_bytes(colors).T
     is_colored = np.hypot(a, b) >= GRAY_CHROMA
     return is_colored, np.where(is_colored, np.arctan2(b, a) % (2 * np.pi), 0), lightness
 
@@ -70,7 +69,7 @@ def merge_near(palette: Palette, distance: float) -> tuple[Palette, np.ndarray]:
     """
     if distance < 0:
         raise InputError(f"entries can't be merged within a distance of {distance}; 0 merges exact duplicates")
-    oklab, alpha = _oklab(palette.colors), palette.colors[:, 3]
+    oklab, alpha = SPACES["oklab"].from_bytes(palette.colors), palette.colors[:, 3]
     kept: list[int] = []
     new_index = np.zeros(len(palette), np.uint8)
     for k in range(len(palette)):
@@ -80,7 +79,3 @@ def merge_near(palette: Palette, distance: float) -> tuple[Palette, np.ndarray]:
         if len(near) == 0:
             kept.append(k)
     return Palette(palette.colors[kept]), new_index
-
-
-def _oklab(colors: np.ndarray) -> np.ndarray:
-    return srgb_to_oklab(torch.from_numpy(colors[:, :3].copy())).numpy()

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
-from .color import srgb_to_oklab
 from .errors import InputError
 from .files import write_atomically
+from .histogram import OPAQUE_ALPHA
 from .palette import Palette
+from .spaces import SPACES
 from .swatch import swatch
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def _on_white(rgba: np.ndarray, smooth: bool) -> Image.Image:
 
 
 def _draw_colors(axes: "Axes", original: np.ndarray, palette: Palette) -> None:
-    pixels = original[original[..., 3] >= 128][:, :3]
+    pixels = original[original[..., 3] >= OPAQUE_ALPHA][:, :3]
     pixels = pixels[:: max(len(pixels) // MAX_POINTS, 1)]
     entries = palette.colors[palette.colors[:, 3] > 0, :3]
     for rgb, style in ((pixels, {"s": 3, "alpha": 0.5}), (entries, {"s": 60, "edgecolors": "black", "alpha": 1.0})):
-        lightness, a, b = srgb_to_oklab(torch.from_numpy(rgb.copy())).numpy().T
+        lightness, a, b = SPACES["oklab"].from_bytes(rgb).T
         axes.scatter(a, b, lightness, c=rgb / 255, depthshade=False, **style)
     axes.set(xlabel="a: green to red", ylabel="b: blue to yellow", zlabel="lightness", zlim=(0, 1))
     axes.set_title("the colors in OKLab, the entries ringed")
