@@ -35,8 +35,8 @@ PLOTTED_COUNTS = (2, 4, 8, 16, 32, 64, 128, 256)
 FITTING_OPTIONS = ("colors", "max_error", "method", "keep_colors", "channel_bits")
 """What says how to fit a palette, and so contradicts a palette that is given."""
 
-Chooser = Callable[[list[np.ndarray]], Palette]
-"""Frames, uint8 [H, W, 4] each → the one palette for all of them."""
+Chooser = Callable[[list[np.ndarray]], tuple[Palette, str]]
+"""Frames, uint8 [H, W, 4] each → the one palette for all of them, and where it comes from."""
 
 
 class Result(NamedTuple):
@@ -45,6 +45,7 @@ class Result(NamedTuple):
     source: Path
     original: Animation
     converted: Conversion
+    palette_source: str
     seconds: float
 
 
@@ -99,8 +100,8 @@ def main(arguments: list[str]) -> None:
     names = output_names(options.images)
     records: list[dict] = []
     palettes: list[Palette] = []
-    with folder_written_whole(options.output) as folder:
-        bar = tqdm(results(options, chooser), total=len(names), unit="image", disable=None, leave=False)
+    bar = tqdm(results(options, chooser), total=len(names), unit="image", disable=None, leave=False)
+    with folder_written_whole(options.output) as folder, bar:
         for name, result in zip(names, bar, strict=True):
             records.append(describe(result, save(result, folder / name)))
             palettes.append(result.converted.palette)
@@ -111,9 +112,7 @@ def main(arguments: list[str]) -> None:
             record["palette_file"] = PALETTE_FILE if is_one else f"{name}.hex"
             write_palette(palette, folder / record["palette_file"])
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        plain = {key: value if isinstance(value, bool | int | float | None) else str(value) for key, value in vars(options).items()}  # fmt: skip
-        plain["images"] = [str(path) for path in options.images]
-        write_json(folder / REPORT_FILE, {"options": plain, "images": records, "files": [*files, REPORT_FILE]})
+        write_json(folder / REPORT_FILE, describe_run(options, records, files))
     print(summary(records, options.output / REPORT_FILE))
 
 
@@ -181,25 +180,26 @@ def make_chooser(options: Namespace) -> Chooser:
     """
     if options.palette is not None:
         palette = read_palette(options.palette)
-        return lambda frames: with_place_for_transparency(palette, frames)
+        return lambda frames: (with_place_for_transparency(palette, frames), options.palette)
     if options.best_of is not None:
         palettes = read_palette_folder(options.best_of)
 
-        def pick(frames: list[np.ndarray]) -> Palette:
+        def pick(frames: list[np.ndarray]) -> tuple[Palette, str]:
             best, _ = rank_palettes(frames, palettes, options.space)[0]
-            return with_place_for_transparency(palettes[best], frames)
+            return with_place_for_transparency(palettes[best], frames), best
 
         return pick
     method = options.method or DEFAULT_METHOD
     keep = Palette.from_hex(options.keep_colors.split(",")) if options.keep_colors is not None else None
     bits = parse_bits(options.channel_bits) if options.channel_bits is not None else None
 
-    def fit(frames: list[np.ndarray]) -> Palette:
+    def fit(frames: list[np.ndarray]) -> tuple[Palette, str]:
         colors = options.colors or DEFAULT_COLORS
         if colors == "auto":
             colors = choose_colors(frames, method, options.space, options.seed, options.max_error)
             colors = min(colors + len(keep or ()), MAX_ENTRIES)
-        return fit_palette(frames, int(colors), method, options.space, options.seed, keep=keep, channel_bits=bits)
+        palette = fit_palette(frames, int(colors), method, options.space, options.seed, keep=keep, channel_bits=bits)
+        return palette, method
 
     return fit
 
@@ -215,20 +215,21 @@ def parse_bits(text: str) -> tuple[int, int, int]:
 def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
     """Read and convert one input after the other; with ``--shared``, all are read before the first is converted."""
     group = [read_animation(path) for path in options.images] if options.shared else []
-    shared = chooser([frame for animation in group for frame in animation.frames]) if options.shared else None
+    shared = chooser([frame for animation in group for frame in animation.frames]) if group else None
     for number, source in enumerate(options.images):
         started = time.perf_counter()
-        original = group[number] if options.shared else read_animation(source)
+        original = group[number] if group else read_animation(source)
+        palette, palette_source = chooser(original.frames) if shared is None else shared
         converted = convert(
             original.frames,
-            chooser(original.frames) if shared is None else shared,
+            palette,
             space=options.space,
             method=options.dither,
             strength=options.strength,
             smoother=options.smooth,
             order=options.sort,
         )
-        yield Result(source, original, converted, time.perf_counter() - started)
+        yield Result(source, original, converted, palette_source, time.perf_counter() - started)
 
 
 def save(result: Result, path: Path) -> Path:
@@ -263,6 +264,7 @@ def describe(result: Result, file: Path) -> dict:
         "height": height,
         "frames": len(result.original.frames),
         "milliseconds": sum(result.original.durations),
+        "palette_source": result.palette_source,
         "palette": result.converted.palette.to_hex(),
         "colors_used": colors_used,
         "psnr": round(psnr, 3) if psnr is not None and math.isfinite(psnr) else None,
@@ -273,13 +275,21 @@ def describe(result: Result, file: Path) -> dict:
     }
 
 
+def describe_run(options: Namespace, records: list[dict], files: list[str]) -> dict:
+    """What `report.json` holds: the options, one record for each input, and every file that was written."""
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    plain["images"] = [str(path) for path in options.images]
+    return {"options": plain, "images": records, "files": [*files, REPORT_FILE]}
+
+
 def summary(records: list[dict], report: Path) -> str:
     """One line for the terminal."""
     before, after = (sum(record[key] for record in records) for key in ("bytes_before", "bytes_after"))
     errors = [record["mean_delta_e"] for record in records if record["mean_delta_e"] is not None]
     mean = f", mean ΔE {np.mean(errors):.4f}" if errors else ""
+    sources = " and ".join(sorted({record["palette_source"] for record in records}))
     count = "1 image" if len(records) == 1 else f"{len(records)} images"
-    return f"quantized {count}, {before:,} to {after:,} bytes{mean}: see {report}"
+    return f"quantized {count} by {sources}, {before:,} to {after:,} bytes{mean}: see {report}"
 
 
 if __name__ == "__main__":

@@ -62,9 +62,12 @@ def claim_output_folder(path: Path, overwrite: bool, option: str = "--overwrite"
     """Refuse an output folder that already holds something, unless told to overwrite.
 
     Raises:
-        InputError: ``path`` is a file, or a folder with content while ``overwrite`` is false.
+        InputError: ``path`` is a file or can't be made, or a folder with content while ``overwrite`` is false.
     """
     if path.is_file():
         raise InputError(f"the output {path} is a file; name a folder")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"the output folder {path} can't be made: {place} is not a folder that can be written to")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise InputError(f"the output folder {path} is not empty; name another one, or add {option}")

@@ -25,6 +25,8 @@ def open_image(path: Path) -> Image.Image:
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise InputError(f"no such image: {path}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name the images in it") from None
     except UnidentifiedImageError:
         raise InputError(f"{path} is not an image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
