@@ -9,7 +9,14 @@ from PIL import Image
 from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
-from quantization.palette_files import READERS, WRITERS, named_palettes, read_palette, read_palette_folder, write_palette
+from quantization.palette_files import (
+    READERS,
+    WRITERS,
+    named_palettes,
+    read_palette,
+    read_palette_folder,
+    write_palette,
+)
 
 RED_GREEN = ["ff0000", "00ff00"]
 
@@ -66,9 +73,7 @@ def test_round_trip_or_a_clear_refusal(tmp_path_factory, seed, entries, kind, su
 GPL = "GIMP Palette\nName: Two\nColumns: 2\n# a comment\n255   0   0\tRed\n  0 255   0\tUntitled #2\n"
 ASEPRITE = "GIMP Palette\nChannels: RGBA\n#\n255   0   0 255\tff0000ff\n  0 255   0 255\tUntitled\n"
 JASC = "JASC-PAL\r\n0100\r\n2\r\n255 0 0\r\n0 255 0\r\n"
-PAINT_NET = (
-    "; paint.net Palette File\r\n; Lines that start with a semicolon are comments\r\n\r\nFFFF0000\r\nff00ff00 ; green\r\n"
-)
+PAINT_NET = "; paint.net Palette File\r\n; Lines that start with a semicolon are comments\r\n\r\nFFFF0000\r\nff00ff00 ; green\r\n"
 
 
 @pytest.mark.parametrize("byte_order_mark", ["", "\ufeff"])

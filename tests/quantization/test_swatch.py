@@ -16,7 +16,9 @@ def test_every_square_shows_its_entry():
 def test_labels_leave_most_of_a_square_in_its_color():
     palette = read_palette("pico-8")
     picture = np.array(swatch(palette))
-    share = [(picture[k // 8 * 64 :, k % 8 * 64 :][:64, :64] == palette.colors[k, :3]).all(-1).mean() for k in range(16)]
+    share = [
+        (picture[k // 8 * 64 :, k % 8 * 64 :][:64, :64] == palette.colors[k, :3]).all(-1).mean() for k in range(16)
+    ]
     assert 0.7 < min(share) <= max(share) < 1
 
 
