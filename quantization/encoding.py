@@ -1,16 +1,14 @@
-"""From pixels to indices: the nearest entry of a palette, exactly, in slices of bounded size."""
+"""From pixels to indices: the nearest entry of a palette, exactly, looked up once for each color that occurs."""
 
 import numpy as np
 from numba import njit
 
 from .errors import InputError, choose
-from .histogram import OPAQUE_ALPHA
-from .nearest import nearest, nearest_by_grid, nearest_grid
+from .histogram import FEW_PIXELS, OPAQUE_ALPHA, color_key, empty_table, mark_colors, read_table
+from .nearest import nearest, nearest_by_cells
 from .palette import Palette
 from .spaces import SPACES
 from .threads import over_slices
-
-_FEW_DISTANCES = 1 << 20  # up to here, a grid over the palette doesn't pay
 
 
 def opaque_entries(palette: Palette) -> np.ndarray:
@@ -34,9 +32,12 @@ def on_white(image: np.ndarray, palette: Palette) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _write(pixels: np.ndarray, labels: np.ndarray, entries: np.ndarray, transparent: int, out: np.ndarray) -> None:
+def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndarray) -> None:
     for i in range(len(pixels)):
-        out[i] = entries[labels[i]] if pixels[i, 3] >= OPAQUE_ALPHA else transparent
+        if pixels[i, 3] >= OPAQUE_ALPHA:
+            out[i] = table[color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])]
+        else:
+            out[i] = transparent
 
 
 def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndarray:
@@ -62,13 +63,14 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
         return indices.reshape(image.shape[:2])
     entries = opaque_entries(palette)
     centers = from_bytes(palette.colors[entries])
-    grid = nearest_grid(centers) if len(pixels) * len(centers) > _FEW_DISTANCES else None
-
-    def work(start: int, stop: int) -> None:
-        part = pixels[start:stop]
-        points = from_bytes(part)
-        labels = nearest(points, centers)[0] if grid is None else nearest_by_grid(points, grid)
-        _write(part, labels, entries, palette.transparent or 0, indices[start:stop])
-
-    over_slices(work, len(pixels))
+    if len(pixels) <= FEW_PIXELS:
+        opaque = pixels[:, 3] >= OPAQUE_ALPHA
+        indices[opaque] = entries[nearest(from_bytes(pixels[opaque]), centers)[0]]
+        return indices.reshape(image.shape[:2])
+    table, used = empty_table()
+    over_slices(lambda start, stop: mark_colors(pixels[start:stop], table, used), len(pixels))
+    keys, colors = read_table(table, used)
+    table[keys] = entries[nearest_by_cells(from_bytes(colors), centers)]
+    transparent = palette.transparent or 0
+    over_slices(lambda start, stop: _write(pixels[start:stop], table, transparent, indices[start:stop]), len(pixels))
     return indices.reshape(image.shape[:2])

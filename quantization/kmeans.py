@@ -8,7 +8,7 @@ Large inputs do all this on the means of small cells first and end with Lloyd on
 import numpy as np
 from numba import njit
 
-from .nearest import candidates
+from .nearest import candidates, cell_boxes, cells
 from .splitting import split
 from .threads import over_slices
 
@@ -20,56 +20,6 @@ _SMALL_IMPROVEMENT = 2e-4
 _FINAL_ITERATIONS = 12
 _SPLIT_GAIN = 0.64
 """Cutting a normal distribution in the middle removes 2/π of its variance along that axis."""
-
-
-@njit(cache=True, nogil=True)
-def cells(points: np.ndarray, per_axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort points into the occupied cells of a cubic grid over their bounding box.
-
-    Returns:
-        The order of the points, int64 ``[N]``, and each cell's start in it, int64 ``[cells + 1]``.
-    """
-    low, high = np.empty(3, np.float32), np.empty(3, np.float32)
-    for axis in range(3):
-        low[axis], high[axis] = points[:, axis].min(), points[:, axis].max()
-    scale = np.float32(per_axis * 0.9999) / max(np.max(high - low), np.float32(1e-9))
-    cell = np.empty(len(points), np.int32)
-    fill = np.zeros(per_axis**3 + 1, np.int64)
-    for i in range(len(points)):
-        where = 0
-        for axis in range(3):
-            where = where * per_axis + int((points[i, axis] - low[axis]) * scale)
-        cell[i] = where
-        fill[where + 1] += 1
-    occupied = 0
-    for where in range(per_axis**3):
-        occupied += fill[where + 1] > 0
-    starts = np.empty(occupied + 1, np.int64)
-    occupied = 0
-    for where in range(per_axis**3):
-        if fill[where + 1] > 0:
-            starts[occupied] = fill[where]
-            occupied += 1
-        fill[where + 1] += fill[where]
-    starts[occupied] = len(points)
-    order = np.empty(len(points), np.int64)
-    for i in range(len(points)):
-        order[fill[cell[i]]] = i
-        fill[cell[i]] += 1
-    return order, starts
-
-
-@njit(cache=True, nogil=True)
-def cell_boxes(points: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The bounding box of each run of points, float32 ``[cells, 2, 3]``."""
-    boxes = np.empty((len(starts) - 1, 2, 3), np.float32)
-    for cell in range(len(boxes)):
-        for axis in range(3):
-            low = high = points[starts[cell], axis]
-            for i in range(starts[cell] + 1, starts[cell + 1]):
-                low, high = min(low, points[i, axis]), max(high, points[i, axis])
-            boxes[cell, 0, axis], boxes[cell, 1, axis] = low, high
-    return boxes
 
 
 @njit(cache=True, nogil=True)
@@ -211,7 +161,7 @@ def kmeans_of_few(points: np.ndarray, weights: np.ndarray, k: int, fixed: np.nda
     centers = np.concatenate((fixed, free))
     order, starts = cells(points, min(16, 1 + int((len(points) / 4) ** (1 / 3))))
     points, weights = points[order], weights[order]
-    boxes = cell_boxes(points, starts)
+    boxes = cell_boxes(points, np.arange(len(points)), starts)
     error, sums = _lloyd(points, weights, starts, boxes, centers, len(fixed), MAX_ITERATIONS, 1e-3)
     most = max(1, k // 4)
     for _ in range(_MAX_MOVES):
@@ -256,7 +206,7 @@ def kmeans(
     if len(means) <= k:  # the points crowd in a few cells of a wide range
         return kmeans_of_few(points, weights, k, fixed)
     centers = kmeans_of_few(means.astype(np.float32), masses, k, fixed)
-    boxes, error = cell_boxes(points, starts), np.inf
+    boxes, error = cell_boxes(points, np.arange(len(points)), starts), np.inf
     for _ in range(_FINAL_ITERATIONS):
         current = centers
         parts = over_slices(
