@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from .histogram import OPAQUE_ALPHA
 from .palette import Palette
-from .spaces import SPACES
-
-_CHUNK = 1 << 20  # pixels at once, so that memory doesn't grow with the picture
+from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
 
 
 class Fidelity(NamedTuple):
@@ -31,24 +30,35 @@ def fidelity(originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], pal
         indices: uint8 ``[H, W]`` each, as many as originals.
         palette: of all index maps.
     """
-    entries = palette.colors[:, :3].astype(np.float32)
-    entries_oklab = SPACES["oklab"].from_bytes(palette.colors)
+    oklab = SPACES["oklab"].from_bytes(palette.colors)
     used = np.zeros(256, np.bool_)
-    squares = distances = 0.0
-    count = 0
+    squares, distances, count = 0, 0.0, 0
     for original, index_map in zip(originals, indices, strict=True):
-        used |= np.bincount(index_map.ravel(), minlength=256) > 0
-        pixels, labels = original.reshape(-1, 4), index_map.reshape(-1)
-        for start in range(0, len(pixels), _CHUNK):
-            part, label = pixels[start : start + _CHUNK], labels[start : start + _CHUNK]
-            is_opaque = part[:, 3] >= OPAQUE_ALPHA
-            rgb, label = part[is_opaque, :3], label[is_opaque]
-            squares += float(((rgb - entries[label]) ** 2).sum(dtype=np.float64))
-            gaps = SPACES["oklab"].from_bytes(rgb) - entries_oklab[label]
-            distances += float(np.sqrt((gaps**2).sum(axis=1)).sum(dtype=np.float64))
-            count += len(rgb)
+        pixels, labels = np.ascontiguousarray(original).reshape(-1, 4), np.ascontiguousarray(index_map).reshape(-1)
+        sums = _sums(pixels, labels, palette.colors, oklab, LINEAR_OF_BYTE, used)
+        squares, distances, count = squares + sums[0], distances + sums[1], count + sums[2]
     if count == 0:
         return Fidelity(None, None, int(used.sum()))
     mean_square = squares / (3 * count)
     psnr = float(10 * np.log10(255**2 / mean_square)) if mean_square else float("inf")
     return Fidelity(psnr, distances / count, int(used.sum()))
+
+
+@njit(cache=True, nogil=True)
+def _sums(
+    pixels: np.ndarray, labels: np.ndarray, colors: np.ndarray, oklab: np.ndarray, table: np.ndarray, used: np.ndarray
+) -> tuple[int, float, int]:
+    """Squared sRGB differences, OKLab distances and the number of the opaque pixels; marks every entry that is used."""
+    squares, distances, count = 0, 0.0, 0
+    for i in range(len(pixels)):
+        k = labels[i]
+        used[k] = True
+        if pixels[i, 3] < OPAQUE_ALPHA:
+            continue
+        count += 1
+        for axis in range(3):
+            gap = np.int64(pixels[i, axis]) - np.int64(colors[k, axis])
+            squares += gap * gap
+        lightness, a, b = linear_to_oklab_pixel(table[pixels[i, 0]], table[pixels[i, 1]], table[pixels[i, 2]])
+        distances += np.sqrt((lightness - oklab[k, 0]) ** 2 + (a - oklab[k, 1]) ** 2 + (b - oklab[k, 2]) ** 2)
+    return squares, distances, count

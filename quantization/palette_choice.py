@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .encoding import encode
 from .errors import InputError
 from .fidelity import fidelity
 from .histogram import OPAQUE_ALPHA
 from .palette import Palette
-from .encoding import encode
 
 SAMPLE_PIXELS = 1 << 16
 """Of a picture's opaque pixels, at most about this many are compared, evenly spread."""

@@ -28,5 +28,5 @@ def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match="requirements-app.txt"):
+    with pytest.raises(InputError, match=r"requirements-app\.txt"):
         require_matplotlib()
