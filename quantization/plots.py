@@ -70,8 +70,8 @@ def plot_quantization(
     opaque = int((palette.colors[:, 3] > 0).sum())
     _draw_errors(figure.add_subplot(grid[1, 1]), counts, errors, elbow, opaque)
     axes = figure.add_subplot(grid[2, :])
-    columns = min(len(palette), 32)
-    axes.imshow(swatch(palette, 64 if len(palette) <= 32 else 24, columns), interpolation="nearest")
+    square, columns = (64, 16) if len(palette) <= 32 else (24, 32)  # with labels where they can be read
+    axes.imshow(swatch(palette, square, columns))
     axes.set_title(f"the palette: {len(palette)} entries")
     axes.axis("off")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
@@ -92,10 +92,12 @@ def _draw_colors(axes: "Axes", original: np.ndarray, palette: Palette) -> None:
     pixels = original[original[..., 3] >= OPAQUE_ALPHA][:, :3]
     pixels = pixels[:: max(len(pixels) // MAX_POINTS, 1)]
     entries = palette.colors[palette.colors[:, 3] > 0, :3]
-    for rgb, style in ((pixels, {"s": 3, "alpha": 0.5}), (entries, {"s": 60, "edgecolors": "black", "alpha": 1.0})):
+    axes.computed_zorder = False  # entries before the pixels that surround them
+    for rgb, style in ((pixels, {"s": 3, "alpha": 0.4}), (entries, {"s": 60, "edgecolors": "black", "alpha": 1.0})):
         lightness, a, b = SPACES["oklab"].from_bytes(rgb).T
         axes.scatter(a, b, lightness, c=rgb / 255, depthshade=False, **style)
     axes.set(xlabel="a: green to red", ylabel="b: blue to yellow", zlabel="lightness", zlim=(0, 1))
+    axes.locator_params(nbins=5)
     axes.set_title("the colors in OKLab, the entries ringed")
 
 
