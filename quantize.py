@@ -13,11 +13,12 @@ from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 import cli
-from quantization.animation import Animation, read_animation, write_gif
+from quantization.animation import Animation, read_animation
 from quantization.conversion import SMOOTHERS, Conversion, convert, with_place_for_transparency
 from quantization.dithering import DITHERERS
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
+from quantization.gif import write_gif
 from quantization.indexed_image import IndexedImage
 from quantization.palette import MAX_ENTRIES, Palette
 from quantization.palette_choice import rank_palettes

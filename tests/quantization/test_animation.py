@@ -1,76 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from quantization.animation import read_animation, write_gif
+from quantization.animation import read_animation
 from quantization.errors import InputError
-from quantization.palette import Palette
-
-
-def random_palette(rng, entries, transparent):
-    colors = rng.integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    if transparent:
-        colors[rng.integers(entries)] = 0
-    return Palette(colors)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.integers(0, 2**31), st.integers(1, 256), st.integers(2, 5), st.integers(1, 30), st.integers(1, 30), st.booleans()
-)
-def test_every_frame_and_duration_comes_back(tmp_path_factory, seed, entries, count, height, width, transparent):
-    rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "a.gif"
-    palette = random_palette(rng, entries, transparent)
-    frames = [rng.integers(0, entries, (height, width)).astype(np.uint8) for _ in range(count)]
-    frames[-1] = frames[0].copy()
-    durations = [int(hundredths) * 10 for hundredths in rng.integers(1, 100, count)]
-    write_gif(path, frames, palette, durations, loops=int(rng.integers(0, 9)))
-    read = read_animation(path)
-    assert read.durations == durations
-    for indices, frame in zip(frames, read.frames, strict=True):
-        expected = palette.colors[indices]
-        expected[expected[..., 3] == 0] = 0
-        frame[frame[..., 3] == 0] = 0
-        assert np.array_equal(frame, expected)
-
-
-def test_equal_frames_stay_apart(tmp_path):
-    frames = [np.zeros((3, 3), np.uint8)] * 4
-    write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["112233"]), [100, 200, 300, 400])
-    assert read_animation(tmp_path / "a.gif").durations == [100, 200, 300, 400]
-
-
-def test_a_gif_holds_the_palette_in_its_order(tmp_path):
-    palette = Palette.from_hex(["445566", "112233", "abcdef", "112233"])
-    frames = [np.full((2, 2), 3, np.uint8), np.full((2, 2), 2, np.uint8)]
-    write_gif(tmp_path / "a.gif", frames, palette, [100, 100])
-    with Image.open(tmp_path / "a.gif") as image:
-        assert np.array_equal(np.array(image), frames[0])
-        assert image.getpalette("RGB")[:12] == palette.colors[:, :3].ravel().tolist()
-
-
-def test_rounding_of_durations_does_not_add_up(tmp_path):
-    frames = [np.full((1, 1), k % 2, np.uint8) for k in range(30)]
-    write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["000000", "ffffff"]), [33] * 30)
-    durations = read_animation(tmp_path / "a.gif").durations
-    assert sum(durations) == 990
-    assert set(durations) == {30, 40}
-
-
-def test_only_what_changes_is_stored(tmp_path, rng):
-    frames = [rng.integers(0, 256, (100, 100)).astype(np.uint8)] * 10
-    write_gif(tmp_path / "a.gif", frames, random_palette(rng, 256, False), [50] * 10)
-    assert (tmp_path / "a.gif").stat().st_size < 2 * 100 * 100
-
-
-@pytest.mark.parametrize("loops", [None, 0, 5])
-def test_loops_are_kept(tmp_path, loops):
-    frames = [np.zeros((1, 1), np.uint8), np.ones((1, 1), np.uint8)]
-    write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["000000", "ffffff"]), [50, 50], loops)
-    assert read_animation(tmp_path / "a.gif").loops == loops
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif"])
