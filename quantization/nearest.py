@@ -37,9 +37,17 @@ def nearest(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.nda
     return labels, distances
 
 
+GROUP = 16
+"""Neighboring cells whose candidates are sought together first."""
+
+
 @njit(cache=True, nogil=True)
 def cells(points: np.ndarray, per_axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort points into the occupied cells of a cubic grid over their bounding box.
+    """Sort points into the occupied cells of a cubic grid over their bounding box, block by block of 4³ cells.
+
+    Args:
+        points: float32 ``[N, 3]``, N ≥ 1.
+        per_axis: cells along the longest side of the box, a multiple of 4.
 
     Returns:
         The order of the points, int64 ``[N]``, and each cell's start in it, int64 ``[cells + 1]``.
@@ -51,9 +59,12 @@ def cells(points: np.ndarray, per_axis: int) -> tuple[np.ndarray, np.ndarray]:
     cell = np.empty(len(points), np.int32)
     fill = np.zeros(per_axis**3 + 1, np.int64)
     for i in range(len(points)):
-        where = 0
+        block, inside = 0, 0
         for axis in range(3):
-            where = where * per_axis + int((points[i, axis] - low[axis]) * scale)
+            place = int((points[i, axis] - low[axis]) * scale)
+            block = block * (per_axis >> 2) + (place >> 2)
+            inside = inside << 2 | place & 3
+        where = block << 6 | inside
         cell[i] = where
         fill[where + 1] += 1
     occupied = 0
@@ -123,6 +134,15 @@ def candidates(box: np.ndarray, centers: np.ndarray, among: np.ndarray, near: np
 
 
 @njit(cache=True, nogil=True)
+def group_candidates(boxes: np.ndarray, centers: np.ndarray, near: np.ndarray, out: np.ndarray) -> int:
+    """The candidates of several cells together; arguments and result as for `candidates`, boxes ``[cells, 2, 3]``."""
+    box = np.empty((2, 3), np.float32)
+    for axis in range(3):
+        box[0, axis], box[1, axis] = boxes[:, 0, axis].min(), boxes[:, 1, axis].max()
+    return candidates(box, centers, np.arange(len(centers)).astype(np.int32), near, out)
+
+
+@njit(cache=True, nogil=True)
 def _search(
     points: np.ndarray,
     order: np.ndarray,
@@ -134,10 +154,13 @@ def _search(
 ) -> None:
     """Fill in the labels of the points of some cells."""
     boxes = cell_boxes(points, order, starts[first : last + 1])
-    everyone = np.arange(len(centers)).astype(np.int32)
-    near, chosen = np.empty(len(centers), np.float32), np.empty(len(centers), np.int32)
+    near = np.empty(len(centers), np.float32)
+    shared, chosen = np.empty(len(centers), np.int32), np.empty(len(centers), np.int32)
+    few = 0
     for cell in range(first, last):
-        count = candidates(boxes[cell - first], centers, everyone, near, chosen)
+        if (cell - first) % GROUP == 0:
+            few = group_candidates(boxes[cell - first : cell - first + GROUP], centers, near, shared)
+        count = candidates(boxes[cell - first], centers, shared[:few], near, chosen)
         for i in order[starts[cell] : starts[cell + 1]]:
             distance = np.float32(np.inf)
             for k in chosen[:count]:

@@ -99,8 +99,8 @@ def _fill(
     bits: ChannelBits | None,
 ) -> np.ndarray:
     """Fit until ``wanted`` entries differ from each other and from the kept ones, or no more can be had."""
-    goals = colors if bits is None else snap(colors, bits)
-    missing = _without(_unique(goals), kept)
+    goals = colors if bits is None else _unique(snap(colors, bits))
+    missing = _without(goals, kept) if len(goals) <= MAX_ENTRIES else goals
     if len(missing) <= wanted:
         return missing if fit is not QUANTIZERS["fixed"] else colors[:0]
     found = colors[:0]
@@ -117,7 +117,9 @@ def _fill(
 
 
 def _unique(colors: np.ndarray) -> np.ndarray:
-    return np.unique(colors, axis=0) if len(colors) else colors
+    """The distinct rows of uint8 ``[N, 3]``, sorted."""
+    packed = np.unique(colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
 
 
 def _without(colors: np.ndarray, others: np.ndarray) -> np.ndarray:
