@@ -15,7 +15,7 @@ from tqdm import tqdm
 import cli
 from quantization.animation import Animation, read_animation
 from quantization.conversion import SMOOTHERS, Conversion, convert, with_place_for_transparency
-from quantization.dithering import DITHERERS
+from quantization.dithering import DITHER_SPACES, DITHERERS
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
 from quantization.gif import write_gif
@@ -84,6 +84,7 @@ def make_parser() -> ArgumentParser:
     add("--shared", action="store_true", help="one palette for all pictures")
     add("--dither", default="none", choices=list(DITHERERS), help="how entries mix to look like colors between them")
     add("--strength", type=float, default=1.0, help="of dithering, 0 to 1")
+    add("--dither-space", default=DITHER_SPACES[0], choices=list(DITHER_SPACES), help="where dithered entries mix")
     add("--space", default="oklab", choices=list(SPACES), help="where distances between colors are measured")
     add("--smooth", choices=list(SMOOTHERS), help="afterwards: remove lone pixels, or take each neighborhood's mode")
     add("--sort", choices=list(ORDERS), help="reorder the palette in the end; the picture stays the same")
@@ -227,6 +228,7 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
             space=options.space,
             method=options.dither,
             strength=options.strength,
+            dither_space=options.dither_space,
             smoother=options.smooth,
             order=options.sort,
         )

@@ -15,8 +15,8 @@ from .palette import MAX_ENTRIES, Palette
 from .palette_order import reorder, sorting
 from .smoothing import mode_filter, remove_isolated
 
-SMOOTHERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}
-"""Name → index map to smoother index map, both uint8 ``[H, W]``."""
+SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}
+"""Name → the function from an index map, uint8 ``[H, W]``, and the ``transparent`` index to a smoother index map."""
 
 
 class Conversion(NamedTuple):
@@ -37,6 +37,7 @@ def convert(
     space: str = "oklab",
     method: str = "none",
     strength: float = 1.0,
+    dither_space: str = "linear",
     smoother: str | None = None,
     order: str | None = None,
 ) -> Conversion:
@@ -45,9 +46,10 @@ def convert(
     Args:
         frames: sRGB RGBA, uint8 ``[H, W, 4]`` each.
         palette: its order is kept unless ``order`` is given.
-        space: a name in `SPACES`, where distances are measured.
+        space: a name in `SPACES`, where distances are measured without dithering.
         method: of dithering, a name in `DITHERERS`.
         strength: of dithering, 0 to 1.
+        dither_space: a name in `DITHER_SPACES`, where entries mix.
         smoother: a name in `SMOOTHERS`; transparent pixels stay so and no others become so.
         order: a name in `ORDERS`, by which the palette is sorted in the end.
 
@@ -57,20 +59,15 @@ def convert(
     if method == "none":
         indices = [encode(frame, palette, space) for frame in frames]
     else:
-        indices = [dither(frame, palette, method, strength, space) for frame in frames]
+        indices = [dither(frame, palette, method, strength, dither_space) for frame in frames]
     if smoother is not None:
         smooth = choose("smoother", smoother, SMOOTHERS)
-        indices = [_keep_transparency(index_map, smooth(index_map), palette.transparent) for index_map in indices]
+        indices = [smooth(index_map, transparent=palette.transparent) for index_map in indices]
     if order is not None:
         positions = sorting(palette, order)
         images = [reorder(IndexedImage(index_map, palette), positions) for index_map in indices]
         indices, palette = [image.indices for image in images], images[0].palette
     return Conversion(indices, palette, fidelity(frames, indices, palette))
-
-
-def _keep_transparency(before: np.ndarray, after: np.ndarray, transparent: int | None) -> np.ndarray:
-    """The smoothed index map, but the old one where a pixel became transparent or ceased to be so."""
-    return np.where((before == transparent) | (after == transparent), before, after)
 
 
 def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> Palette:

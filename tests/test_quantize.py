@@ -9,7 +9,7 @@ from PIL import Image
 
 import quantize
 from quantization.animation import read_animation
-from quantization.dithering import DITHERERS
+from quantization.dithering import DITHER_SPACES, DITHERERS
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import read_palette, write_palette
@@ -190,8 +190,10 @@ def test_every_method_and_space_gives_at_most_so_many_colors(run, folder, method
 
 
 @pytest.mark.parametrize("dither", list(DITHERERS))
-def test_every_dither_stays_in_the_palette_and_out_of_transparency(run, folder, dither):
-    run(quantize, "t.png", "--dither", dither, "--palette", "nintendo-gameboy-bgb", "--output", "out")
+@pytest.mark.parametrize("space", DITHER_SPACES)
+def test_every_dither_stays_in_the_palette_and_out_of_transparency(run, folder, dither, space):
+    options = ["--dither", dither, "--dither-space", space, "--space", "srgb", "--palette", "nintendo-gameboy-bgb"]
+    assert run(quantize, "t.png", *options, "--output", "out")[0] == 0
     image = IndexedImage.load(Path("out/t.png"))
     assert np.array_equal(image.indices == 4, gradient(transparent=True)[..., 3] == 0)
 

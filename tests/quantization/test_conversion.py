@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantization import conversion
 from quantization.conversion import SMOOTHERS, convert, with_place_for_transparency
 from quantization.dithering import DITHERERS
 from quantization.errors import InputError
@@ -45,16 +44,6 @@ def test_sorting_in_the_end_changes_no_pixel(order):
     assert sorted(ordered.palette.to_hex()) == sorted(palette.to_hex())
     for before, after in zip(plain.indices, ordered.indices, strict=True):
         assert np.array_equal(plain.palette.colors[before], ordered.palette.colors[after])
-
-
-def test_a_smoother_that_spreads_transparency_is_held_back(monkeypatch):
-    frames = random_frames(2)
-    palette = with_place_for_transparency(PICO_8, frames)
-    for index in (palette.transparent, 3):
-        monkeypatch.setitem(conversion.SMOOTHERS, "mode", lambda indices, index=index: np.full_like(indices, index))
-        converted = convert(frames, palette, smoother="mode")
-        for frame, indices in zip(frames, converted.indices, strict=True):
-            assert np.array_equal(indices == palette.transparent, frame[..., 3] == 0)
 
 
 def test_a_transparent_entry_is_added_once_last_and_only_where_needed():
