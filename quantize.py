@@ -248,9 +248,9 @@ def save(result: Result, path: Path) -> Path:
 
 
 def plot(result: Result, path: Path, options: Namespace) -> None:
-    """Draw the first frame's figure, with the error curve of the method that was used, or else of the default one."""
+    """Draw the first frame's figure, with the error curve of the method that fitted, or else of the default one."""
     frame, (indices, palette, _) = result.original.frames[0], result.converted
-    method = options.method or DEFAULT_METHOD
+    method = DEFAULT_METHOD if options.method in (None, "fixed") else options.method
     errors = error_curve([frame], PLOTTED_COUNTS, method, options.space, options.seed)
     elbow = choose_colors([frame], method, options.space, options.seed)
     plot_quantization(path, frame, indices[0], palette, PLOTTED_COUNTS, errors, elbow)

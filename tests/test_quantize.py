@@ -206,6 +206,15 @@ def test_smoothing_adds_no_color(run, folder, smooth):
     )
 
 
+@pytest.mark.parametrize(
+    "options", [["--palette", "pico-8"], ["--method", "fixed", "--keep-colors", "ff0000"], ["--method", "octree"]]
+)
+def test_plots_are_drawn_however_the_palette_was_chosen(run, folder, options):
+    pytest.importorskip("matplotlib")
+    assert run(quantize, "t.png", *options, "--plot", "--output", "out")[0] == 0
+    assert "plots/t.png" in files()
+
+
 def test_plots_are_drawn_on_request(run, folder):
     pytest.importorskip("matplotlib")
     status, _, err = run(quantize, "a/x.png", "--colors", 4, "--plot", "--output", "out")
