@@ -17,7 +17,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     keeps its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for library in ("diffusers", "accelerate", "torch", "httpx", "wandb"):
+    for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module="torch|diffusers")
     try:

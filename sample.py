@@ -35,7 +35,7 @@ def make_parser() -> ArgumentParser:
     add(
         "--palette",
         default="train",
-        help="a file (.hex), a picture, a name ("
+        help="a file (.hex, .gpl, .pal, .txt, .act, .ase), a picture, a name ("
         + ", ".join(named_palettes())
         + "), or train / heldout: for each image the palette of another picture of the model's data set",
     )

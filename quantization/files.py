@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,11 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an exception."""
+    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an exception.
+
+    After an exception nothing is left, not even a parent that had to be made.
+    """
+    new_parents = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     temporary.chmod(0o755)  # mkdtemp's 0o700 is for secrets; this becomes an ordinary folder
@@ -48,15 +52,22 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if not path.exists():
+            for parent in new_parents:
+                with suppress(OSError):  # someone else has put something there
+                    parent.rmdir()
 
 
 def claim_output_folder(path: Path, overwrite: bool, option: str = "--overwrite") -> None:
     """Refuse an output folder that already holds something, unless told to overwrite.
 
     Raises:
-        InputError: ``path`` is a file, or a folder with content while ``overwrite`` is false.
+        InputError: ``path`` is a file or can't be made, or a folder with content while ``overwrite`` is false.
     """
     if path.is_file():
         raise InputError(f"the output {path} is a file; name a folder")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"the output folder {path} can't be made: {place} is not a folder that can be written to")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise InputError(f"the output folder {path} is not empty; name another one, or add {option}")

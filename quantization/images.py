@@ -25,6 +25,8 @@ def open_image(path: Path) -> Image.Image:
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise InputError(f"no such image: {path}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name the images in it") from None
     except UnidentifiedImageError:
         raise InputError(f"{path} is not an image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -36,8 +38,9 @@ def open_image(path: Path) -> Image.Image:
 def to_rgba(image: Image.Image) -> np.ndarray:
     """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``."""
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
-        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
+        values = np.asarray(image).astype(np.uint32)
+        alpha = np.where(values == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
+        image = Image.fromarray(np.stack([(values >> 8).clip(0, 255).astype(np.uint8), alpha], axis=-1), mode="LA")
     return np.array(image.convert("RGBA"))
 
 

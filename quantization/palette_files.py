@@ -1,4 +1,4 @@
-"""Palettes by name and from files: Lospec `.hex`, and any image with at most 256 colors."""
+"""Palettes by name and from files: the formats of seven programs, and any image with at most 256 colors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,16 +6,26 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
-from .files import write_atomically
 from .images import IMAGE_SUFFIXES, open_image, to_rgba
 from .indexed_image import IndexedImage
 from .palette import MAX_ENTRIES, Palette
+from .palette_adobe import read_act, read_ase, write_act, write_ase
+from .palette_text import (
+    read_gpl,
+    read_hex,
+    read_jasc,
+    read_paint_net,
+    write_gpl,
+    write_hex,
+    write_jasc,
+    write_paint_net,
+)
 
 NAMED_FOLDER = Path(__file__).parent / "palettes"
 
 
 def named_palettes() -> list[str]:
-    """The built-in palettes' names, which are their slugs on Lospec."""
+    """The built-in palettes' names: their slugs on Lospec, and `rgb-332` and `e-paper-7`, which it doesn't have."""
     return sorted(path.stem for path in NAMED_FOLDER.glob("*.hex"))
 
 
@@ -43,26 +53,34 @@ def read_palette(name_or_path: str | Path) -> Palette:
         return reader(path)
     except InputError as error:
         raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from None
+
+
+def read_palette_folder(folder: Path) -> dict[str, Palette]:
+    """Read every palette file and picture of a folder, by its file name.
+
+    Raises:
+        InputError: there is no such folder, none of its files is a palette, or one of them can't be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no such folder of palettes: {folder}")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in READERS and path.is_file())
+    if not paths:
+        raise InputError(f"{folder} holds no palette: its files would end in one of {', '.join(READERS)}")
+    return {path.name: read_palette(path) for path in paths}
 
 
 def write_palette(palette: Palette, path: Path) -> None:
-    """Write a Lospec `.hex` file: one ``RRGGBB`` a line, ``RRGGBBAA`` where an entry is not opaque.
+    """Write a palette in the format that the suffix names, whole or not at all.
 
     Raises:
-        InputError: the suffix is not one that can be written.
+        InputError: the suffix is not one that can be written, or its format can't hold the palette's transparency.
     """
-    if path.suffix.lower() != ".hex":
-        raise InputError(f"{path}: palettes are written as .hex, not {path.suffix!r}")
-    text = "".join(f"{color}\n" for color in palette.to_hex())
-    write_atomically(path, lambda temporary: temporary.write_text(text))
-
-
-def _read_hex(path: Path) -> Palette:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("not a text file") from None
-    return Palette.from_hex(line for line in text.splitlines() if line.strip())
+    writer = WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise InputError(f"{path}: a palette is written as one of {', '.join(WRITERS)}, not {path.suffix!r}")
+    writer(palette, path)
 
 
 def _read_image_palette(path: Path) -> Palette:
@@ -77,9 +95,29 @@ def _read_image_palette(path: Path) -> Palette:
     return Palette(colors[np.argsort(first)])
 
 
+def _write_image_palette(palette: Palette, path: Path) -> None:
+    """An indexed PNG of one row, a pixel for each entry, which is how Lospec draws a palette at 1×."""
+    IndexedImage(np.arange(len(palette), dtype=np.uint8)[None], palette).save(path)
+
+
 READERS: dict[str, Callable[[Path], Palette]] = {
-    ".hex": _read_hex,
+    ".hex": read_hex,
+    ".gpl": read_gpl,
+    ".pal": read_jasc,
+    ".txt": read_paint_net,
+    ".act": read_act,
+    ".ase": read_ase,
     **dict.fromkeys(sorted(IMAGE_SUFFIXES), _read_image_palette),
+}
+
+WRITERS: dict[str, Callable[[Palette, Path], None]] = {
+    ".hex": write_hex,
+    ".gpl": write_gpl,
+    ".pal": write_jasc,
+    ".txt": write_paint_net,
+    ".act": write_act,
+    ".ase": write_ase,
+    ".png": _write_image_palette,
 }
 
 

@@ -1,53 +1,60 @@
-"""From pictures to palettes and index maps: `fit_palette`, `encode`, and both at once, `quantize`."""
+"""From pictures to palettes: `fit_palette` by one of several methods; and both at once, `quantize`."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
-from .color import oklab_to_srgb, srgb_to_oklab
+from .channel_bits import ChannelBits, check_representable, snap
+from .encoding import encode
 from .errors import InputError, choose
+from .histogram import OPAQUE_ALPHA, histogram
 from .indexed_image import IndexedImage
 from .kmeans import kmeans
 from .nearest import nearest
 from .palette import MAX_ENTRIES, Palette
+from .pillow_methods import median_cut_colors, octree_colors
+from .spaces import SPACES, Space
+from .uniform import uniform_colors
 
-OPAQUE_ALPHA = 128
-"""Pixels of at least this alpha are opaque; the others go to the transparent entry."""
+__all__ = ["QUANTIZERS", "SPACES", "choose_colors", "encode", "error_curve", "fit_palette", "quantize"]
 
-Fit = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
-"""(points float32 [N, 3], weights [N], k, seed) → at most k centers, float32 [K, 3], in the points' color space."""
+Fit = Callable[[np.ndarray, np.ndarray, int, Space, int, np.ndarray], np.ndarray]
+"""Distinct colors uint8 [N, 3], their counts [N], k < N, the space, a seed, colors that are in the palette already
+uint8 [F, 3] → at most k more colors, uint8 [≤ k, 3]. All sRGB."""
 
-QUANTIZERS: dict[str, Fit] = {"kmeans": kmeans}
 
-_Convert = Callable[[torch.Tensor], torch.Tensor]
-SPACES: dict[str, tuple[_Convert, _Convert]] = {
-    "oklab": (srgb_to_oklab, oklab_to_srgb),
-    "srgb": (lambda srgb: srgb.float() / 255, lambda srgb: srgb.clamp(0, 1)),
+def _fit_kmeans(
+    colors: np.ndarray, counts: np.ndarray, k: int, space: Space, seed: int, fixed: np.ndarray
+) -> np.ndarray:
+    centers = kmeans(space.from_bytes(colors), counts, k, seed, space.from_bytes(fixed))
+    return space.to_bytes(centers[len(fixed) :])
+
+
+QUANTIZERS: dict[str, Fit] = {
+    "kmeans": _fit_kmeans,
+    "median-cut": lambda colors, counts, k, *_: median_cut_colors(colors, counts, k),
+    "octree": lambda colors, counts, k, *_: octree_colors(colors, counts, k),
+    "uniform": lambda colors, counts, k, *_: uniform_colors(k),
+    "fixed": lambda colors, *_: colors[:0],  # the kept colors are the palette
 }
-"""Name → (uint8 sRGB to the space, the space to float sRGB)."""
 
-
-def histogram(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct colors of the opaque pixels in uint8 ``[N, 3]``, and how often each occurs, int64 ``[N]``."""
-    distinct, _, counts = _distinct(rgba[rgba[..., 3] >= OPAQUE_ALPHA][:, :3])
-    return distinct, counts
-
-
-def _distinct(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The distinct rows of uint8 ``[N, 3]``, the position of each row among them, and their counts."""
-    red, green, blue = rgb.astype(np.uint32).T
-    packed, inverse, counts = np.unique(red << 16 | green << 8 | blue, return_inverse=True, return_counts=True)
-    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8), inverse, counts
+_ROUNDS = 4  # of filling the places of entries that fell together
 
 
 def fit_palette(
-    images: Sequence[np.ndarray], colors: int, method: str = "kmeans", space: str = "oklab", seed: int = 0
+    images: Sequence[np.ndarray],
+    colors: int,
+    method: str = "kmeans",
+    space: str = "oklab",
+    seed: int = 0,
+    *,
+    keep: Palette | None = None,
+    channel_bits: ChannelBits | None = None,
 ) -> Palette:
     """Choose one palette for one or several pictures.
 
-    A transparent entry comes first if any pixel is transparent and counts among ``colors``; the others are
-    sorted from dark to light. Pictures that have few enough colors get exactly those.
+    A transparent entry comes first if any pixel is transparent and counts among ``colors``; then the kept colors in
+    their order; then the fitted ones, from dark to light. Pictures that have few enough colors get exactly those.
 
     Args:
         images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
@@ -55,65 +62,69 @@ def fit_palette(
         method: a name in `QUANTIZERS`.
         space: a name in `SPACES`, where distances are measured.
         seed: of the method's random start.
+        keep: entries that the palette must hold exactly; no fitted entry equals one of them.
+        channel_bits: bits of red, green and blue; every entry is a color that such hardware can show.
 
     Raises:
-        InputError: ``colors`` is out of range, or a name is unknown.
+        InputError: ``colors`` is out of range, a name is unknown, the kept colors are too many, or one of them
+            can't be shown with ``channel_bits``.
     """
     if not 2 <= colors <= MAX_ENTRIES:
         raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
-    fit, (to_space, from_space) = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
-    has_transparency = any((image[..., 3] < OPAQUE_ALPHA).any() for image in images)
-    wanted = colors - has_transparency
-    distinct, counts = _merge([histogram(image) for image in images])
-    if len(distinct) > wanted:
-        centers = fit(to_space(torch.from_numpy(distinct)).numpy(), counts, wanted, seed)
-        distinct = (from_space(torch.from_numpy(centers)) * 255).round().to(torch.uint8).numpy()
-        distinct = np.unique(distinct, axis=0)
-    lightness = srgb_to_oklab(torch.from_numpy(distinct))[:, 0].numpy()
-    opaque = distinct[np.argsort(lightness, kind="stable")]
-    rows = np.concatenate([opaque, np.full((len(opaque), 1), 255, np.uint8)], axis=1)
-    return Palette(np.concatenate([np.zeros((int(has_transparency), 4), np.uint8), rows]))
+    fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
+    kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
+    if method == "fixed" and keep is None:
+        raise InputError("the method 'fixed' takes its colors from kept ones; give some")
+    if channel_bits is not None:
+        check_representable(kept, channel_bits)
+    if (kept[:, 3] > 0).all() and any((image[..., 3] < OPAQUE_ALPHA).any() for image in images):
+        kept = np.concatenate([np.zeros((1, 4), np.uint8), kept])
+    if len(kept) > colors:
+        raise InputError(f"{len(kept)} kept colors (transparency included) don't fit among {colors}")
+    distinct, counts = histogram(images)
+    fitted = _fill(fit, distinct, counts, colors - len(kept), metric, seed, kept[kept[:, 3] == 255, :3], channel_bits)
+    fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
+    opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
+    return Palette(np.concatenate([kept, opaque]))
 
 
-def _merge(histograms: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    if len(histograms) == 1:
-        return histograms[0]
-    distinct, inverse = np.unique(np.concatenate([colors for colors, _ in histograms]), axis=0, return_inverse=True)
-    counts = np.bincount(inverse.ravel(), np.concatenate([counts for _, counts in histograms]))
-    return distinct, counts.astype(np.int64)
+def _fill(
+    fit: Fit,
+    colors: np.ndarray,
+    counts: np.ndarray,
+    wanted: int,
+    space: Space,
+    seed: int,
+    kept: np.ndarray,
+    bits: ChannelBits | None,
+) -> np.ndarray:
+    """Fit until ``wanted`` entries differ from each other and from the kept ones, or no more can be had."""
+    goals = colors if bits is None else _unique(snap(colors, bits))
+    missing = _without(goals, kept) if len(goals) <= MAX_ENTRIES else goals
+    if len(missing) <= wanted:
+        return missing if fit is not QUANTIZERS["fixed"] else colors[:0]
+    found = colors[:0]
+    for _ in range(_ROUNDS):
+        if len(found) == wanted:
+            break
+        fixed = np.concatenate([kept, found])
+        new = fit(colors, counts, wanted - len(found), space, seed, fixed)
+        new = _without(_unique(new if bits is None else snap(new, bits)), fixed)
+        if len(new) == 0:
+            break
+        found = np.concatenate([found, new])
+    return found
 
 
-def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndarray:
-    """Map every pixel to the nearest entry, the first one on a tie; transparent pixels to the transparent entry.
+def _unique(colors: np.ndarray) -> np.ndarray:
+    """The distinct rows of uint8 ``[N, 3]``, sorted."""
+    packed = np.unique(colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
 
-    A transparent pixel is taken as white where the palette has no transparent entry.
 
-    Args:
-        image: sRGB RGBA, uint8 ``[H, W, 4]``.
-        palette: where to look.
-        space: a name in `SPACES`, where distances are measured.
-
-    Returns:
-        Indices, uint8 ``[H, W]``.
-
-    Raises:
-        InputError: the space is unknown, or opaque pixels meet a palette with no opaque entry.
-    """
-    to_space, _ = choose("color space", space, SPACES)
-    is_transparent = image[..., 3] < OPAQUE_ALPHA
-    rgb = image[..., :3]
-    if palette.transparent is None:
-        rgb, is_transparent = np.where(is_transparent[..., None], np.uint8(255), rgb), np.zeros_like(is_transparent)
-    indices = np.full(image.shape[:2], palette.transparent or 0, np.uint8)
-    if is_transparent.all():
-        return indices
-    entries = np.flatnonzero(palette.colors[:, 3] > 0)
-    if len(entries) == 0:
-        raise InputError("the palette's only entry is transparent, but the picture has opaque pixels")
-    distinct, inverse, _ = _distinct(rgb[~is_transparent])
-    points, centers = (to_space(torch.from_numpy(rgb)).numpy() for rgb in (distinct, palette.colors[entries, :3]))
-    indices[~is_transparent] = entries[nearest(points, centers)[0]][inverse]
-    return indices
+def _without(colors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The rows that are none of the others."""
+    return colors[~(colors[:, None] == others).all(-1).any(-1)] if len(others) else colors
 
 
 def quantize(
@@ -122,3 +133,68 @@ def quantize(
     """Fit a palette to one picture and encode the picture with it; arguments as for `fit_palette`."""
     palette = fit_palette([image], colors, method, space, seed)
     return IndexedImage(encode(image, palette, space), palette)
+
+
+def error_curve(
+    images: Sequence[np.ndarray],
+    counts: Sequence[int],
+    method: str = "kmeans",
+    space: str = "oklab",
+    seed: int = 0,
+) -> list[float]:
+    """The mean OKLab ΔE over the opaque pixels, for palettes of each of ``counts`` entries; other arguments as above."""
+    distinct, weights = histogram(images)
+    if len(distinct) == 0:
+        return [0.0] * len(counts)
+    points, metric = SPACES["oklab"].from_bytes(distinct), choose("color space", space, SPACES)
+    errors = []
+    for count in counts:
+        palette = fit_palette(images, count, method, space, seed)
+        entries = palette.colors[palette.colors[:, 3] > 0]
+        labels = nearest(metric.from_bytes(distinct), metric.from_bytes(entries))[0]
+        distances = np.linalg.norm(points - SPACES["oklab"].from_bytes(entries)[labels], axis=1)
+        errors.append(float(np.average(distances, weights=weights)))
+    return errors
+
+
+_CURVE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+def choose_colors(
+    images: Sequence[np.ndarray],
+    method: str = "kmeans",
+    space: str = "oklab",
+    seed: int = 0,
+    max_error: float | None = None,
+) -> int:
+    """Find how many colors the pictures need.
+
+    Args:
+        images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
+        method: a name in `QUANTIZERS`.
+        space: a name in `SPACES`, where distances are measured.
+        seed: of the method's random start.
+        max_error: the mean OKLab ΔE that is allowed; the answer is the smallest number that bisection finds to reach
+            it, or 256 where none does. None: the elbow of the error over the logarithm of the number, which is the
+            point farthest below the chord (Satopää et al. 2011, "Finding a 'Kneedle' in a haystack").
+
+    Raises:
+        InputError: a name is unknown, or ``max_error`` is negative.
+    """
+    if max_error is None:
+        errors = np.array(error_curve(images, _CURVE, method, space, seed))
+        exact = np.flatnonzero(errors < 1e-6)
+        last = int(exact[0]) if len(exact) else len(_CURVE) - 1
+        place = np.log(np.array(_CURVE[: last + 1]))
+        chord = np.interp(place, place[[0, -1]], errors[[0, last]])
+        return _CURVE[int(np.argmax(chord - errors[: last + 1]))]
+    if max_error < 0:
+        raise InputError(f"the allowed error is at least 0, not {max_error}")
+    low, high = 2, MAX_ENTRIES
+    while low < high:
+        middle = int(np.sqrt(low * high))
+        if error_curve(images, [middle], method, space, seed)[0] <= max_error:
+            high = middle
+        else:
+            low = middle + 1
+    return low

@@ -9,30 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cli
 import sample
 import train
 from quantization.indexed_image import IndexedImage
 from quantization.palette_files import read_palette
 
 SMOKE = str(Path(__file__).parent.parent / "configs" / "icons16-smoke.yaml")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Call a command; returns its exit status, standard output and standard error."""
-
-    def call(command, *arguments):
-        monkeypatch.setattr(sys, "argv", [command.__file__, *map(str, arguments)])
-        status = 0
-        try:
-            cli.run(command.main)
-        except SystemExit as stop:
-            status = stop.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -42,3 +42,25 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match="too many pixels"):
         read_image(tmp_path / "bomb.png")
+
+
+def test_a_16_bit_grey_with_a_transparent_value_keeps_it_transparent(tmp_path):
+    image = Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16))
+    image.save(tmp_path / "g.png", transparency=0x8000)
+    assert read_image(tmp_path / "g.png")[0, :, 3].tolist() == [255, 0, 255]
+
+
+def test_grey_with_alpha_keeps_its_alpha(tmp_path):
+    Image.fromarray(np.array([[[7, 0], [9, 255]]], np.uint8), mode="LA").save(tmp_path / "g.png")
+    assert read_image(tmp_path / "g.png").tolist() == [[[7, 7, 7, 0], [9, 9, 9, 255]]]
+
+
+def test_cmyk_ink_darkens(tmp_path):
+    Image.new("CMYK", (2, 2), (0, 255, 255, 0)).save(tmp_path / "i.jpg", quality=100)
+    red = read_image(tmp_path / "i.jpg")[0, 0]
+    assert red[0] > 200 > 60 > red[1:3].max()
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        read_image(tmp_path)

@@ -1,0 +1,83 @@
+"""From the frames of a picture to index maps in one palette: encode or dither, smooth, sort, and measure."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .dithering import dither
+from .encoding import encode
+from .errors import InputError, choose
+from .fidelity import Fidelity, fidelity
+from .histogram import OPAQUE_ALPHA
+from .indexed_image import IndexedImage
+from .palette import MAX_ENTRIES, Palette
+from .palette_order import reorder, sorting
+from .smoothing import mode_filter, remove_isolated
+
+SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}
+"""Name → the function from an index map, uint8 ``[H, W]``, and the ``transparent`` index to a smoother index map."""
+
+
+class Conversion(NamedTuple):
+    """Frames in a palette."""
+
+    indices: list[np.ndarray]
+    """uint8 ``[H, W]`` each."""
+    palette: Palette
+    """Of all frames."""
+    fidelity: Fidelity
+    """How near they are to the original."""
+
+
+def convert(
+    frames: Sequence[np.ndarray],
+    palette: Palette,
+    *,
+    space: str = "oklab",
+    method: str = "none",
+    strength: float = 1.0,
+    dither_space: str = "linear",
+    smoother: str | None = None,
+    order: str | None = None,
+) -> Conversion:
+    """Draw frames with a palette.
+
+    Args:
+        frames: sRGB RGBA, uint8 ``[H, W, 4]`` each.
+        palette: its order is kept unless ``order`` is given.
+        space: a name in `SPACES`, where distances are measured without dithering.
+        method: of dithering, a name in `DITHERERS`.
+        strength: of dithering, 0 to 1.
+        dither_space: a name in `DITHER_SPACES`, where entries mix.
+        smoother: a name in `SMOOTHERS`; transparent pixels stay so and no others become so.
+        order: a name in `ORDERS`, by which the palette is sorted in the end.
+
+    Raises:
+        InputError: a name is unknown, or opaque pixels meet a palette with no opaque entry.
+    """
+    if method == "none":
+        indices = [encode(frame, palette, space) for frame in frames]
+    else:
+        indices = [dither(frame, palette, method, strength, dither_space) for frame in frames]
+    if smoother is not None:
+        smooth = choose("smoother", smoother, SMOOTHERS)
+        indices = [smooth(index_map, transparent=palette.transparent) for index_map in indices]
+    if order is not None:
+        positions = sorting(palette, order)
+        images = [reorder(IndexedImage(index_map, palette), positions) for index_map in indices]
+        indices, palette = [image.indices for image in images], images[0].palette
+    return Conversion(indices, palette, fidelity(frames, indices, palette))
+
+
+def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> Palette:
+    """The palette as it is, or with a transparent entry after its last one where a frame needs it.
+
+    Raises:
+        InputError: all 256 places are taken by opaque entries.
+    """
+    if palette.transparent is not None or not any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames):
+        return palette
+    if len(palette) == MAX_ENTRIES:
+        raise InputError("the picture has transparent pixels, but the palette's 256 entries leave no place for them")
+    return palette.with_transparency()

@@ -1,0 +1,121 @@
+"""The distinct colors of pictures and how often each occurs, by a table with a byte for each of the 2²⁴ colors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+OPAQUE_ALPHA = 128
+"""Pixels of at least this alpha are opaque; the others go to the transparent entry."""
+
+FEW_PIXELS = 1 << 14
+"""Up to here, sorting is faster than a table."""
+
+_ROW = 1 << 10  # colors in a row of the table, a box of 16 × 8 × 8
+_FULL = 255  # a byte's last number: from here the count goes on in a list
+
+
+@njit(cache=True, nogil=True, inline="always")
+def color_key(red: np.uint8, green: np.uint8, blue: np.uint8) -> np.uint32:
+    """A color's place in the table. Colors of one box stand together, so a picture touches little memory."""
+    r, g, b = np.uint32(red), np.uint32(green), np.uint32(blue)
+    box = (r >> np.uint32(4)) << np.uint32(10) | (g >> np.uint32(3)) << np.uint32(5) | b >> np.uint32(3)
+    inside = (r & np.uint32(15)) << np.uint32(6) | (g & np.uint32(7)) << np.uint32(3) | b & np.uint32(7)
+    return box << np.uint32(10) | inside
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _key_color(key: int, color: np.ndarray) -> None:
+    box = key >> 10
+    color[0] = box >> 10 << 4 | key >> 6 & 15
+    color[1] = (box >> 5 & 31) << 3 | key >> 3 & 7
+    color[2] = (box & 31) << 3 | key & 7
+
+
+@njit(cache=True, nogil=True)
+def histogram_by_sorting(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The histogram of few pixels, uint8 ``[N, 4]``; returns what `histogram` does."""
+    keys = np.empty(len(pixels), np.uint32)
+    size = 0
+    for i in range(len(pixels)):
+        if pixels[i, 3] >= OPAQUE_ALPHA:
+            keys[size] = color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])
+            size += 1
+    keys = np.sort(keys[:size])
+    colors, counts = np.empty((size, 3), np.uint8), np.zeros(size, np.int64)
+    size = 0
+    for i in range(len(keys)):
+        if i == 0 or keys[i] != keys[i - 1]:
+            _key_color(keys[i], colors[size])
+            size += 1
+        counts[size - 1] += 1
+    return colors[:size].copy(), counts[:size].copy()
+
+
+@njit(cache=True, nogil=True)
+def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Count the opaque pixels' colors; give the keys of those that overflowed, each time after `_FULL` pixels."""
+    overflows = np.empty(len(pixels) // _FULL, np.uint32)
+    size = 0
+    for i in range(len(pixels)):
+        if pixels[i, 3] >= OPAQUE_ALPHA:
+            key = color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])
+            if table[key] == _FULL:
+                overflows[size] = key
+                size += 1
+                table[key] = 0
+            table[key] += np.uint8(1)
+            used[key // np.uint32(_ROW)] = True
+    return overflows[:size].copy()
+
+
+@njit(cache=True, nogil=True)
+def mark_colors(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> None:
+    """Set the place of each opaque pixel's color in ``table`` to 1, and that of its row in ``used``; for threads."""
+    for i in range(len(pixels)):
+        if pixels[i, 3] >= OPAQUE_ALPHA:
+            key = color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])
+            table[key] = 1
+            used[key // np.uint32(_ROW)] = True
+
+
+@njit(cache=True, nogil=True)
+def read_table(table: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The keys, rising, whose places are not 0, uint32 ``[N]``, and their colors, uint8 ``[N, 3]``."""
+    words = table.view(np.uint64)  # eight places at once: most are empty
+    keys, size = np.empty(np.count_nonzero(used) * _ROW + 1, np.uint32), 0
+    for row in np.flatnonzero(used):
+        for word in range(row * _ROW // 8, (row + 1) * _ROW // 8):
+            if words[word] != 0:
+                for key in range(word * 8, word * 8 + 8):
+                    keys[size] = key  # overwritten by the next one if this place is empty
+                    size += table[key] > 0
+    colors = np.empty((size, 3), np.uint8)
+    for i in range(size):
+        _key_color(keys[i], colors[i])
+    return keys[:size].copy(), colors
+
+
+def empty_table() -> tuple[np.ndarray, np.ndarray]:
+    """A table of all colors in zeros, uint8 ``[2²⁴]``, and which of its rows are used: none."""
+    return np.zeros(1 << 24, np.uint8), np.zeros((1 << 24) // _ROW, np.bool_)
+
+
+def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Count the colors of the opaque pixels of pictures.
+
+    Args:
+        images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
+
+    Returns:
+        The distinct colors, uint8 ``[N, 3]``, those of a small box together; how often each occurs, int64 ``[N]``.
+    """
+    pixels = [np.ascontiguousarray(image).reshape(-1, 4) for image in images]
+    if sum(map(len, pixels)) <= FEW_PIXELS:
+        return histogram_by_sorting(np.concatenate(pixels) if len(pixels) != 1 else pixels[0])
+    table, used = empty_table()
+    overflows = np.concatenate([_count(part, table, used) for part in pixels])
+    keys, colors = read_table(table, used)
+    counts = table[keys].astype(np.int64)
+    counts += _FULL * np.bincount(np.searchsorted(keys, overflows), minlength=len(keys))
+    return colors, counts

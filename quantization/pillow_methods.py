@@ -1,0 +1,25 @@
+"""Pillow's two own quantizers, median cut (Heckbert 1982) and octree (Gervautz and Purgathofer 1988)."""
+
+import numpy as np
+from PIL import Image
+
+
+def _pillow_colors(colors: np.ndarray, counts: np.ndarray, k: int, method: Image.Quantize) -> np.ndarray:
+    """Pillow's palette for a histogram.
+
+    Pillow takes no weights, so every color is repeated as often as it occurs; beyond 2²² pixels in proportion.
+    """
+    repeats = counts if counts.sum() <= 1 << 22 else np.maximum(1, counts * (1 << 22) // counts.sum())
+    pixels = np.repeat(colors, repeats, axis=0)
+    palette = Image.fromarray(pixels[None]).quantize(k, method=method, dither=Image.Dither.NONE).getpalette("RGB")
+    return np.array(palette, np.uint8).reshape(-1, 3)[:k]
+
+
+def median_cut_colors(colors: np.ndarray, counts: np.ndarray, k: int) -> np.ndarray:
+    """Pillow's median cut; colors uint8 ``[N, 3]``, how often each occurs ``[N]`` → uint8 ``[≤ k, 3]``."""
+    return _pillow_colors(colors, counts, k, Image.Quantize.MEDIANCUT)
+
+
+def octree_colors(colors: np.ndarray, counts: np.ndarray, k: int) -> np.ndarray:
+    """Pillow's fast octree; arguments and result as for `median_cut_colors`."""
+    return _pillow_colors(colors, counts, k, Image.Quantize.FASTOCTREE)

@@ -1,0 +1,137 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from quantization.animation import read_animation
+from quantization.gif import CLEAR, KEEP, RESTORE, read_gif, write_gif
+from quantization.palette import Palette
+
+
+def random_palette(rng, entries, transparent):
+    colors = rng.integers(0, 256, (entries, 4), np.uint8)
+    colors[:, 3] = 255
+    if transparent:
+        colors[rng.integers(entries)] = 0
+    return Palette(colors)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**31), st.integers(1, 256), st.integers(2, 5), st.integers(1, 30), st.integers(1, 30), st.booleans()
+)
+def test_every_frame_and_duration_comes_back(tmp_path_factory, seed, entries, count, height, width, transparent):
+    rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "a.gif"
+    palette = random_palette(rng, entries, transparent)
+    frames = [rng.integers(0, entries, (height, width)).astype(np.uint8) for _ in range(count)]
+    frames[-1] = frames[0].copy()
+    durations = [int(hundredths) * 10 for hundredths in rng.integers(1, 100, count)]
+    write_gif(path, frames, palette, durations, loops=int(rng.integers(0, 9)))
+    read = read_animation(path)
+    assert read.durations == durations
+    for indices, frame in zip(frames, read.frames, strict=True):
+        expected = palette.colors[indices]
+        expected[expected[..., 3] == 0] = 0
+        frame[frame[..., 3] == 0] = 0
+        assert np.array_equal(frame, expected)
+
+
+def test_equal_frames_stay_apart(tmp_path):
+    frames = [np.zeros((3, 3), np.uint8)] * 4
+    write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["112233"]), [100, 200, 300, 400])
+    assert read_animation(tmp_path / "a.gif").durations == [100, 200, 300, 400]
+
+
+def test_a_gif_holds_the_palette_in_its_order(tmp_path):
+    palette = Palette.from_hex(["445566", "112233", "abcdef", "112233"])
+    frames = [np.full((2, 2), 3, np.uint8), np.full((2, 2), 2, np.uint8)]
+    write_gif(tmp_path / "a.gif", frames, palette, [100, 100])
+    with Image.open(tmp_path / "a.gif") as image:
+        assert np.array_equal(np.array(image), frames[0])
+        assert image.getpalette("RGB")[:12] == palette.colors[:, :3].ravel().tolist()
+
+
+def test_rounding_of_durations_does_not_add_up(tmp_path):
+    frames = [np.full((1, 1), k % 2, np.uint8) for k in range(30)]
+    write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["000000", "ffffff"]), [33] * 30)
+    durations = read_animation(tmp_path / "a.gif").durations
+    assert sum(durations) == 990
+    assert set(durations) == {30, 40}
+
+
+def test_only_what_changes_is_stored(tmp_path, rng):
+    frames = [rng.integers(0, 256, (100, 100)).astype(np.uint8)] * 10
+    write_gif(tmp_path / "a.gif", frames, random_palette(rng, 256, False), [50] * 10)
+    assert (tmp_path / "a.gif").stat().st_size < 2 * 100 * 100
+
+
+@pytest.mark.parametrize("loops", [None, 0, 5])
+def test_loops_are_kept(tmp_path, loops):
+    frames = [np.zeros((1, 1), np.uint8), np.ones((1, 1), np.uint8)]
+    write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["000000", "ffffff"]), [50, 50], loops)
+    assert read_animation(tmp_path / "a.gif").loops == loops
+
+
+def stored_frame(indices, left, top, disposal, transparent=None, table=b""):
+    """One frame as it stands in a file, its pixels compressed by Pillow."""
+    image = Image.fromarray(indices, mode="P")
+    image.putpalette(bytes(768))
+    buffer = io.BytesIO()
+    image.save(buffer, format="GIF", optimize=False)
+    pixels = buffer.getvalue()[13 + 768 :]
+    pixels = pixels[pixels.index(b",") + 10 : -1]
+    flags = disposal << 2 | (transparent is not None)
+    control = struct.pack("<BBBBHBB", 0x21, 0xF9, 4, flags, 10, transparent or 0, 0)
+    height, width = indices.shape
+    return control + struct.pack("<BHHHHB", 0x2C, left, top, width, height, 0x81 if table else 0) + table + pixels
+
+
+def stored(*frames):
+    """A file of 4×4 pixels in black, red, green, blue, with black as the background color."""
+    colors = bytes([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    return b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0xF1, 0, 0) + colors + b"".join(frames) + b";"
+
+
+def letters(frame):
+    """A frame in letters, one row a word: "." is transparent."""
+    names = {(0, 0, 0): "k", (255, 0, 0): "r", (0, 255, 0): "g", (0, 0, 255): "b", (9, 9, 9): "n"}
+    return " ".join("".join(names[tuple(p[:3])] if p[3] else "." for p in row) for row in frame.tolist())
+
+
+RED = np.full((4, 4), 1, np.uint8)
+GREEN = np.full((2, 2), 2, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("frames", "shown"),
+    [
+        ([(GREEN, 1, 1, KEEP)], [".... .gg. .gg. ...."]),
+        ([(RED, 0, 0, KEEP), (GREEN, 1, 1, KEEP)], ["rrrr rrrr rrrr rrrr", "rrrr rggr rggr rrrr"]),
+        ([(RED, 0, 0, CLEAR), (GREEN, 1, 1, KEEP)], ["rrrr rrrr rrrr rrrr", ".... .gg. .gg. ...."]),
+        (
+            [(RED, 0, 0, KEEP), (GREEN, 0, 0, RESTORE), (GREEN, 2, 2, KEEP)],
+            ["rrrr rrrr rrrr rrrr", "ggrr ggrr rrrr rrrr", "rrrr rrrr rrgg rrgg"],
+        ),
+        (
+            [(RED, 0, 0, KEEP), (np.array([[2, 3]], np.uint8), 0, 0, KEEP, 3)],
+            ["rrrr rrrr rrrr rrrr", "grrr rrrr rrrr rrrr"],
+        ),
+        ([(GREEN, 3, 3, KEEP)], [".... .... .... ...g"]),
+        ([(GREEN, 0, 0, KEEP, None, bytes(6) + bytes([9] * 6))], ["nn.. nn.. .... ...."]),
+    ],
+)
+def test_frames_are_composed_as_browsers_show_them(tmp_path, frames, shown):
+    (tmp_path / "a.gif").write_bytes(stored(*(stored_frame(*frame) for frame in frames)))
+    assert [letters(frame) for frame in read_gif(tmp_path / "a.gif")[0]] == shown
+
+
+@pytest.mark.parametrize("keep", range(20, 60, 3))
+def test_a_cut_off_file_is_refused(tmp_path, keep):
+    data = stored(stored_frame(RED, 0, 0, KEEP), stored_frame(GREEN, 1, 1, KEEP))
+    (tmp_path / "a.gif").write_bytes(data[:keep])
+    with pytest.raises((ValueError, OSError)):
+        read_gif(tmp_path / "a.gif")

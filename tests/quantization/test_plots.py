@@ -1,0 +1,32 @@
+import builtins
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from quantization.errors import InputError
+from quantization.palette_files import read_palette
+from quantization.plots import plot_quantization, require_matplotlib
+
+
+def test_the_figure_shows_the_pictures_and_the_palette(tmp_path, rng):
+    pytest.importorskip("matplotlib")
+    palette = read_palette("nintendo-gameboy-bgb").with_transparency()
+    indices = rng.integers(0, 5, (16, 24)).astype(np.uint8)
+    plot_quantization(tmp_path / "p.png", palette.colors[indices], indices, palette, [2, 4], [0.1, 0.0], 4)
+    with Image.open(tmp_path / "p.png") as image:
+        drawn = set(map(tuple, np.array(image.convert("RGB")).reshape(-1, 3).tolist()))
+    assert {tuple(color[:3]) for color in palette.colors[:4].tolist()} <= drawn
+
+
+def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"requirements-app\.txt"):
+        require_matplotlib()

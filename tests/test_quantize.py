@@ -1,0 +1,327 @@
+"""The command quantize.py as a user calls it: what it writes, and one line for each mistake."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import quantize
+from quantization.animation import read_animation
+from quantization.dithering import DITHER_SPACES, DITHERERS
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+from quantization.palette_files import read_palette, write_palette
+from quantization.quantizers import QUANTIZERS, SPACES
+
+
+def gradient(seed=0, size=(24, 32), transparent=False):
+    """A smooth RGBA picture, uint8 ``[H, W, 4]``, with a transparent corner on request."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 256, (2, 2, 3)).astype(np.uint8)
+    image = np.array(Image.fromarray(corners).resize(size[::-1], Image.Resampling.BILINEAR).convert("RGBA"))
+    if transparent:
+        image[:5, :5] = 0
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with a/x.png, b/x.png and, with a transparent corner, t.png."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a/x.png", "b/x.png", "t.png")):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.fromarray(gradient(number, transparent=name == "t.png")).save(name)
+    return tmp_path
+
+
+def load(path="out"):
+    return json.loads((Path(path) / "report.json").read_text())
+
+
+def files(path="out"):
+    return sorted(str(file.relative_to(path)) for file in Path(path).rglob("*") if file.is_file())
+
+
+def snapshot(path):
+    return {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+
+
+def test_one_picture_gives_an_indexed_png_its_palette_and_a_report(run, folder):
+    status, out, err = run(quantize, "a/x.png", "--colors", 8, "--output", "out")
+    assert (status, err) == (0, "")
+    assert "out/report.json" in out
+    assert files() == ["palette.hex", "report.json", "x.png"]
+    image = IndexedImage.load(Path("out/x.png"))
+    assert image.palette == read_palette("out/palette.hex")
+    record = load()["images"][0]
+    assert record["palette"] == image.palette.to_hex()
+    assert (record["file"], record["palette_file"]) == ("x.png", "palette.hex")
+    assert (record["width"], record["height"], record["frames"]) == (32, 24, 1)
+    assert record["colors_used"] == len(np.unique(image.indices)) <= 8
+    assert record["bytes_before"] == Path("a/x.png").stat().st_size
+    assert record["bytes_after"] == Path("out/x.png").stat().st_size
+    error = (gradient()[..., :3].astype(float) - image.to_rgba()[..., :3]) ** 2
+    assert record["psnr"] == pytest.approx(10 * np.log10(255**2 / error.mean()), abs=1e-3)
+    assert 0 < record["mean_delta_e"] < 0.2
+
+
+def test_inputs_of_one_name_do_not_overwrite_each_other(run, folder):
+    Image.fromarray(gradient(5)).save("X.webp")
+    run(quantize, "a/x.png", "b/x.png", "X.webp", "--colors", 4, "--output", "out")
+    assert files() == ["X-3.hex", "X-3.png", "report.json", "x-2.hex", "x-2.png", "x.hex", "x.png"]
+    assert [record["source"] for record in load()["images"]] == ["a/x.png", "b/x.png", "X.webp"]
+    assert len({tuple(record["palette"]) for record in load()["images"]}) == 3
+
+
+def test_a_shared_palette_is_one_file_for_all(run, folder):
+    run(quantize, "a/x.png", "b/x.png", "t.png", "--colors", 9, "--shared", "--output", "out")
+    assert files() == ["palette.hex", "report.json", "t.png", "x-2.png", "x.png"]
+    palette = read_palette("out/palette.hex")
+    assert (len(palette), palette.transparent) == (9, 0)
+    assert all(IndexedImage.load(Path("out") / name).palette == palette for name in ("t.png", "x-2.png", "x.png"))
+
+
+@pytest.mark.parametrize("name", ["t.png", "t.webp", "t.gif"])
+def test_transparency_never_becomes_a_visible_color(run, folder, name):
+    Image.fromarray(gradient(2, transparent=True)).save(name, **({"lossless": True} if name == "t.webp" else {}))
+    for number, options in enumerate((["--colors", 2], ["--palette", "pico-8"], ["--sort", "hue", "--colors", 5])):
+        run(quantize, name, *options, "--output", f"out{number}")
+        image = IndexedImage.load(Path(f"out{number}") / "t.png")
+        assert np.array_equal(image.to_rgba()[..., 3] == 0, gradient(transparent=True)[..., 3] == 0)
+        assert (image.palette.colors[:, 3] == 0).sum() == 1
+
+
+def test_a_given_palette_keeps_its_order_and_gets_a_place_for_transparency(run, folder):
+    run(quantize, "a/x.png", "--palette", "pico-8", "--output", "out")
+    assert read_palette("out/palette.hex") == read_palette("pico-8")
+    run(quantize, "t.png", "--palette", "pico-8", "--output", "out2")
+    assert read_palette("out2/palette.hex") == read_palette("pico-8").with_transparency()
+
+
+def test_kept_colors_are_in_the_palette_exactly_and_once(run, folder):
+    run(quantize, "a/x.png", "--colors", 6, "--keep-colors", "000000,#FF00fe", "--output", "out")
+    palette = read_palette("out/palette.hex").to_hex()
+    assert len(palette) == len(set(palette)) == 6
+    assert {"000000", "ff00fe"} <= set(palette)
+
+
+def test_channel_bits_hold_for_every_entry(run, folder):
+    run(quantize, "a/x.png", "--colors", 12, "--channel-bits", "3,3,2", "--output", "out")
+    colors = read_palette("out/palette.hex").colors
+    assert set(np.unique(colors[:, 0])) <= {round(255 * level / 7) for level in range(8)}
+    assert set(np.unique(colors[:, 2])) <= {0, 85, 170, 255}
+
+
+@pytest.mark.parametrize("order", ["luminance", "hue"])
+def test_sorting_changes_the_palette_but_no_pixel(run, folder, order):
+    run(quantize, "t.png", "--palette", "sweetie-16", "--output", "plain")
+    run(quantize, "t.png", "--palette", "sweetie-16", "--sort", order, "--output", "sorted")
+    plain, ordered = (IndexedImage.load(Path(name) / "t.png") for name in ("plain", "sorted"))
+    assert ordered.palette != plain.palette
+    assert np.array_equal(ordered.to_rgba(), plain.to_rgba())
+
+
+def test_the_best_of_a_folder_is_found_for_each_picture(run, folder):
+    palettes = {name: read_palette(name) for name in ("pico-8", "commodore64", "nord-theme")}
+    rng = np.random.default_rng(0)
+    for name, suffix in zip(palettes, (".gpl", ".act", ".png"), strict=True):
+        Path("palettes").mkdir(exist_ok=True)
+        write_palette(palettes[name], Path("palettes") / f"{name}{suffix}")
+        colors = palettes[name].colors[rng.integers(0, 16, (20, 20))]
+        Image.fromarray(colors).save(f"in-{name}.png")
+    run(quantize, *(f"in-{name}.png" for name in palettes), "--best-of", "palettes", "--output", "out")
+    sources = [record["palette_source"] for record in load()["images"]]
+    assert sources == ["pico-8.gpl", "commodore64.act", "nord-theme.png"]
+    assert {record["psnr"] for record in load()["images"]} == {None}
+    assert {record["mean_delta_e"] for record in load()["images"]} == {0}
+
+
+def test_auto_finds_as_many_colors_as_the_error_needs(run, folder):
+    sizes = []
+    for error in (0.06, 0.02):
+        run(quantize, "a/x.png", "--colors", "auto", "--max-error", error, "--output", f"out{error}")
+        record = load(f"out{error}")["images"][0]
+        sizes.append(len(record["palette"]))
+        assert record["mean_delta_e"] <= error
+    assert sizes[0] < sizes[1]
+    run(quantize, "a/x.png", "--colors", "auto", "--keep-colors", "ff00fe,00ff01", "--output", "elbow")
+    assert 4 <= len(load("elbow")["images"][0]["palette"]) < 256
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_an_animation_keeps_its_frames_durations_and_transparency_in_one_palette(run, folder, name):
+    frames = [Image.fromarray(gradient(number, transparent=True)) for number in range(3)]
+    options = {"lossless": True} if name == "a.webp" else {"disposal": 2}
+    frames[0].save(name, save_all=True, append_images=frames[1:], duration=[100, 250, 40], loop=0, **options)
+    run(quantize, name, "--colors", 8, "--sort", "luminance", "--output", "out")
+    assert files() == ["a.gif", "palette.hex", "report.json"]
+    animation, palette = read_animation(Path("out/a.gif")), read_palette("out/palette.hex")
+    assert (animation.durations, animation.loops) == ([100, 250, 40], 0)
+    allowed = {tuple(color[:3]) for color in palette.colors[palette.colors[:, 3] > 0].tolist()}
+    for frame in animation.frames:
+        assert (frame[:5, :5, 3] == 0).all()
+        assert {tuple(pixel[:3]) for pixel in frame[5:].reshape(-1, 4).tolist()} <= allowed
+    assert (load()["images"][0]["frames"], load()["images"][0]["milliseconds"]) == (3, 390)
+
+
+def test_pictures_of_every_kind_are_read_as_the_eye_sees_them(run, folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    Image.new("RGB", (4, 2), "red").save("turned.jpg", exif=exif)
+    Image.new("CMYK", (3, 3), (255, 0, 0, 0)).save("ink.jpg")
+    Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16)).save("deep.png")
+    Image.fromarray(np.array([[[7, 0], [200, 255]]], np.uint8), mode="LA").save("grey.png")
+    names = ["turned.jpg", "ink.jpg", "deep.png", "grey.png"]
+    assert run(quantize, *names, "--output", "out")[0] == 0
+    turned, ink, deep, grey = (IndexedImage.load(Path("out") / f"{Path(name).stem}.png").to_rgba() for name in names)
+    assert turned.shape[:2] == (4, 2)
+    assert ink[0, 0, 0] < 60 < 180 < ink[0, 0, 2]
+    assert deep[0, :, 0].tolist() == [0, 128, 255]
+    assert grey[0].tolist() == [[0, 0, 0, 0], [200, 200, 200, 255]]
+
+
+@pytest.mark.parametrize("method", [name for name in QUANTIZERS if name != "fixed"])
+@pytest.mark.parametrize("space", list(SPACES))
+def test_every_method_and_space_gives_at_most_so_many_colors(run, folder, method, space):
+    run(quantize, "a/x.png", "t.png", "--method", method, "--space", space, "--colors", 6, "--output", "out")
+    assert all(2 <= len(record["palette"]) <= 6 for record in load()["images"])
+
+
+@pytest.mark.parametrize("dither", list(DITHERERS))
+@pytest.mark.parametrize("space", DITHER_SPACES)
+def test_every_dither_stays_in_the_palette_and_out_of_transparency(run, folder, dither, space):
+    options = ["--dither", dither, "--dither-space", space, "--space", "srgb", "--palette", "nintendo-gameboy-bgb"]
+    assert run(quantize, "t.png", *options, "--output", "out")[0] == 0
+    image = IndexedImage.load(Path("out/t.png"))
+    assert np.array_equal(image.indices == 4, gradient(transparent=True)[..., 3] == 0)
+
+
+@pytest.mark.parametrize("smooth", ["isolated", "mode"])
+def test_smoothing_adds_no_color(run, folder, smooth):
+    run(quantize, "t.png", "--colors", 8, "--smooth", smooth, "--output", "out")
+    assert np.array_equal(
+        IndexedImage.load(Path("out/t.png")).to_rgba()[..., 3] == 0, gradient(transparent=True)[..., 3] == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [["--palette", "pico-8"], ["--method", "fixed", "--keep-colors", "ff0000"], ["--method", "octree"]]
+)
+def test_plots_are_drawn_however_the_palette_was_chosen(run, folder, options):
+    pytest.importorskip("matplotlib")
+    assert run(quantize, "t.png", *options, "--plot", "--output", "out")[0] == 0
+    assert "plots/t.png" in files()
+
+
+def test_plots_are_drawn_on_request(run, folder):
+    pytest.importorskip("matplotlib")
+    status, _, err = run(quantize, "a/x.png", "--colors", 4, "--plot", "--output", "out")
+    assert (status, err) == (0, "")
+    assert "plots/x.png" in files()
+    assert "plots/x.png" in load()["files"]
+    assert run(quantize, "a/x.png", "--colors", 4, "--output", "out", "--overwrite")[0] == 0
+    assert files() == ["palette.hex", "report.json", "x.png"]
+
+
+def test_the_same_seed_gives_the_same_files(run, folder):
+    for name in ("one", "two"):
+        run(quantize, "a/x.png", "t.png", "--colors", 7, "--dither", "floyd-steinberg", "--seed", 3, "--output", name)
+    assert files("one") == files("two")
+    for name in files("one"):
+        if name != "report.json":
+            assert (Path("one") / name).read_bytes() == (Path("two") / name).read_bytes()
+
+
+def test_only_what_the_command_wrote_is_overwritten_and_on_request(run, folder):
+    assert run(quantize, "a/x.png", "--output", "out")[0] == 0
+    assert run(quantize, "b/x.png", "--output", "out")[0] == 2
+    assert run(quantize, "b/x.png", "--output", "out", "--overwrite")[0] == 0
+    Path("out/diary.txt").write_text("dear diary")
+    status, _, err = run(quantize, "a/x.png", "--output", "out", "--overwrite")
+    assert (status, Path("out/diary.txt").read_text()) == (2, "dear diary")
+    assert "diary.txt was not written by this command" in err
+
+
+def test_an_input_is_never_overwritten(run, folder):
+    assert run(quantize, "a/x.png", "--output", "out")[0] == 0
+    before = Path("out/x.png").read_bytes()
+    for arguments in (["out/x.png"], ["a/x.png", "--palette", "out/palette.hex"], ["a/x.png", "--best-of", "out"]):
+        status, _, err = run(quantize, *arguments, "--output", "out", "--overwrite")
+        assert status == 2
+        assert "holds the input" in err
+    assert Path("out/x.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("missing.png", "no such image: missing.png"),
+        ("a/x.png missing.png", "no such image: missing.png"),
+        ("a", "is a folder"),
+        ("cut.png", "cut.png is broken or cut off"),
+        ("a/x.png cut.png --shared", "cut.png"),
+        ("notes.txt", "not an image"),
+        ("a/x.png --colors 1", "--colors is '1'"),
+        ("a/x.png --colors 300", "--colors is '300'"),
+        ("a/x.png --colors many", "--colors is 'many'"),
+        ("a/x.png --max-error 0.1", "add --colors auto"),
+        ("a/x.png --colors auto --max-error -1", "--max-error is -1"),
+        ("a/x.png --palette pico-9", "no palette 'pico-9'"),
+        ("a/x.png --palette large.hex", "1 to 256 entries, not 300"),
+        ("a/x.png --palette clear.hex", "only entry is transparent"),
+        ("t.png --palette full.hex", "no place"),
+        ("a/x.png --palette pico-8 --colors 5", "--colors says how to fit"),
+        ("a/x.png --palette pico-8 --method kmeans", "--method says how to fit"),
+        ("a/x.png --best-of a --keep-colors ff0000", "--keep-colors says how to fit"),
+        ("a/x.png --palette pico-8 --best-of a", "give one of the two"),
+        ("a/x.png --best-of nowhere", "no such folder of palettes"),
+        ("a/x.png --best-of empty", "holds no palette"),
+        ("a/x.png --keep-colors red", "'red' is not a color"),
+        ("a/x.png --keep-colors 000000,111111,222222 --colors 2", "don't fit among 2"),
+        ("a/x.png --keep-colors 010203 --channel-bits 3,3,3", "010203 can't be shown"),
+        ("a/x.png --channel-bits 3,3", "--channel-bits is '3,3'"),
+        ("a/x.png --channel-bits 3,3,9", "--channel-bits is '3,3,9'"),
+        ("a/x.png --method magic", "--method"),
+        ("a/x.png --method fixed", "takes its colors from kept ones"),
+        ("a/x.png --dither magic", "--dither"),
+        ("a/x.png --space cmyk", "--space"),
+        ("a/x.png --sort size", "--sort"),
+        ("a/x.png --smooth much", "--smooth"),
+        ("a/x.png --strength 2", "--strength is 2"),
+        ("a/x.png --output full", "is not empty"),
+        ("a/x.png --output full --overwrite", "was not written by this command"),
+        ("a/x.png --output notes.txt", "is a file"),
+        ("a/x.png --output notes.txt/deeper/out", "can't be made"),
+        ("a/x.png missing.png --output new/deep/out", "no such image"),
+        ("a/x.png --colours 5", "--colours"),
+        ("", "images"),
+    ],
+)
+def test_mistakes_give_one_line_and_nothing_is_written(run, folder, arguments, message):
+    for name in ("empty", "full"):
+        Path(name).mkdir()
+    Path("full/file").write_text("kept")
+    Path("notes.txt").write_text("not a picture")
+    Path("clear.hex").write_text("00000000\n")
+    Path("large.hex").write_text("000000\n" * 300)
+    write_palette(Palette(np.full((256, 4), 255, np.uint8)), Path("full.hex"))
+    Path("cut.png").write_bytes(Path("a/x.png").read_bytes()[:80])
+    before = snapshot(folder)
+    words = arguments.split()
+    status, out, err = run(quantize, *words, *([] if "--output" in words else ["--output", "out"]))
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert snapshot(folder) == before
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as stop:
+        quantize.main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--max-error", "--best-of", "--channel-bits", "--keep-colors", "--strength", "pico-8", "kmeans"):
+        assert option in text
