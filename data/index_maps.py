@@ -27,7 +27,7 @@ from .sources import LabelledImage, Source
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
 """Part of the cache's key: raise it when the same pictures and settings would be encoded otherwise."""
 
 
