@@ -177,8 +177,15 @@ def _place_beside(centers: np.ndarray, giver: int, taker: int, axis: int, gain: 
 
 
 @njit(cache=True, nogil=True)
-def _move(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
-    """Move up to ``most`` centers from where they cost least to where they gain most, in place; how many moved."""
+def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
+    """Move up to ``most`` centers from where they cost least to where they gain most, in place; how many moved.
+
+    Args:
+        centers: float32 ``[K, 3]``; the first ``fixed`` stay.
+        sums: over the points nearest to each, as of `_cell_sums`, float64 ``[K, 7]``.
+        fixed: how many centers never move.
+        most: how many may.
+    """
     gains, axes = _split_gains(sums)
     costs, partners = _removal_costs(centers, sums, fixed)
     takers = np.argsort(-gains)
@@ -220,7 +227,7 @@ def _improve(cloud: Cloud, centers: np.ndarray, fixed: int, draws: np.ndarray) -
     most = max(1, len(centers) // 4)
     for _ in range(_MAX_MOVES):
         trial = centers.copy()
-        moved = _move(trial, sums, fixed, most)
+        moved = move_centers(trial, sums, fixed, most)
         if moved == 0:
             break
         trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, _STEP)
