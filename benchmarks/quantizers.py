@@ -23,7 +23,7 @@ from sklearn.datasets import load_sample_images
 
 from quantization.dithering import dither
 from quantization.encoding import encode
-from quantization.quantizers import fit_palette
+from quantization.quantizers import fit_palette, fit_palettes
 from quantization.spaces import LINEAR_OF_BYTE, SPACES
 
 SIZE = (768, 512)
@@ -35,10 +35,10 @@ Method = Callable[[np.ndarray, int], np.ndarray]
 
 def photographs() -> dict[str, np.ndarray]:
     """The color photographs that scikit-image and scikit-learn ship, at 768 × 512, uint8 ``[512, 768, 3]`` each."""
+    found = dict(zip(("china", "flower"), load_sample_images().images, strict=True))
     names = ("astronaut", "coffee", "chelsea", "rocket", "retina", "hubble_deep_field")
-    found = {name: getattr(skimage.data, name)() for name in names}
+    found |= {name: getattr(skimage.data, name)() for name in names}
     found["motorcycle"] = skimage.data.stereo_motorcycle()[0]
-    found |= dict(zip(("china", "flower"), load_sample_images().images, strict=True))
     resize = functools.partial(Image.Image.resize, size=SIZE, resample=Image.Resampling.LANCZOS)
     return {name: np.array(resize(Image.fromarray(pixels[..., :3]))) for name, pixels in found.items()}
 
@@ -188,35 +188,33 @@ def memory(name: str) -> None:
     print(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f}")
 
 
-def many_and_large() -> None:
+def many_and_large(photos: list[np.ndarray]) -> None:
     """Print the time of 10,000 palettes of 32 × 32 pictures, and the time and memory of one picture of 24 megapixels."""
-    photos = list(photographs().values())
     rng = np.random.default_rng(0)
     tiles = []
     for number in range(10_000):
         y, x = rng.integers(0, SIZE[1] - 32), rng.integers(0, SIZE[0] - 32)
         tiles.append(with_alpha(photos[number % len(photos)][y : y + 32, x : x + 32]))
-    from quantization.quantizers import fit_palettes
-
     for k in (16, 256):
         fit_palettes(tiles[:10], k)
         start = time.perf_counter()
         fit_palettes(tiles, k)
         print(f"10,000 palettes of {k} colors, 32 × 32: {time.perf_counter() - start:.1f} s", flush=True)
     large = np.array(Image.fromarray(photos[0]).resize((6000, 4000), Image.Resampling.BICUBIC))
-    large = with_alpha((large + rng.integers(-3, 4, large.shape)).clip(0, 255).astype(np.uint8))
+    large = with_alpha(large)
+    large[..., :3] ^= rng.integers(0, 4, (*large.shape[:2], 3), np.uint8)  # noise, as a camera's
     start = time.perf_counter()
     encode(large, fit_palette([large], 256))
     seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"24 megapixels, K = 256: {seconds:.1f} s, the process's peak memory {peak:,.0f} MB")
 
 
-def learned_against_kmeans() -> None:
+def learned_against_kmeans(photos: list[np.ndarray]) -> None:
     """Print, for each K, how far `learned` is from `kmeans` in dB over the photographs, and its unused entries."""
     print("\n| K | mean difference, dB | worst | unused entries |\n| --- | --- | --- | --- |")
     for k in (4, 16, 128):
         differences, unused = [], 0
-        for image in photographs().values():
+        for image in photos:
             rgba, scores = with_alpha(image), []
             for method in ("learned", "kmeans"):
                 palette = fit_palette([rgba], k, method, "srgb")
@@ -227,36 +225,39 @@ def learned_against_kmeans() -> None:
         print(f"| {k} | {mean(differences):+.3f} | {min(differences):+.3f} | {unused} |", flush=True)
 
 
+def memories() -> None:
+    """Print what `memory` does for every method, each in a process of its own."""
+    for name in PLAIN:
+        text = subprocess.check_output([sys.executable, "-m", "benchmarks.quantizers", "--memory-of", name], text=True)
+        print(f"| {name} | {text.strip()} |", flush=True)
+
+
+PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
+    "plain": lambda photos: table("Photographs, no dithering", PLAIN, photos, ["PSNR, dB", "100 ΔE"]),
+    "dithered": lambda photos: table("Photographs, dithered", DITHERED, photos, ["blurred SSIM"]),
+    "gradient": lambda _: table("Gradient, dithered", DITHERED, [gradient()], ["blurred SSIM"]),
+    "race": lambda photos: race(photos[0], 15),
+    "learned": learned_against_kmeans,
+    "limits": many_and_large,
+    "memory": lambda _: memories(),
+}
+
+
 def main() -> None:
     """Run the parts named on the command line, all by default."""
-    parts = {
-        "plain": lambda: table(
-            "Photographs, no dithering", PLAIN, list(photographs().values()), ["PSNR, dB", "100 ΔE"]
-        ),
-        "dithered": lambda: table("Photographs, dithered", DITHERED, list(photographs().values()), ["blurred SSIM"]),
-        "gradient": lambda: table("Gradient, dithered", DITHERED, [gradient()], ["blurred SSIM"]),
-        "race": lambda: race(photographs()["coffee"], 15),
-        "learned": learned_against_kmeans,
-        "limits": many_and_large,
-        "memory": lambda: [
-            print(name, subprocess.check_output([sys.executable, "-m", __spec__.name, "--memory-of", name], text=True))
-            for name in PLAIN
-        ],
-    }
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)}; default: all")
-    parser.add_argument("--without", default="", metavar="NAMES", help="methods to leave out, separated by semicolons")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--photos", type=int, default=9, help="how many of the nine photographs (default: all)")
     parser.add_argument("--memory-of", choices=PLAIN, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if wrong := set(arguments.parts) - set(parts):
-        parser.error(f"no such part: {', '.join(sorted(wrong))}; choose from {', '.join(parts)}")
-    for name in filter(None, arguments.without.split(";")):
-        PLAIN.pop(name)
+    if wrong := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}; choose from {', '.join(PARTS)}")
     if arguments.memory_of:
         memory(arguments.memory_of)
         return
-    for part in arguments.parts or parts:
-        parts[part]()
+    photos = list(photographs().values())[: arguments.photos]
+    for part in arguments.parts or PARTS:
+        PARTS[part](photos)
 
 
 if __name__ == "__main__":
