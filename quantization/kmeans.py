@@ -20,7 +20,8 @@ _TRIAL_ITERATIONS = 8
 _MAX_MOVES = 12
 _MANY_POINTS = 8192
 """From here on, all but the last iterations are done on the means of cells."""
-_ENOUGH_CELLS = 5000
+_CELLS_PER_COLOR = 12
+"""So many cells for each color are enough; pictures of few tones get a finer grid."""
 _FINAL_ITERATIONS = 16
 _SMALL_IMPROVEMENT = 1e-4
 _STEP = 1.8
@@ -177,8 +178,15 @@ def _place_beside(centers: np.ndarray, giver: int, taker: int, axis: int, gain: 
 
 
 @njit(cache=True, nogil=True)
-def _move(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
-    """Move up to ``most`` centers from where they cost least to where they gain most, in place; how many moved."""
+def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
+    """Move up to ``most`` centers from where they cost least to where they gain most, in place; how many moved.
+
+    Args:
+        centers: float32 ``[K, 3]``; the first ``fixed`` stay.
+        sums: over the points nearest to each, as of `_cell_sums`, float64 ``[K, 7]``.
+        fixed: how many centers never move.
+        most: how many may.
+    """
     gains, axes = _split_gains(sums)
     costs, partners = _removal_costs(centers, sums, fixed)
     takers = np.argsort(-gains)
@@ -220,7 +228,7 @@ def _improve(cloud: Cloud, centers: np.ndarray, fixed: int, draws: np.ndarray) -
     most = max(1, len(centers) // 4)
     for _ in range(_MAX_MOVES):
         trial = centers.copy()
-        moved = _move(trial, sums, fixed, most)
+        moved = move_centers(trial, sums, fixed, most)
         if moved == 0:
             break
         trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, _STEP)
@@ -259,9 +267,9 @@ def kmeans_of_few(
     return centers
 
 
-def drawn_moves(k: int, seed: int) -> np.ndarray:
+def _draws(points: int, k: int, seed: int) -> np.ndarray:
     """The random numbers for `kmeans_of_few`: a small palette can afford more trials, and needs them more."""
-    return np.random.default_rng(seed).random((min(12, 512 // k), 2))
+    return np.random.default_rng(seed).random((min(12, 512 // k, 1 + points // 1024), 2))
 
 
 def kmeans(
@@ -281,12 +289,12 @@ def kmeans(
     """
     fixed = np.empty((0, 3), np.float32) if fixed is None else np.ascontiguousarray(fixed, np.float32)
     points, weights = np.ascontiguousarray(points, np.float32), weights.astype(np.float64)
-    draws = drawn_moves(k, seed)
+    draws = _draws(len(points), k, seed)
     if len(points) <= _MANY_POINTS:
         return kmeans_of_few(points, weights, k, fixed, draws, 0.0)
     for per_axis in (40, 80):
         cloud = _cloud(points, weights, per_axis)
-        if len(cloud.boxes) > _ENOUGH_CELLS:
+        if len(cloud.boxes) > _CELLS_PER_COLOR * k:
             break
     if len(cloud.boxes) <= 4 * k:  # the points crowd in a few cells of a wide range
         return kmeans_of_few(points, weights, k, fixed, draws, 1e-4)

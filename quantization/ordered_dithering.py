@@ -13,7 +13,7 @@ from .histogram import color_key, empty_table, mark_colors, read_table
 from .spaces import LINEAR_OF_BYTE, SPACES
 from .threads import over_slices
 
-_APART = 0.1  # how much the distance of a pair counts beside the distance of its mixture (Yliluoma's factor)
+_APART = 0.3  # how much the distance of a pair counts beside that of its mixture; more means calmer patterns
 
 
 @njit(cache=True, nogil=True)

@@ -10,28 +10,34 @@ from .errors import InputError, choose
 from .histogram import OPAQUE_ALPHA, histogram
 from .indexed_image import IndexedImage
 from .kmeans import kmeans
+from .learned import fit_learned
 from .nearest import nearest
 from .palette import MAX_ENTRIES, Palette
 from .pillow_methods import median_cut_colors, octree_colors
 from .spaces import SPACES, Space
+from .threads import over_slices
 from .uniform import uniform_colors
 
-__all__ = ["QUANTIZERS", "SPACES", "choose_colors", "encode", "error_curve", "fit_palette", "quantize"]
+__all__ = ["QUANTIZERS", "SPACES", "choose_colors", "encode", "error_curve", "fit_palette", "fit_palettes", "quantize"]
 
 Fit = Callable[[np.ndarray, np.ndarray, int, Space, int, np.ndarray], np.ndarray]
 """Distinct colors uint8 [N, 3], their counts [N], k < N, the space, a seed, colors that are in the palette already
 uint8 [F, 3] → at most k more colors, uint8 [≤ k, 3]. All sRGB."""
 
 
-def _fit_kmeans(
-    colors: np.ndarray, counts: np.ndarray, k: int, space: Space, seed: int, fixed: np.ndarray
-) -> np.ndarray:
-    centers = kmeans(space.from_bytes(colors), counts, k, seed, space.from_bytes(fixed))
-    return space.to_bytes(centers[len(fixed) :])
+def _clustering(cluster: Callable[..., np.ndarray]) -> Fit:
+    """A quantizer that places centers among points."""
+
+    def fit(colors: np.ndarray, counts: np.ndarray, k: int, space: Space, seed: int, fixed: np.ndarray) -> np.ndarray:
+        centers = cluster(space.from_bytes(colors), counts, k, seed, space.from_bytes(fixed))
+        return space.to_bytes(centers[len(fixed) :])
+
+    return fit
 
 
 QUANTIZERS: dict[str, Fit] = {
-    "kmeans": _fit_kmeans,
+    "kmeans": _clustering(kmeans),
+    "learned": _clustering(fit_learned),
     "median-cut": lambda colors, counts, k, *_: median_cut_colors(colors, counts, k),
     "octree": lambda colors, counts, k, *_: octree_colors(colors, counts, k),
     "uniform": lambda colors, counts, k, *_: uniform_colors(k),
@@ -86,6 +92,27 @@ def fit_palette(
     fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
     opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
     return Palette(np.concatenate([kept, opaque]))
+
+
+def fit_palettes(
+    images: Sequence[np.ndarray],
+    colors: int,
+    method: str = "kmeans",
+    space: str = "oklab",
+    seed: int = 0,
+    *,
+    keep: Palette | None = None,
+    channel_bits: ChannelBits | None = None,
+) -> list[Palette]:
+    """Choose a palette for each of many pictures, several at a time; arguments as for `fit_palette`."""
+
+    def work(start: int, stop: int) -> list[Palette]:
+        part = images[start:stop]
+        return [
+            fit_palette([image], colors, method, space, seed, keep=keep, channel_bits=channel_bits) for image in part
+        ]
+
+    return [palette for part in over_slices(work, len(images), 64) for palette in part]
 
 
 def _fill(

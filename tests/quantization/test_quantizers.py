@@ -6,10 +6,20 @@ from hypothesis import strategies as st
 
 from quantization.color import srgb_to_oklab
 from quantization.errors import InputError
+from quantization.histogram import histogram
 from quantization.kmeans import kmeans
-from quantization.nearest import nearest
+from quantization.nearest import nearest, nearest_by_cells
 from quantization.palette import Palette
-from quantization.quantizers import SPACES, encode, fit_palette, quantize
+from quantization.quantizers import (
+    QUANTIZERS,
+    SPACES,
+    choose_colors,
+    encode,
+    error_curve,
+    fit_palette,
+    fit_palettes,
+    quantize,
+)
 
 
 def random_image(seed, height, width, colors, transparent):
@@ -118,3 +128,121 @@ def test_transparent_pixels_turn_white_where_the_palette_has_no_transparency():
 def test_wrong_wishes_are_refused(call, message):
     with pytest.raises(InputError, match=message):
         call(random_image(0, 8, 8, 50, False))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4000), st.integers(1, 256), st.booleans())
+def test_the_search_by_cells_equals_the_plain_one(seed, count, k, on_a_lattice):
+    rng = np.random.default_rng(seed)
+    points, centers = rng.random((count, 3), np.float32), rng.random((k, 3), np.float32)
+    if on_a_lattice:  # many ties and equal points
+        points, centers = np.round(points * 4) / 4, np.round(centers * 4) / 4
+    assert np.array_equal(nearest_by_cells(points, centers), nearest(points, centers)[0])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_large_picture_is_encoded_as_pixel_by_pixel(rng, space):
+    image = rng.integers(0, 256, (200, 300, 4), np.uint8)
+    palette = Palette(
+        np.concatenate([rng.integers(0, 256, (40, 4), np.uint8) | (0, 0, 0, 255), [[0, 0, 0, 0]]]).astype(np.uint8)
+    )
+    points, centers = (SPACES[space].from_bytes(rgba.reshape(-1, 4)) for rgba in (image, palette.colors[:40]))
+    expected = np.where(image[..., 3] < 128, 40, nearest(points, centers)[0].reshape(200, 300))
+    assert np.array_equal(encode(image, palette, space), expected)
+
+
+@pytest.mark.parametrize("pixels", [900, 90_000])
+def test_the_histogram_counts_every_opaque_pixel(rng, pixels):
+    image = rng.integers(0, 9, (pixels // 30, 30, 4), np.uint8)
+    image[..., 3] = rng.integers(0, 2, image.shape[:2]) * 255
+    image[: pixels // 60, :, :3] = 7  # one color that occurs far more than 255 times
+    colors, counts = histogram([image, image])
+    expected, times = np.unique(image[image[..., 3] == 255][:, :3], axis=0, return_counts=True)
+    order = np.lexsort(colors.T[::-1])
+    assert np.array_equal(colors[order], expected)
+    assert np.array_equal(counts[order], 2 * times)
+
+
+def mean_squared_error(image, palette, space):
+    opaque = image[..., 3] >= 128
+    decoded = palette.colors[encode(image, palette, space)]
+    a, b = (SPACES[space].from_bytes(rgba[opaque]) for rgba in (image, decoded))
+    return ((a - b).astype(np.float64) ** 2).sum(1).mean() if opaque.any() else 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(2, 256),
+    st.sampled_from([1, 3, 40, 2000]),
+    st.booleans(),
+    st.sampled_from(list(SPACES)),
+)
+def test_kmeans_is_never_worse_than_uniform(seed, height, width, colors, distinct, transparent, space):
+    image = random_image(seed, height, width, distinct, transparent)
+    fitted, regular = (fit_palette([image], colors, method, space) for method in ("kmeans", "uniform"))
+    # The last term is what rounding to bytes may cost.
+    assert mean_squared_error(image, fitted, space) <= mean_squared_error(image, regular, space) * 1.0001 + 1e-5
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.integers(2, 64), st.integers(0, 2), st.sampled_from(sorted(QUANTIZERS)), st.booleans())
+def test_kept_colors_come_out_exact_undoubled_and_in_order(seed, colors, kept, method, transparent):
+    image = random_image(seed, 20, 20, 300, transparent)
+    keep = Palette(
+        np.unique(
+            np.random.default_rng(seed).integers(0, 256, (max(kept, 1), 4), np.uint8) | (0, 0, 0, 255), axis=0
+        ).astype(np.uint8)[::-1]
+    )
+    if len(keep) + transparent > colors or method == "learned":
+        return
+    palette = fit_palette([image], colors, method, keep=keep)
+    start = int(palette.transparent == 0)
+    assert np.array_equal(palette.colors[start : start + len(keep)], keep.colors)
+    assert len(np.unique(palette.colors, axis=0)) == len(palette) <= colors
+    assert (palette.transparent is None) == (not (image[..., 3] < 128).any())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.integers(2, 256), st.tuples(*[st.integers(1, 8)] * 3))
+def test_channel_bits_leave_only_colors_that_the_hardware_shows(seed, colors, bits):
+    image = random_image(seed, 24, 24, 500, False)
+    palette = fit_palette([image], colors, channel_bits=bits)
+    for channel, count in enumerate(bits):
+        levels = {round(255 * q / (2**count - 1)) for q in range(2**count)}
+        assert set(palette.colors[:, channel].tolist()) <= levels
+    assert len(np.unique(palette.colors, axis=0)) == len(palette) <= colors
+
+
+def test_palettes_of_many_pictures_are_those_of_each():
+    images = [random_image(seed, 16, 16, 100, seed % 2 == 0) for seed in range(150)]
+    assert fit_palettes(images, 16) == [fit_palette([image], 16) for image in images]
+
+
+def test_kmeans_of_many_points_is_close_to_that_of_all_of_them_at_once(rng):
+    points = np.concatenate([rng.normal(mean, 0.05, (4000, 3)) for mean in rng.random((8, 3))]).astype(np.float32)
+    weights = rng.integers(1, 5, len(points))
+    centers = kmeans(points, weights, 24)
+    error = weights @ nearest(points, centers)[1]
+    labels = nearest(points, centers)[0]
+    means = np.stack([np.average(points[labels == k], axis=0, weights=weights[labels == k]) for k in range(24)])
+    assert error <= 1.01 * (weights @ nearest(points, means.astype(np.float32))[1])
+
+
+def test_fixed_centers_stay_and_the_others_serve_the_rest(rng):
+    points = rng.random((400, 3), np.float32)
+    fixed = rng.random((3, 3), np.float32)
+    centers = kmeans(points, np.ones(400), 5, fixed=fixed)
+    assert np.array_equal(centers[:3], fixed)
+    assert nearest(points, centers)[1].sum() < 0.5 * nearest(points, fixed)[1].sum()
+
+
+def test_the_number_of_colors_follows_from_the_allowed_error():
+    image = random_image(5, 40, 40, 900, False)
+    coarse, fine = (choose_colors([image], max_error=error) for error in (0.1, 0.03))
+    assert 2 < coarse < fine <= 256
+    assert error_curve([image], [fine])[0] <= 0.03
+    assert choose_colors([random_image(0, 30, 30, 4, False)]) <= 4
+    assert 4 <= choose_colors([image]) <= 64

@@ -1,0 +1,264 @@
+"""Print the tables of docs/quantizers.md: this project's quantizers and ditherers against others, on photographs.
+
+Needs requirements-benchmarks.txt. From the project's root: ``python -m benchmarks.quantizers --help``.
+"""
+
+import argparse
+import functools
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import mean, median
+
+import imagequant
+import numpy as np
+import skimage.data
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import structural_similarity
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.datasets import load_sample_images
+
+from quantization.dithering import dither
+from quantization.encoding import encode
+from quantization.quantizers import fit_palette, fit_palettes
+from quantization.spaces import LINEAR_OF_BYTE, SPACES
+
+SIZE = (768, 512)
+COLORS = (8, 16, 64, 256)
+
+Method = Callable[[np.ndarray, int], np.ndarray]
+"""(RGB uint8 [H, W, 3], number of colors) → the picture in that many colors, RGB uint8 [H, W, 3]."""
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """The color photographs that scikit-image and scikit-learn ship, at 768 × 512, uint8 ``[512, 768, 3]`` each."""
+    found = dict(zip(("china", "flower"), load_sample_images().images, strict=True))
+    names = ("astronaut", "coffee", "chelsea", "rocket", "retina", "hubble_deep_field")
+    found |= {name: getattr(skimage.data, name)() for name in names}
+    found["motorcycle"] = skimage.data.stereo_motorcycle()[0]
+    resize = functools.partial(Image.Image.resize, size=SIZE, resample=Image.Resampling.LANCZOS)
+    return {name: np.array(resize(Image.fromarray(pixels[..., :3]))) for name, pixels in found.items()}
+
+
+def gradient() -> np.ndarray:
+    """A synthetic picture that blends one color in each corner, uint8 ``[512, 768, 3]``."""
+    corners = np.array([[[250, 120, 60], [40, 60, 160]], [[255, 230, 150], [10, 10, 40]]], np.float32)
+    down, right = np.linspace(0, 1, SIZE[1])[:, None, None], np.linspace(0, 1, SIZE[0])[None, :, None]
+    top, bottom = (corners[row, 0] * (1 - right) + corners[row, 1] * right for row in (0, 1))
+    return (top * (1 - down) + bottom * down).round().astype(np.uint8)
+
+
+def with_alpha(rgb: np.ndarray) -> np.ndarray:
+    """The picture with an opaque fourth channel."""
+    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+
+
+def ours(rgb: np.ndarray, k: int, space: str, dither_method: str | None = None) -> np.ndarray:
+    """This project's k-means in ``space``, then the nearest entry or a dither."""
+    rgba = with_alpha(rgb)
+    palette = fit_palette([rgba], k, space=space)
+    indices = dither(rgba, palette, dither_method) if dither_method else encode(rgba, palette, space)
+    return palette.colors[indices, :3]
+
+
+def pillow(rgb: np.ndarray, k: int, method: Image.Quantize, dithered: bool = False) -> np.ndarray:
+    """Pillow's quantizer; dithered by a second pass with its own palette, since the first one can't."""
+    image = Image.fromarray(rgb)
+    indexed = image.quantize(k, method=method, dither=Image.Dither.NONE)
+    if dithered:
+        indexed = image.quantize(palette=indexed, dither=Image.Dither.FLOYDSTEINBERG)
+    return np.array(indexed.convert("RGB"))
+
+
+def libimagequant(rgb: np.ndarray, k: int, level: float) -> np.ndarray:
+    """Libimagequant at its default speed."""
+    rgba = with_alpha(rgb)
+    indices, palette = imagequant.quantize_raw_rgba_bytes(rgba.tobytes(), *rgb.shape[1::-1], level, k)
+    colors = np.array(palette, np.uint8).reshape(-1, 4)
+    return colors[np.frombuffer(indices, np.uint8).reshape(rgb.shape[:2]), :3]
+
+
+def scikit_learn(rgb: np.ndarray, k: int, model: type) -> np.ndarray:
+    """A model of scikit-learn fitted to all pixels."""
+    fitted = model(k, random_state=0).fit(rgb.reshape(-1, 3).astype(np.float32))
+    return fitted.cluster_centers_.round().clip(0, 255).astype(np.uint8)[fitted.labels_].reshape(rgb.shape)
+
+
+_PILLOW = {
+    "Pillow median cut": Image.Quantize.MEDIANCUT,
+    "Pillow max coverage": Image.Quantize.MAXCOVERAGE,
+    "Pillow fast octree": Image.Quantize.FASTOCTREE,
+}
+PLAIN: dict[str, Method] = {
+    "kmeans, srgb": functools.partial(ours, space="srgb"),
+    "kmeans, oklab": functools.partial(ours, space="oklab"),
+    "libimagequant": functools.partial(libimagequant, level=0.0),
+    **{name: functools.partial(pillow, method=method) for name, method in _PILLOW.items()},
+    "MiniBatchKMeans": functools.partial(scikit_learn, model=MiniBatchKMeans),
+    "KMeans": functools.partial(scikit_learn, model=KMeans),
+}
+DITHERED: dict[str, Method] = {
+    "kmeans srgb, floyd-steinberg": functools.partial(ours, space="srgb", dither_method="floyd-steinberg"),
+    "kmeans oklab, floyd-steinberg": functools.partial(ours, space="oklab", dither_method="floyd-steinberg"),
+    "kmeans oklab, atkinson": functools.partial(ours, space="oklab", dither_method="atkinson"),
+    "kmeans oklab, bayer8": functools.partial(ours, space="oklab", dither_method="bayer8"),
+    "kmeans oklab, blue-noise": functools.partial(ours, space="oklab", dither_method="blue-noise"),
+    "libimagequant": functools.partial(libimagequant, level=1.0),
+    **{name: functools.partial(pillow, method=method, dithered=True) for name, method in _PILLOW.items()},
+}
+
+
+def psnr(rgb: np.ndarray, decoded: np.ndarray) -> float:
+    """Peak signal-to-noise ratio over the sRGB bytes, in dB."""
+    return 10 * np.log10(255**2 / np.mean((rgb.astype(np.float64) - decoded) ** 2))
+
+
+def delta_e(rgb: np.ndarray, decoded: np.ndarray) -> float:
+    """The mean distance in OKLab, times 100."""
+    a, b = (SPACES["oklab"].from_bytes(pixels.reshape(-1, 3)) for pixels in (rgb, decoded))
+    return 100 * float(np.linalg.norm(a - b, axis=1).mean())
+
+
+def blurred_ssim(rgb: np.ndarray, decoded: np.ndarray) -> float:
+    """SSIM after a Gaussian blur of 1.5 pixels, mixed in linear light as the eye does from afar, judged in sRGB."""
+    blurred = []
+    for pixels in (rgb, decoded):
+        linear = gaussian_filter(LINEAR_OF_BYTE[pixels], (1.5, 1.5, 0))
+        blurred.append(
+            np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055)
+        )
+    return structural_similarity(*blurred, channel_axis=2, data_range=1.0)
+
+
+MEASURES = {"PSNR, dB": (psnr, "{:.2f}"), "100 ΔE": (delta_e, "{:.2f}"), "blurred SSIM": (blurred_ssim, "{:.4f}")}
+
+
+def table(title: str, methods: dict[str, Method], images: list[np.ndarray], measures: list[str]) -> None:
+    """Print the means over the images, and the median time, of every method; the methods take turns on each image."""
+    rows = {name: [] for name in methods}
+    for k in COLORS:
+        values = {name: {measure: [] for measure in (*measures, "ms")} for name in methods}
+        for number, image in enumerate(images):
+            for name, method in methods.items():
+                if number == 0 and name not in ("KMeans", "MiniBatchKMeans"):
+                    method(image, k)  # warm-up
+                start = time.perf_counter()
+                decoded = method(image, k)
+                values[name]["ms"].append(1000 * (time.perf_counter() - start))
+                for measure in measures:
+                    values[name][measure].append(MEASURES[measure][0](image, decoded))
+        for name, found in values.items():
+            rows[name] += [MEASURES[measure][1].format(mean(found[measure])) for measure in measures]
+            rows[name].append(f"{median(found['ms']):,.0f}")
+    print(f"\n{title}\n")
+    heads = [f"{measure}, K = {k}" for k in COLORS for measure in (*measures, "ms")]
+    print("| method |", " | ".join(heads), "|")
+    print("|", " | ".join(["---"] * (len(heads) + 1)), "|")
+    for name, cells in rows.items():
+        print("|", name, "|", " | ".join(cells), "|", flush=True)
+
+
+def race(image: np.ndarray, repeats: int) -> None:
+    """Print the times of k-means and libimagequant, run in turns on one picture, and the median of their ratios."""
+    print("\n| K | kmeans srgb, ms | libimagequant, ms | ratio |\n| --- | --- | --- | --- |")
+    rivals = PLAIN["kmeans, srgb"], PLAIN["libimagequant"]
+    for k in (16, 256):
+        times = []
+        for turn in range(repeats + 1):
+            times.append([])
+            for method in rivals:
+                start = time.perf_counter()
+                method(image, k)
+                times[-1].append(1000 * (time.perf_counter() - start))
+            if turn == 0:
+                times.clear()  # warm-up
+        first, second = (median(column) for column in zip(*times, strict=True))
+        print(f"| {k} | {first:.0f} | {second:.0f} | {median(a / b for a, b in times):.2f} |", flush=True)
+
+
+def memory(name: str) -> None:
+    """Print by how much one quantization at K = 256 raises this process's peak memory, in MB, after a small warm-up."""
+    image = photographs()["coffee"]
+    PLAIN[name](image[::8, ::8], 64)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    PLAIN[name](image, 256)
+    print(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f}")
+
+
+def many_and_large(photos: list[np.ndarray]) -> None:
+    """Print the time of 10,000 palettes of 32 × 32 pictures, and the time and memory of one picture of 24 megapixels."""
+    rng = np.random.default_rng(0)
+    tiles = []
+    for number in range(10_000):
+        y, x = rng.integers(0, SIZE[1] - 32), rng.integers(0, SIZE[0] - 32)
+        tiles.append(with_alpha(photos[number % len(photos)][y : y + 32, x : x + 32]))
+    for k in (16, 256):
+        fit_palettes(tiles[:10], k)
+        start = time.perf_counter()
+        fit_palettes(tiles, k)
+        print(f"10,000 palettes of {k} colors, 32 × 32: {time.perf_counter() - start:.1f} s", flush=True)
+    large = np.array(Image.fromarray(photos[0]).resize((6000, 4000), Image.Resampling.BICUBIC))
+    large = with_alpha(large)
+    large[..., :3] ^= rng.integers(0, 4, (*large.shape[:2], 3), np.uint8)  # noise, as a camera's
+    start = time.perf_counter()
+    encode(large, fit_palette([large], 256))
+    seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"24 megapixels, K = 256: {seconds:.1f} s, the process's peak memory {peak:,.0f} MB")
+
+
+def learned_against_kmeans(photos: list[np.ndarray]) -> None:
+    """Print, for each K, how far `learned` is from `kmeans` in dB over the photographs, and its unused entries."""
+    print("\n| K | mean difference, dB | worst | unused entries |\n| --- | --- | --- | --- |")
+    for k in (4, 16, 128):
+        differences, unused = [], 0
+        for image in photos:
+            rgba, scores = with_alpha(image), []
+            for method in ("learned", "kmeans"):
+                palette = fit_palette([rgba], k, method, "srgb")
+                indices = encode(rgba, palette, "srgb")
+                scores.append(psnr(image, palette.colors[indices, :3]))
+                unused += (k - len(np.unique(indices))) if method == "learned" else 0
+            differences.append(scores[0] - scores[1])
+        print(f"| {k} | {mean(differences):+.3f} | {min(differences):+.3f} | {unused} |", flush=True)
+
+
+def memories() -> None:
+    """Print what `memory` does for every method, each in a process of its own."""
+    for name in PLAIN:
+        text = subprocess.check_output([sys.executable, "-m", "benchmarks.quantizers", "--memory-of", name], text=True)
+        print(f"| {name} | {text.strip()} |", flush=True)
+
+
+PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
+    "plain": lambda photos: table("Photographs, no dithering", PLAIN, photos, ["PSNR, dB", "100 ΔE"]),
+    "dithered": lambda photos: table("Photographs, dithered", DITHERED, photos, ["blurred SSIM"]),
+    "gradient": lambda _: table("Gradient, dithered", DITHERED, [gradient()], ["blurred SSIM"]),
+    "race": lambda photos: race(photos[0], 15),
+    "learned": learned_against_kmeans,
+    "limits": many_and_large,
+    "memory": lambda _: memories(),
+}
+
+
+def main() -> None:
+    """Run the parts named on the command line, all by default."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--photos", type=int, default=9, help="how many of the nine photographs (default: all)")
+    parser.add_argument("--memory-of", choices=PLAIN, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if wrong := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(wrong))}; choose from {', '.join(PARTS)}")
+    if arguments.memory_of:
+        memory(arguments.memory_of)
+        return
+    photos = list(photographs().values())[: arguments.photos]
+    for part in arguments.parts or PARTS:
+        PARTS[part](photos)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantization.dithering import DITHERERS, dither
+from quantization.encoding import encode
+from quantization.error_diffusion import KERNELS
+from quantization.errors import InputError
+from quantization.palette import Palette
+from quantization.spaces import LINEAR_OF_BYTE, SPACES
+from quantization.thresholds import bayer, blue_noise
+
+GRAYS = Palette.from_hex(["000000", "404040", "808080", "c0c0c0", "ffffff"])
+
+
+def flat(value, size=64):
+    return np.full((size, size, 4), (value, value, value, 255), np.uint8)
+
+
+@pytest.mark.parametrize("method", [name for name in DITHERERS if name != "none"])
+@pytest.mark.parametrize("value", [20, 90, 150, 230])
+def test_the_mean_light_of_a_flat_picture_is_kept(method, value):
+    shown = LINEAR_OF_BYTE[GRAYS.colors[dither(flat(value), GRAYS, method), 0]].mean()
+    tolerance = 0.06 if method == "bayer2" else 0.02  # four thresholds round coarsely
+    assert abs(shown - LINEAR_OF_BYTE[value]) < tolerance
+
+
+@pytest.mark.parametrize("method", DITHERERS)
+@pytest.mark.parametrize("space", ["linear", "oklab"])
+def test_colors_of_the_palette_and_transparency_are_left_alone(rng, method, space):
+    palette = Palette(
+        np.concatenate([rng.integers(0, 256, (9, 4), np.uint8) | (0, 0, 0, 255), [[0, 0, 0, 0]]]).astype(np.uint8)
+    )
+    indices = rng.integers(0, 10, (20, 31)).astype(np.uint8)
+    assert np.array_equal(dither(palette.colors[indices], palette, method, space=space), indices)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(2, 256),
+    st.sampled_from(sorted(DITHERERS)),
+    st.floats(0, 1),
+)
+def test_laws_of_every_dither(seed, height, width, k, method, strength):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 4), np.uint8)
+    colors = (rng.integers(0, 256, (k, 4), np.uint8) | (0, 0, 0, 255)).astype(np.uint8)
+    colors[0, 3] = 0
+    palette = Palette(colors)
+    indices = dither(image, palette, method, strength)
+    assert indices.dtype == np.uint8
+    assert indices.max() < k
+    assert ((indices == 0) == (image[..., 3] < 128)).all()
+    assert np.array_equal(indices, dither(image, palette, method, strength))
+
+
+def test_no_strength_is_the_nearest_entry(rng):
+    image = rng.integers(0, 256, (9, 9, 4), np.uint8)
+    for method in DITHERERS:
+        assert np.array_equal(dither(image, GRAYS, method, 0.0), encode(image, GRAYS))
+
+
+def diffuse_plainly(values, entries, kernel):
+    """Error diffusion as in the papers, serpentine, in one gray channel: the reference."""
+    height, width = values.shape
+    errors, out = np.zeros((height + 3, width + 8)), np.zeros((height, width), int)
+    for y in range(height):
+        ahead = 1 if y % 2 == 0 else -1
+        for x in range(width)[::ahead]:
+            value = values[y, x] + errors[y, x + 4]
+            out[y, x] = np.abs(entries - value).argmin()
+            for down, right, share in kernel:
+                errors[y + down, x + 4 + ahead * right] += (value - entries[out[y, x]]) * float(share)
+    return out
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_error_diffusion_equals_its_reference(rng, name):
+    image = flat(0, 24)
+    image[..., :3] = rng.integers(70, 190, (24, 24, 1))
+    to_lightness = SPACES["oklab"].from_bytes
+    expected = diffuse_plainly(
+        to_lightness(image.reshape(-1, 4))[:, 0].reshape(24, 24), to_lightness(GRAYS.colors)[:, 0], KERNELS[name]
+    )
+    assert (dither(image, GRAYS, name, space="oklab") == expected).mean() > 0.99  # float32 against float64
+
+
+def test_threshold_matrices_hold_every_rank_once():
+    for matrix in (bayer(2), bayer(4), bayer(8), bayer(16), blue_noise()):
+        n = matrix.size
+        assert np.array_equal(np.sort(matrix.ravel() * n - 0.5).round(), np.arange(n))
+    assert (bayer(2) * 4 - 0.5).tolist() == [[0, 2], [3, 1]]
+
+
+def test_blue_noise_has_little_power_at_low_frequencies():
+    power = np.abs(np.fft.fft2(blue_noise() - 0.5)) ** 2
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(64), np.fft.fftfreq(64)))
+    assert power[(frequency > 0) & (frequency < 0.1)].mean() < 0.05 * power[frequency > 0.3].mean()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, "unknown dither 'magic'"),
+        ({"method": "bayer2", "strength": 1.5}, "0 to 1"),
+        ({"method": "bayer2", "space": "xyz"}, "unknown dither space"),
+    ],
+)
+def test_wrong_wishes_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        dither(flat(9, 4), GRAYS, **options)
