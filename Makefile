@@ -1,7 +1,7 @@
 # The verbs of Tincture: make venv, demo, test, lint.
 
-# Threads that wait give their core away, so that a busy machine slows training down without stalling it.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads that wait give their core away soon, so that a busy machine slows training down without stalling it.
+export GOMP_SPINCOUNT ?= 2000
 
 PYTHON ?= python3
 BIN := .venv/bin
