@@ -38,7 +38,7 @@ KERNELS: dict[str, Kernel] = {
 _MARGIN = 0.05
 """How far beyond the entries' range, as a share of it, a color with its errors may lie."""
 _REACH = 1.25
-"""The longest error that is handed on, in distances from the entry to its second nearest neighbor among the entries."""
+"""The longest error that is handed on, in distances from the entry to its nearest neighbor among the entries."""
 
 _CELLS = 32  # along each side of the grid over OKLab in which the search for the nearest entry is kept
 _A_LOW = np.float32(-0.5)  # the grid's corner: lightness from 0 to 1, a and b from -½ to ½
@@ -159,7 +159,6 @@ def diffuse(
     shares = np.array([float(share) * strength for _, _, share in kernel], np.float32)
     apart = ((entries[:, None] - entries) ** 2).sum(-1)
     np.fill_diagonal(apart, np.inf)
-    second = np.sort(apart, axis=1)[:, min(1, len(entries) - 1)]  # the first is often a shade of the same color
-    longest = (_REACH**2 * second).clip(max=1e9).astype(np.float32)
+    longest = (_REACH**2 * apart.min(axis=1)).astype(np.float32)
     lists = np.empty((_CELLS**3, len(colors)), np.uint8)
     return _diffuse(opaque, values, entries, centers, limits, is_linear, offsets, shares, lists, longest)
