@@ -3,7 +3,10 @@
 import logging
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -33,6 +36,17 @@ def fail(message: str) -> None:
     """Print ``error: …`` as one line and exit with status 2."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def plain_options(options: Namespace) -> dict[str, Any]:
+    """The parsed options as values that JSON can hold, for the record beside a command's results."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return {key: plain(value) for key, value in vars(options).items()}
 
 
 def make_parser(description: str) -> ArgumentParser:

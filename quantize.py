@@ -280,9 +280,7 @@ def describe(result: Result, file: Path) -> dict:
 
 def describe_run(options: Namespace, records: list[dict], files: list[str]) -> dict:
     """What `report.json` holds: the options, one record for each input, and every file that was written."""
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    plain["images"] = [str(path) for path in options.images]
-    return {"options": plain, "images": records, "files": [*files, REPORT_FILE]}
+    return {"options": cli.plain_options(options), "images": records, "files": [*files, REPORT_FILE]}
 
 
 def summary(records: list[dict], report: Path) -> str:

@@ -70,9 +70,7 @@ def main(arguments: list[str]) -> None:
     for name in ("columns", "scale"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} is {getattr(options, name)}; it must be at least 1")
-    claim_output_folder(options.output, options.overwrite)
-    if options.output.exists() and any(options.output.iterdir()) and not (options.output / SAMPLES_FILE).exists():
-        raise InputError(f"{options.output} holds something else than samples; it is not overwritten")
+    claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
     palette = choose_palette(options.palette, options.colors, options.transparent)
     pipeline = load_pipeline(options.checkpoint)
 
@@ -146,9 +144,8 @@ def save_gif(path: Path, frames: list[Image.Image]) -> None:
 
 def describe(options: Namespace, images: list[IndexedImage], seconds: float) -> dict:
     """What `samples.json` holds: the options, and each image's file and palette."""
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     samples = [{"file": f"{number:04d}.png", "palette": image.palette.to_hex()} for number, image in enumerate(images)]
-    return {"options": plain, "seconds": round(seconds, 2), "samples": samples}
+    return {"options": cli.plain_options(options), "seconds": round(seconds, 2), "samples": samples}
 
 
 if __name__ == "__main__":

@@ -35,9 +35,12 @@ def main(arguments: list[str]) -> None:
     if parsed.resume:
         _check_resumable(config, output, parser)
     else:
-        claim_output_folder(output, parsed.overwrite, "--overwrite to replace it, or --resume to go on with it")
-        if output.exists() and any(output.iterdir()) and not saved_file.is_file():
-            raise InputError(f"{output} holds something else than a training run; it is not overwritten")
+        claim_output_folder(
+            output,
+            parsed.overwrite,
+            "--overwrite to replace it, or --resume to go on with it",
+            marker=("a training run", CONFIG_FILE),
+        )
     training, heldout = load_index_maps(config.data)
     if output.exists() and not parsed.resume:
         shutil.rmtree(output)  # only now that nothing is wrong with the new run

@@ -23,7 +23,7 @@ from quantization.quantizers import encode, fit_palette
 from .config import DataConfig
 from .folder import folder
 from .icons import SIZE, icons
-from .sources import LabelledImage, Source
+from .sources import LabelledImage, Source, name_hash
 
 logger = logging.getLogger(__name__)
 
@@ -107,12 +107,13 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
     given = None if config.palette in ("own", "shared") else read_palette(config.palette)
     source = SOURCES[config.source](config)
     path = config.cache_dir.expanduser() / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
-    tensors = _read_cache(path)
-    if tensors is None:
-        tensors, metadata = _encode(_decode(source, config.strict), config, given)
+    encoded = _read_cache(path)
+    if encoded is None:
+        encoded = _encode(_decode(source, config.strict), config, given)
+        tensors, lists = encoded
+        metadata = {key: json.dumps(value) for key, value in lists.items()}
         write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
-        tensors = _read_cache(path)
-    return tensors
+    return _side(*encoded, heldout=False), _side(*encoded, heldout=True)
 
 
 def _cache_key(config: DataConfig, source: Source, given: Palette | None) -> str:
@@ -137,10 +138,12 @@ def _decode(source: Source, strict: bool) -> list[LabelledImage]:
     return images
 
 
-def _encode(
-    images: list[LabelledImage], config: DataConfig, given: Palette | None
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Quantize every picture; returns the cache file's tensors and its metadata."""
+Encoded = tuple[dict[str, Tensor], dict[str, list[str]]]
+"""What a cache file holds: tensors, and lists of names."""
+
+
+def _encode(images: list[LabelledImage], config: DataConfig, given: Palette | None) -> Encoded:
+    """Quantize every picture."""
     if config.palette == "shared":
         training = [image.pixels for image in images if not image.heldout]
         given = fit_palette(training, config.max_colors, config.quantizer)
@@ -167,28 +170,27 @@ def _encode(
         "labels": torch.tensor([label_names.index(image.label) for image in kept]),
         "heldout": torch.tensor(heldout),
     }
-    names = [image.name for image in kept]
-    return tensors, {"label_names": json.dumps(label_names), "names": json.dumps(names)}
+    return tensors, {"label_names": label_names, "names": [image.name for image in kept]}
 
 
 def _palette_size(name: str, config: DataConfig) -> int:
     """Draw a size from ``min_colors`` to ``max_colors`` by the picture's name, so that it doesn't change with the set."""
-    choices = config.max_colors - config.min_colors + 1
-    return config.min_colors + int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) % choices
+    return config.min_colors + name_hash(name) % (config.max_colors - config.min_colors + 1)
 
 
-def _read_cache(path: Path) -> tuple[IndexMaps, IndexMaps] | None:
-    """Both sides of a cached data set; nothing if there is none, or if the file is damaged."""
+def _read_cache(path: Path) -> Encoded | None:
+    """What a cache file holds; nothing if there is none, or if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dictionary
-            metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+            return tensors, {key: json.loads(value) for key, value in file.metadata().items()}
     except (FileNotFoundError, SafetensorError):
         return None
 
-    def side(rows: Tensor) -> IndexMaps:
-        palettes = PaletteBatch(tensors["colors"][rows], tensors["valid"][rows])
-        names = [metadata["names"][row] for row in rows.tolist()]
-        return IndexMaps(tensors["indices"][rows], palettes, tensors["labels"][rows], metadata["label_names"], names)
 
-    return side(torch.nonzero(~tensors["heldout"])[:, 0]), side(torch.nonzero(tensors["heldout"])[:, 0])
+def _side(tensors: dict[str, Tensor], lists: dict[str, list[str]], heldout: bool) -> IndexMaps:
+    """One side of the split."""
+    rows = torch.nonzero(tensors["heldout"] == heldout)[:, 0]
+    palettes = PaletteBatch(tensors["colors"][rows], tensors["valid"][rows])
+    names = [lists["names"][row] for row in rows.tolist()]
+    return IndexMaps(tensors["indices"][rows], palettes, tensors["labels"][rows], lists["label_names"], names)

@@ -33,7 +33,11 @@ class Source:
     """A picture, or what is wrong with its file."""
 
 
+def name_hash(name: str) -> int:
+    """An integer below 2⁶⁴ that depends on the name alone."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
 def is_heldout(name: str, fraction: float) -> bool:
     """Assign a name to the held-out side by its hash: the same on every machine, whatever else the set holds."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < fraction * 2**64
+    return name_hash(name) < fraction * 2**64

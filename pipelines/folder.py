@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from diffusers.utils.logging import disable_progress_bar
 from safetensors import SafetensorError
@@ -24,18 +25,15 @@ _COMPONENTS = {
 def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path) -> None:
     """Write the pipeline into ``folder``, replacing an older one there and touching nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
-    staging = folder / ".pipeline"
-    with folder_written_whole(staging) as temporary:
+    with TemporaryDirectory(prefix=".pipeline-", dir=folder) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
-    for part in sorted(staging.iterdir(), key=lambda path: path.name == INDEX):  # the index last
-        if part.is_dir():
-            with folder_written_whole(folder / part.name) as target:
-                for file in part.iterdir():
-                    file.replace(target / file.name)
-            part.rmdir()
-        else:
-            part.replace(folder / part.name)
-    staging.rmdir()
+        for part in sorted(Path(temporary).iterdir(), key=lambda path: path.name == INDEX):  # the index last
+            if part.is_dir():
+                with folder_written_whole(folder / part.name) as target:
+                    for file in part.iterdir():
+                        file.replace(target / file.name)
+            else:
+                part.replace(folder / part.name)
 
 
 def load_pipeline(folder: Path) -> PaletteDiffusionPipeline:

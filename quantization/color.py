@@ -4,22 +4,22 @@ import torch
 from torch import Tensor
 
 # Ottosson's matrices, in the version of 2021-01-25: linear sRGB → cone responses, and their cube roots → Lab.
-_LINEAR_TO_LMS = (
+LINEAR_TO_LMS = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
     (0.0883024619, 0.2817188376, 0.6299787005),
 )
-_LMS_TO_OKLAB = (
+LMS_TO_OKLAB = (
     (0.2104542553, 0.7936177850, -0.0040720468),
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-_OKLAB_TO_LMS = (
+OKLAB_TO_LMS = (
     (1.0, 0.3963377774, 0.2158037573),
     (1.0, -0.1055613458, -0.0638541728),
     (1.0, -0.0894841775, -1.2914855480),
 )
-_LMS_TO_LINEAR = (
+LMS_TO_LINEAR = (
     (4.0767416621, -3.3077115913, 0.2309699292),
     (-1.2684380046, 2.6097574011, -0.3413193965),
     (-0.0041960863, -0.7034186147, 1.7076147010),
@@ -42,13 +42,13 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
 
 def linear_to_oklab(linear: Tensor) -> Tensor:
     """Linear sRGB to OKLab, both ``[..., 3]``. Lightness lies in [0, 1], a and b within ±0.33 for sRGB colors."""
-    lms = _apply(_LINEAR_TO_LMS, linear)
-    return _apply(_LMS_TO_OKLAB, lms.sign() * lms.abs() ** (1 / 3))
+    lms = _apply(LINEAR_TO_LMS, linear)
+    return _apply(LMS_TO_OKLAB, lms.sign() * lms.abs() ** (1 / 3))
 
 
 def oklab_to_linear(oklab: Tensor) -> Tensor:
     """OKLab to linear sRGB, both ``[..., 3]``; colors outside the sRGB gamut leave [0, 1]."""
-    return _apply(_LMS_TO_LINEAR, _apply(_OKLAB_TO_LMS, oklab) ** 3)
+    return _apply(LMS_TO_LINEAR, _apply(OKLAB_TO_LMS, oklab) ** 3)
 
 
 def srgb_to_oklab(srgb: Tensor) -> Tensor:

@@ -58,16 +58,29 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
                     parent.rmdir()
 
 
-def claim_output_folder(path: Path, overwrite: bool, option: str = "--overwrite") -> None:
+def claim_output_folder(
+    path: Path, overwrite: bool, option: str = "--overwrite", marker: tuple[str, str] | None = None
+) -> None:
     """Refuse an output folder that already holds something, unless told to overwrite.
 
+    Args:
+        path: the folder, which need not exist.
+        overwrite: whether its content may be replaced.
+        option: what the message tells the user to add.
+        marker: what may be replaced and the file by which it is known, such as ``("samples", "samples.json")``.
+
     Raises:
-        InputError: ``path`` is a file or can't be made, or a folder with content while ``overwrite`` is false.
+        InputError: ``path`` is a file or can't be made, a folder with content while ``overwrite`` is false, or one
+            whose content lacks the marker.
     """
     if path.is_file():
         raise InputError(f"the output {path} is a file; name a folder")
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise InputError(f"the output folder {path} can't be made: {place} is not a folder that can be written to")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
         raise InputError(f"the output folder {path} is not empty; name another one, or add {option}")
+    if marker is not None and not (path / marker[1]).is_file():
+        raise InputError(f"{path} holds something else than {marker[0]}; it is not overwritten")

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from numba import njit
 
-from .color import _LINEAR_TO_LMS, _LMS_TO_OKLAB, oklab_to_srgb, srgb_to_linear
+from .color import LINEAR_TO_LMS, LMS_TO_OKLAB, oklab_to_srgb, srgb_to_linear
 
 LINEAR_OF_BYTE = srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255).numpy().astype(np.float32)
 """Linear light in [0, 1] for each sRGB byte, float32 ``[256]``."""
 
-_TO_LMS = np.array(_LINEAR_TO_LMS, np.float32)
-_TO_OKLAB = np.array(_LMS_TO_OKLAB, np.float32)
+_TO_LMS = np.array(LINEAR_TO_LMS, np.float32)
+_TO_OKLAB = np.array(LMS_TO_OKLAB, np.float32)
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -29,6 +29,7 @@ from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
 from quantization.errors import InputError
 from quantization.files import write_atomically
+from quantization.palette import PaletteBatch
 
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
 from .config import RunConfig, TrainConfig
@@ -238,7 +239,7 @@ def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
 def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
     sides = [training, heldout]
     return PaletteBank.of(
-        type(training.palettes)(
+        PaletteBatch(
             torch.cat([side.palettes.colors for side in sides]), torch.cat([side.palettes.valid for side in sides])
         ),
         torch.cat([side.labels for side in sides]),
