@@ -3,13 +3,17 @@
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 from PIL import Image
+from torch import Tensor
 
 import cli
 from diffusion.samplers import SAMPLERS
+from diffusion.schedules import SCHEDULES
 from pipelines.folder import load_pipeline
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
@@ -50,8 +54,27 @@ def make_parser() -> ArgumentParser:
     add(
         "--guidance-scale", type=float, default=1.0, help="how strongly to follow the class: 1 as learned, 0 not at all"
     )
-    add("--sampler", default="ancestral", choices=list(SAMPLERS), help="how the process is reversed")
-    add("--steps", type=int, default=64, help="calls of the network for each image")
+    add(
+        "--sampler",
+        type=str | None,
+        default=None,
+        choices=[None, *SAMPLERS],
+        help="how the process is reversed; the model's own way if left out (docs/diffusion.md says which is for what)",
+    )
+    add(
+        "--sampler-options",
+        type=dict[str, float] | None,
+        default=None,
+        help="options of the sampler, such as '{entropy_bound: 0.5}': " + "; ".join(_describe_options()),
+    )
+    add(
+        "--grid",
+        type=str | None,
+        default=None,
+        choices=[None, *SCHEDULES, "fitted"],
+        help="the schedule whose even steps are taken; fitted: every step carries the same number of bits",
+    )
+    add("--steps", type=int, default=64, help="calls of the network for each image, at most")
     add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored; 0: only the likeliest")
     add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
     add("--seed", type=int, default=0, help="image i depends on this and i alone")
@@ -62,6 +85,14 @@ def make_parser() -> ArgumentParser:
     add("--scale", type=int, default=3, help="screen pixels for one pixel in the sheet and the trajectory")
     add("--gif", action="store_true", help="also write trajectory.gif: the first images as they appear")
     return parser
+
+
+def _describe_options() -> list[str]:
+    return [
+        f"{name}: " + ", ".join(f"{option} (default {value})" for option, value in sampler.options.items())
+        for name, sampler in SAMPLERS.items()
+        if sampler.options
+    ]
 
 
 def main(arguments: list[str]) -> None:
@@ -76,9 +107,11 @@ def main(arguments: list[str]) -> None:
 
     frames: list[Image.Image] = []
 
-    def keep_frame(step: int, images: list[IndexedImage]) -> None:
-        if step > len(frames):  # the first batch only
-            frames.append(contact_sheet(images[:MAX_TRAJECTORY_IMAGES], options.columns, options.scale))
+    def keep_frame(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        if step == len(frames):  # the first batch only
+            shown = state["images"][:MAX_TRAJECTORY_IMAGES]
+            frames.append(contact_sheet(shown, options.columns, options.scale))
+        return {}
 
     started = time.perf_counter()
     images = pipeline(
@@ -87,6 +120,8 @@ def main(arguments: list[str]) -> None:
         class_label=options.class_label,
         guidance_scale=options.guidance_scale,
         sampler=options.sampler,
+        sampler_options=options.sampler_options,
+        grid=options.grid,
         steps=options.steps,
         temperature=options.temperature,
         top_p=options.top_p,
@@ -95,7 +130,7 @@ def main(arguments: list[str]) -> None:
         width=options.width,
         batch_size=options.batch_size,
         heldout_palettes=options.palette == "heldout",
-        on_step=keep_frame if options.gif else None,
+        callback_on_step_end=keep_frame if options.gif else None,
     ).images
     seconds = time.perf_counter() - started
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import cli
 from data.config import DataConfig
 from data.index_maps import load_index_maps
-from evaluation.heldout import dataset_bits_per_pixel
+from evaluation.heldout import heldout_estimates
 from pipelines.folder import load_pipeline
 
 PALETTES = ("own", "pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb")
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         pipeline = load_pipeline(checkpoint)
         row = f"{checkpoint.name:24}"
         for images in sets.values():
-            result = dataset_bits_per_pixel(pipeline.denoiser, pipeline.process, images, options.times)
+            result = heldout_estimates(pipeline.denoiser, pipeline.scheduler.process, images, options.times).result()
             row += f"{result.mean:>14.3f} ± {result.stderr:.3f}"
         print(row)
 

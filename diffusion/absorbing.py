@@ -2,28 +2,25 @@
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, SchedulerMixin
-from diffusers.configuration_utils import register_to_config
-from einops import rearrange
 from torch import Tensor
 
-from quantization.errors import choose
 from quantization.palette import PaletteBatch
 
 from .draws import Generators, uniform
-from .schedules import SCHEDULES
+from .schedules import Schedule
 
 
-class AbsorbingProcess(SchedulerMixin, ConfigMixin):
+class AbsorbingProcess:
     """Masked diffusion; implements `diffusion.process.Process`.
 
     Args:
-        schedule: a name in `SCHEDULES`.
+        schedule: alpha(t).
     """
 
-    @register_to_config
-    def __init__(self, schedule: str = "linear") -> None:
-        self.schedule = choose("schedule", schedule, SCHEDULES)
+    has_mask = True
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
 
     def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators = None) -> Tensor:
         """All masks; nothing is drawn."""
@@ -32,15 +29,20 @@ class AbsorbingProcess(SchedulerMixin, ConfigMixin):
 
     def q_sample(self, x_0: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Mask each pixel with probability 1 - alpha(t) (Shi et al. eq. 2)."""
-        noise = self.schedule.noise(t)[:, None, None]
-        return torch.where(uniform(x_0.shape, generator, x_0.device) < noise, palette.mask_index, x_0)
+        return self.renoise(x_0, torch.zeros_like(t), t, palette, generator)
+
+    def renoise(self, x_s: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
+        """Mask each pixel that isn't, with probability 1 - alpha(t) / alpha(s) (Sahoo et al. section 3.1)."""
+        noise_s, noise_t = self.schedule.noise(s), self.schedule.noise(t)
+        chance = ((noise_t - noise_s) / (1 - noise_s))[:, None, None]
+        return torch.where(uniform(x_s.shape, generator, x_s.device) < chance, palette.mask_index, x_s)
 
     def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
         """A masked pixel stays so with probability (1 - alpha(s)) / (1 - alpha(t)) (Shi et al. eq. 3); others are kept."""
         stay = (self.schedule.noise(s) / self.schedule.noise(t))[:, None, None, None]
+        masked = (x_t == palette.mask_index)[:, None]
         of_masked = torch.cat([(1 - stay) * p_0, stay.expand_as(p_0[:, :1])], dim=1)  # [B, K + 1, H, W]
-        kept = rearrange(F.one_hot(x_t, palette.mask_index + 1), "b h w k -> b k h w").to(p_0.dtype)
-        return torch.where((x_t == palette.mask_index)[:, None], of_masked, kept)
+        return torch.where(masked, of_masked, torch.zeros_like(of_masked).scatter_(1, x_t[:, None], 1))
 
     def negative_elbo(self, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
         """Cross-entropy on masked pixels, weighted by -alpha'(t) / (1 - alpha(t)) (Shi et al. eq. 5)."""

@@ -29,7 +29,7 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -
         numbers = torch.stack([torch.rand(*shape[1:], generator=g, dtype=torch.float64) for g in generator])
     else:
         numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
-    return numbers.to(device, _wide(device))
+    return numbers.to(device, widest_float(device))
 
 
 def categorical(probabilities: Tensor, generator: Generators) -> Tensor:
@@ -45,11 +45,12 @@ def categorical(probabilities: Tensor, generator: Generators) -> Tensor:
     Returns:
         int64 ``[B, H, W]``.
     """
-    cumulative = probabilities.to(_wide(probabilities.device)).cumsum(dim=1)
+    cumulative = probabilities.to(widest_float(probabilities.device)).cumsum(dim=1)
     total = cumulative[:, -1]
     threshold = uniform(total.shape, generator, probabilities.device) * total
     return (cumulative <= threshold[:, None]).sum(dim=1)
 
 
-def _wide(device: torch.device) -> torch.dtype:
+def widest_float(device: torch.device) -> torch.dtype:
+    """Float64 where ``device`` has it."""
     return torch.float32 if device.type == "mps" else torch.float64

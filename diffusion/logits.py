@@ -1,17 +1,25 @@
-"""What may be done to a denoiser's logits before a sampler draws from them: bias, guidance, temperature, top-p."""
+"""What may be done to a denoiser's logits before a sampler draws from them: guidance, temperature, top-p."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
-def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance for discrete models (Schiff et al. 2024, arXiv 2412.10193, eq. 12).
+def mix(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted sum of log-probabilities: a geometric mixture, up to a constant per pixel.
 
-    Log-probabilities ``scale · log p(x_0 | x_t, c) + (1 - scale) · log p(x_0 | x_t)``, up to a constant per pixel;
-    scale 1 is the conditional model, 0 the unconditional one. All ``[B, K, H, W]``.
+    With logits of a conditional and an unconditional model and the weights γ and 1 - γ this is classifier-free guidance
+    (Schiff et al. 2024, arXiv 2412.10193, eq. 12).
+
+    Args:
+        logits: ``[B, K, H, W]`` each; impossible entries are so in the first one.
+        weights: as many; they add up to 1.
     """
-    guided = scale * conditional.log_softmax(dim=1) + (1 - scale) * unconditional.log_softmax(dim=1)
-    return guided.masked_fill(conditional == -torch.inf, -torch.inf)  # padded entries: infinity minus infinity
+    if len(logits) == 1:
+        return logits[0]
+    mixed = sum(weight * branch.log_softmax(dim=1) for weight, branch in zip(weights, logits, strict=True))
+    return mixed.masked_fill(logits[0] == -torch.inf, -torch.inf)  # padded entries: infinity minus infinity
 
 
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:

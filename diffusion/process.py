@@ -7,9 +7,10 @@ from torch import Tensor
 from quantization.palette import PaletteBatch
 
 from .draws import Generators
+from .schedules import Schedule
 
 
-@runtime_checkable  # diffusers checks a pipeline's parts against the type hints of its constructor
+@runtime_checkable
 class Process(Protocol):
     """A continuous-time Markov chain on each pixel: clean at t = 0, noise at t = 1.
 
@@ -17,12 +18,21 @@ class Process(Protocol):
     with every call because a process may depend on their sizes (uniform) or their colors (color-heat).
     """
 
+    schedule: Schedule
+    """alpha(t)."""
+    has_mask: bool
+    """Whether the noise is a mask, so that a pixel that holds an entry holds its clean one."""
+
     def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators) -> Tensor:
         """Draw x_1, int64 ``[B, H, W]``."""
         ...
 
     def q_sample(self, x_0: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators) -> Tensor:
         """Draw x_t ~ q(x_t | x_0) for clean index maps int64 ``[B, H, W]`` at times ``[B]``."""
+        ...
+
+    def renoise(self, x_s: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators) -> Tensor:
+        """Draw x_t ~ q(x_t | x_s): go on corrupting from time s to a later t, both ``[B]``."""
         ...
 
     def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:

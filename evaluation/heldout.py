@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from data.index_maps import IndexMaps
 from diffusion.likelihood import bits_per_pixel, mean_and_stderr
@@ -18,8 +19,21 @@ class BitsPerPixel(NamedTuple):
     stderr: float
 
 
+class Estimates(NamedTuple):
+    """One-sample estimates of the bound, several for each image."""
+
+    times: Tensor
+    """When each was made, float ``[R, N]``."""
+    bits: Tensor
+    """Bits per pixel, float ``[R, N]``."""
+
+    def result(self) -> BitsPerPixel:
+        """The mean over images of the mean over times."""
+        return BitsPerPixel(*mean_and_stderr(self.bits.mean(dim=0)))
+
+
 @torch.inference_mode()
-def dataset_bits_per_pixel(
+def heldout_estimates(
     denoiser: Denoiser,
     process: Process,
     images: IndexMaps,
@@ -27,7 +41,7 @@ def dataset_bits_per_pixel(
     batch_size: int = 64,
     with_labels: bool = False,
     seed: int = 0,
-) -> BitsPerPixel:
+) -> Estimates:
     """Estimate the negative ELBO of every image at several times.
 
     Args:
@@ -43,13 +57,14 @@ def dataset_bits_per_pixel(
     generator = torch.Generator().manual_seed(seed)
     was_training = denoiser.training
     denoiser.eval()
-    total = torch.zeros(len(images))
-    for _ in range(times_per_image):
-        times = low_discrepancy_times(len(images), generator)
+    times = torch.empty(times_per_image, len(images))
+    bits = torch.empty(times_per_image, len(images))
+    for repeat in range(times_per_image):
+        times[repeat] = low_discrepancy_times(len(images), generator)
         for rows in torch.arange(len(images)).split(batch_size):
             batch = images.batch(rows).to(device)
             denoise = bind(denoiser, batch.palette, batch.labels if with_labels else None)
-            bits = bits_per_pixel(denoise, process, batch.x_0, times[rows].to(device), batch.palette, generator)
-            total[rows] += bits.cpu()
+            t = times[repeat, rows].to(device)
+            bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generator).cpu()
     denoiser.train(was_training)
-    return BitsPerPixel(*mean_and_stderr(total / times_per_image))
+    return Estimates(times, bits)

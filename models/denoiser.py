@@ -59,6 +59,11 @@ class Denoiser(ModelMixin, ConfigMixin):
     condition: Condition
     backbone: UNet
 
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the logits change with t alone."""
+        return self.condition.time is not None
+
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if the denoiser can't draw with ``palette``."""
 

@@ -17,7 +17,7 @@ INDEX = "model_index.json"
 # A pipeline's index names the classes to load. Only these are accepted, so that no file chooses what gets imported.
 _COMPONENTS = {
     "denoiser": (["models.denoiser", "PaletteDenoiser"], ["models.denoiser", "IndexDenoiser"]),
-    "process": (["diffusion.absorbing", "AbsorbingProcess"],),
+    "scheduler": (["diffusion.scheduler", "PaletteScheduler"],),
     "palette_bank": (["pipelines.palette_bank", "PaletteBank"],),
 }
 

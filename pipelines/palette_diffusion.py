@@ -1,7 +1,8 @@
 """PaletteDiffusionPipeline: draw indexed images in given palettes; saved and loaded as one folder (diffusers)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion.draws import image_generators
-from diffusion.logits import guide, sharpen
-from diffusion.process import Process
-from diffusion.samplers import SAMPLERS
+from diffusion.prediction import Prediction
+from diffusion.reuse import Reuse
+from diffusion.scheduler import PaletteScheduler
 from models.denoiser import Denoiser
 from quantization.errors import InputError, choose
 from quantization.indexed_image import IndexedImage
@@ -21,20 +22,33 @@ from quantization.palette import Palette, PaletteBatch
 
 from .palette_bank import PaletteBank
 
+StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
+"""diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → those that it replaces, of "x_t"."""
+
+OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
+    "indexed": lambda images: images,
+    "pil": lambda images: [image.to_pil() for image in images],
+    "np": lambda images: np.stack([image.to_rgba() for image in images]),
+    "pt": lambda images: torch.from_numpy(np.stack([image.indices for image in images])).long(),
+}
+"""`IndexedImage`; Pillow images of mode P; RGBA, uint8 ``[N, H, W, 4]``; index maps, int64 ``[N, H, W]``."""
+
 
 @dataclass
 class PaletteDiffusionOutput(BaseOutput):
-    """What the pipeline drew: `IndexedImage`, or Pillow images of mode P."""
+    """What the pipeline drew, in the form asked for (see `OUTPUT_TYPES`)."""
 
-    images: list[IndexedImage] | list[Image.Image]
+    images: list[IndexedImage] | list[Image.Image] | np.ndarray | Tensor
+    image_calls: int = 0
+    """How many images the denoiser was asked about, over all steps: those in which nothing changed are not."""
 
 
 class PaletteDiffusionPipeline(DiffusionPipeline):
-    """Denoiser, process and the palettes of the data set.
+    """Denoiser, scheduler and the palettes of the data set.
 
     Args:
         denoiser: predicts clean entries.
-        process: how pixels were corrupted in training.
+        scheduler: the process of training, and how it is reversed where a call doesn't say.
         palette_bank: palettes to draw from when none is given.
         size: edge length of the images of the data set, pixels.
         label_names: the class of each label; empty for an unconditional model.
@@ -43,13 +57,13 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
     def __init__(
         self,
         denoiser: Denoiser,
-        process: Process,
+        scheduler: PaletteScheduler,
         palette_bank: PaletteBank,
         size: int = 16,
         label_names: tuple = (),
     ) -> None:
         super().__init__()
-        self.register_modules(denoiser=denoiser, process=process, palette_bank=palette_bank)
+        self.register_modules(denoiser=denoiser, scheduler=scheduler, palette_bank=palette_bank)
         self.register_to_config(size=size, label_names=list(label_names))
 
     @torch.inference_mode()
@@ -59,18 +73,21 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         palette: Palette | Sequence[Palette] | None = None,
         class_label: str | None = None,
         guidance_scale: float = 1.0,
-        sampler: str = "ancestral",
+        sampler: str | None = None,
+        sampler_options: Mapping[str, float] | None = None,
+        grid: str | None = None,
         steps: int = 64,
         temperature: float = 1.0,
         top_p: float = 1.0,
         seed: int = 0,
+        generator: Sequence[torch.Generator] | None = None,
         height: int | None = None,
         width: int | None = None,
         batch_size: int = 64,
         heldout_palettes: bool = False,
         logit_bias: Tensor | None = None,
-        on_step: Callable[[int, list[IndexedImage]], None] | None = None,
         output_type: str = "indexed",
+        callback_on_step_end: StepEnd | None = None,
     ) -> PaletteDiffusionOutput:
         """Draw images; image i depends on ``seed`` and i alone.
 
@@ -80,62 +97,78 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                 palettes of ``class_label``, if that is given).
             class_label: one of ``label_names``; without it, any class.
             guidance_scale: how strongly to follow the class: 1 as the model learned it, above 1 more so, 0 not at all.
-            sampler: a name in `SAMPLERS`.
-            steps: calls of the denoiser for each image.
+            sampler: a name in `SAMPLERS` that fits the model's process; the scheduler's own if left out.
+            sampler_options: of that sampler; its defaults if left out.
+            grid: the schedule whose even steps are taken: a name in `SCHEDULES`, or ``fitted``; the process's own if left out.
+            steps: calls of the denoiser for each image, at most.
             temperature: below 1 favors likely entries, 0 takes the likeliest.
             top_p: draw among the fewest entries that together have this probability, in (0, 1].
             seed: of all random draws.
+            generator: instead of ``seed``, a CPU generator for each image.
             height, width: in pixels; the data set's size if left out.
             batch_size: images drawn at once; it changes memory and speed, not the images.
             heldout_palettes: draw from the bank's held-out palettes instead of the training ones.
             logit_bias: added to the logits of every step, float ``[num_images, K, H, W]``, with K the size of the
                 largest palette.
-            on_step: called after each step of each batch with its number and the images so far; pixels still
-                masked show the palette's first entry.
-            output_type: ``indexed`` or ``pil``.
+            output_type: a name in `OUTPUT_TYPES`.
+            callback_on_step_end: called after each step of each batch (see `StepEnd`); pixels still masked show the
+                palette's first entry in its ``images``.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
         """
-        _check(num_images, seed, guidance_scale, steps, temperature, top_p, batch_size, output_type)
-        draw = choose("sampler", sampler, SAMPLERS)
+        _check(num_images, seed, guidance_scale, steps, temperature, top_p, batch_size)
+        convert = choose("output_type", output_type, OUTPUT_TYPES)
+        scheduler = self._scheduler(sampler, sampler_options, grid)
         label = self._label(class_label)
         height = self.config.size if height is None else height
         width = self.config.size if width is None else width
         for name, value in (("height", height), ("width", width)):
             if value < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1 pixel")
-        generators = image_generators(seed, 0, num_images)
+        generators = image_generators(seed, 0, num_images) if generator is None else list(generator)
+        if len(generators) != num_images:
+            raise InputError(f"{len(generators)} generators for {num_images} images; give one for each")
         palettes = self._palettes(palette, generators, heldout_palettes, label)
         padded = max(len(p) for p in palettes)
         if logit_bias is not None and logit_bias.shape != (num_images, padded, height, width):
             raise InputError(
                 f"logit_bias has the shape {list(logit_bias.shape)}, not {[num_images, padded, height, width]}"
             )
+        scheduler.set_timesteps(steps, self.denoiser.device)
+        weights = [1.0] if label is None or guidance_scale == 1 else [guidance_scale, 1 - guidance_scale]
+
         images: list[IndexedImage] = []
-        with self.progress_bar(total=steps * -(-num_images // batch_size)) as progress:
+        image_calls = 0
+        with self.progress_bar(total=len(scheduler.timesteps) * -(-num_images // batch_size)) as progress:
             for first in range(0, num_images, batch_size):
                 rows = slice(first, min(first + batch_size, num_images))
                 batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
                 bias = None if logit_bias is None else logit_bias[rows].to(self.denoiser.device)
-
-                def after_step(step: int, x_t: Tensor, rows: slice = rows) -> None:
+                denoise = Reuse(self._branches(batch, label, len(weights), bias), self.denoiser.depends_on_time)
+                x_t = scheduler.prior(batch, height, width, generators[rows])
+                x_t = scheduler.start(x_t, batch, generators[rows])
+                for step, t in enumerate(scheduler.timesteps):
+                    if not scheduler.finished:
+                        branches = denoise(x_t, scheduler.times).unbind(0)
+                        prediction = Prediction(branches, weights, temperature, top_p)
+                        x_t = scheduler.step(prediction, t, x_t).prev_sample
+                        if callback_on_step_end is not None:
+                            seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows])
+                            x_t = callback_on_step_end(self, step, t, {"x_t": x_t, "images": seen}).get("x_t", x_t)
                     progress.update()
-                    if on_step is not None:
-                        on_step(step, _indexed(x_t.where(x_t < padded, 0), palettes[rows]))
+                images += _indexed(x_t, palettes[rows])
+                image_calls += denoise.image_calls
+        return PaletteDiffusionOutput(convert(images), image_calls)
 
-                x_0 = draw(
-                    self._denoise(batch, label, guidance_scale, temperature, top_p, bias),
-                    self.process,
-                    batch,
-                    height,
-                    width,
-                    steps,
-                    generators[rows],
-                    after_step,
-                )
-                images += _indexed(x_0, palettes[rows])
-        return PaletteDiffusionOutput([image.to_pil() for image in images] if output_type == "pil" else images)
+    def _scheduler(
+        self, sampler: str | None, options: Mapping[str, float] | None, grid: str | None
+    ) -> PaletteScheduler:
+        """A scheduler for one call, since it keeps its place."""
+        changes: dict[str, Any] = {"sampler": sampler, "sampler_options": {}} if sampler is not None else {}
+        changes |= {"sampler_options": dict(options)} if options is not None else {}
+        changes |= {"grid": grid} if grid is not None else {}
+        return PaletteScheduler.from_config(self.scheduler.config, **changes)
 
     def _label(self, class_label: str | None) -> int | None:
         names = self.config.label_names
@@ -166,25 +199,17 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             self.denoiser.check_palette(p)
         return palettes
 
-    def _denoise(
-        self,
-        palette: PaletteBatch,
-        label: int | None,
-        guidance_scale: float,
-        temperature: float,
-        top_p: float,
-        logit_bias: Tensor | None,
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """Bind palettes, class and controls to the denoiser, for a sampler to call with (x_t, t)."""
+    def _branches(
+        self, palette: PaletteBatch, label: int | None, count: int, logit_bias: Tensor | None
+    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Bind palettes, class and bias to the denoiser, as `Reuse` calls it; the second branch has no class."""
         labels = None if label is None else torch.full((len(palette.colors),), label, device=self.denoiser.device)
 
-        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            logits = self.denoiser(x_t, t, palette, labels).float()
-            if labels is not None and guidance_scale != 1:
-                logits = guide(logits, self.denoiser(x_t, t, palette).float(), guidance_scale)
-            if logit_bias is not None:
-                logits = logits + logit_bias
-            return sharpen(logits, temperature, top_p)
+        def denoise(x_t: Tensor, t: Tensor, rows: Tensor) -> Tensor:
+            chosen = palette[rows]
+            conditions = [None if labels is None else labels[rows], None][:count]
+            logits = torch.stack([self.denoiser(x_t, t, chosen, condition).float() for condition in conditions])
+            return logits if logit_bias is None else logits + logit_bias[rows]
 
         return denoise
 
@@ -202,7 +227,6 @@ def _check(
     temperature: float,
     top_p: float,
     batch_size: int,
-    output_type: str,
 ) -> None:
     for name, value in (("num_images", num_images), ("steps", steps), ("batch_size", batch_size)):
         if value < 1:
@@ -212,5 +236,3 @@ def _check(
             raise InputError(f"{name} is {value}; it must be 0 or more")
     if not 0 < top_p <= 1:
         raise InputError(f"top_p is {top_p}; it must be above 0 and at most 1")
-    if output_type not in ("indexed", "pil"):
-        raise InputError(f"output_type is {output_type!r}; choose from indexed, pil")

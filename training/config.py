@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.config import DataConfig
+from diffusion.scheduler import PaletteScheduler
 from models.config import DenoiserConfig
 
 
@@ -13,12 +14,21 @@ class ProcessConfig:
     """How pixels are corrupted.
 
     Args:
-        kind: absorbing turns pixels into a mask.
+        kind: absorbing turns pixels into a mask, uniform into any entry, color-heat into entries of near colors first.
         schedule: how fast, over the time from 0 to 1.
+        width: of color-heat's kernel, in OKLab, where black and white are 1 apart.
+        leap: the share of color-heat's jumps that go to any entry, above 0; at 1 it is the uniform process.
     """
 
-    kind: Literal["absorbing"] = "absorbing"
-    schedule: Literal["linear", "cosine"] = "linear"
+    kind: Literal["absorbing", "uniform", "color-heat"] = "absorbing"
+    schedule: Literal["linear", "cosine", "polynomial"] = "linear"
+    width: float = 0.2
+    leap: float = 0.1
+
+    def make_scheduler(self) -> PaletteScheduler:
+        """The process, and ancestral sampling, as a pipeline holds them."""
+        options = {"width": self.width, "leap": self.leap} if self.kind == "color-heat" else {}
+        return PaletteScheduler(self.kind, options, self.schedule)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class TrainConfig:
         clock: what max_minutes counts: wall is time as it passes; cpu is processor time, divided by the threads, so that
             runs on a machine that does other things too can be compared.
         batch_size: images a step, over all processes.
+        cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
             the model can draw in any palette, not only in those that it would use up (see data/augmentation.py).
         optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
@@ -55,6 +66,7 @@ class TrainConfig:
     max_minutes: float | None = None
     clock: Literal["wall", "cpu"] = "wall"
     batch_size: int = 64
+    cross_entropy: float = 0.0
     foreign_palettes: float = 0.0
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 2e-3

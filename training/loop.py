@@ -16,13 +16,12 @@ from tqdm import tqdm
 
 from data.augmentation import with_foreign_palettes
 from data.index_maps import IndexMaps
-from diffusion import PROCESSES
 from diffusion.draws import mixed_seed
-from diffusion.likelihood import bits_per_pixel
-from diffusion.schedules import low_discrepancy_times
-from evaluation.heldout import BitsPerPixel, dataset_bits_per_pixel
+from diffusion.losses import hybrid_loss
+from diffusion.scheduler import PaletteScheduler
+from diffusion.schedules import fitted_knots, low_discrepancy_times
+from evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from models.config import build_denoiser
-from models.denoiser import bind
 from pipelines.folder import save_pipeline
 from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -69,7 +68,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     torch.manual_seed(config.seed)
     num_classes = len(training.label_names) if len(training.label_names) > 1 else 0
     denoiser = build_denoiser(config.model, num_classes, training.palettes.mask_index)
-    process = PROCESSES[config.process.kind](config.process.schedule)
+    scheduler = config.process.make_scheduler()
+    process = scheduler.process
     denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
     average = AveragedModel(denoiser, multi_avg_fn=_ema(config.train.ema_decay), use_buffers=False)
     optimizers = OPTIMIZERS[config.train.optimizer](denoiser, config.train)
@@ -77,7 +77,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     model, *prepared = accelerator.prepare(denoiser, *optimizers)
     pipeline = PaletteDiffusionPipeline(
         average.module,
-        process,
+        scheduler,
         _bank(training, heldout),
         size=config.data.size,
         label_names=training.label_names if num_classes else (),
@@ -96,18 +96,19 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     tracker = Tracker(output, config.to_dict(), config.track.project if config.track.wandb else None, progress.step)
     rank, world = accelerator.process_index, accelerator.num_processes
 
-    def evaluate(times_per_image: int) -> BitsPerPixel:
+    def evaluate(times_per_image: int) -> Estimates:
         """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
 
-        def measure(with_labels: bool) -> BitsPerPixel:
-            return dataset_bits_per_pixel(
+        def measure(with_labels: bool) -> Estimates:
+            return heldout_estimates(
                 average.module, process, heldout, times_per_image, config.train.batch_size, with_labels, config.seed
             )
 
-        result = measure(with_labels=False)
+        estimates = measure(with_labels=False)
+        result = estimates.result()
         scalars = {"heldout/bits_per_pixel": result.mean, "heldout/bits_per_pixel_stderr": result.stderr}
         if num_classes:
-            scalars["heldout/bits_per_pixel_given_class"] = measure(with_labels=True).mean
+            scalars["heldout/bits_per_pixel_given_class"] = measure(with_labels=True).result().mean
         tracker.scalars(progress.step, scalars)
         pipeline.set_progress_bar_config(disable=True)
         images = pipeline(
@@ -116,7 +117,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         tracker.sheet(progress.step, "preview", contact_sheet(images))
         if result.mean < progress.best_bits_per_pixel:
             progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
-        return result
+        return estimates
 
     clock = _cpu_clock if config.train.clock == "cpu" else time.monotonic
     started, minutes_before = clock(), progress.minutes
@@ -142,19 +143,15 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         batch = with_foreign_palettes(batch, training.palettes, config.train.foreign_palettes).to(accelerator.device)
         t = low_discrepancy_times(len(batch.x_0)).to(accelerator.device)
         model.train()
-        bits = bits_per_pixel(
-            bind(model, batch.palette, batch.labels if num_classes else None),
-            process,
-            batch.x_0,
-            t,
-            batch.palette,
-        )
-        loss = bits.mean()
+        x_t = process.q_sample(batch.x_0, t, batch.palette)
+        logits = model(x_t, t, batch.palette, batch.labels if num_classes else None).float()
+        losses, bits = hybrid_loss(process, logits, batch.x_0, x_t, t, batch.palette, config.train.cross_entropy)
+        loss, value = losses.mean(), bits.mean().item()
         for optimizer in prepared:
             optimizer.zero_grad()
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm)
-        if not math.isfinite(value := loss.item()) or not torch.isfinite(norm):
+        if not math.isfinite(value) or not torch.isfinite(norm):
             raise InputError(
                 f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}, "
                 "so training stopped: try a lower train.learning_rate, then --resume or start again"
@@ -185,11 +182,13 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             window_started = None
     bar.close()
 
-    result = evaluate(4 * config.train.heldout_times)
+    estimates = evaluate(4 * config.train.heldout_times)
+    knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)
+    pipeline.register_modules(scheduler=PaletteScheduler.from_config(scheduler.config, fitted_knots=knots))
     save_checkpoint(output, denoiser, average, optimizers, progress)
     save_pipeline(pipeline, output)
     tracker.close()
-    return result
+    return estimates.result()
 
 
 def learning_rate_factor(fraction: float, warmup: float) -> float:

@@ -1,4 +1,4 @@
-"""A tiny world: 2×2 pixels, 3 entries, a random joint distribution, and its exact denoiser by enumeration."""
+"""A tiny world: 2×2 pixels, 3 entries, a random joint distribution, and its exact denoisers by enumeration."""
 
 import itertools
 from types import SimpleNamespace
@@ -7,9 +7,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from diffusion.absorbing import AbsorbingProcess
+from diffusion.color_heat import ColorHeatProcess
+from diffusion.schedules import linear, make_schedule
+from diffusion.uniform import UniformProcess
 from quantization.palette import Palette, PaletteBatch
 
 ENTRIES, PIXELS = 3, 4
+
+PROCESSES = {
+    "absorbing": AbsorbingProcess(linear()),
+    "absorbing, cosine": AbsorbingProcess(make_schedule("cosine")),
+    "uniform": UniformProcess(linear()),
+    "uniform, cosine": UniformProcess(make_schedule("cosine")),
+    "color-heat": ColorHeatProcess(linear(), width=0.3, leap=0.1),
+    "color-heat, polynomial": ColorHeatProcess(make_schedule("polynomial"), width=0.2, leap=0.5),
+}
+
+
+def code(x, base):
+    """The number of a state, ``[B, 2, 2]`` → ``[B]``."""
+    return (x.flatten(1) * base ** torch.arange(PIXELS - 1, -1, -1)).sum(1)
 
 
 @pytest.fixture(scope="session")
@@ -18,27 +36,64 @@ def world():
     states = torch.tensor(list(itertools.product(range(ENTRIES), repeat=PIXELS)))  # [81, 4]
     weights = torch.rand(len(states), generator=generator, dtype=torch.float64) ** 4 + 0.01
     p = weights / weights.sum()
+    one_hot = F.one_hot(states, ENTRIES).double()
 
     # For each of the 4^4 partly masked maps: the distribution of every pixel's clean entry, given what is seen.
     partial = torch.tensor(list(itertools.product(range(ENTRIES + 1), repeat=PIXELS)))  # [256, 4]
     agrees = ((partial[:, None] == states) | (partial[:, None] == ENTRIES)).all(-1)  # [256, 81]
     given = agrees * p
     given = given / given.sum(1, keepdim=True)
-    table = torch.einsum("ps,sik->pki", given, F.one_hot(states, ENTRIES).double()).log()  # [256, 3, 4]
+    masked_table = torch.einsum("ps,sik->pki", given, one_hot).log()  # [256, 3, 4]
 
-    def code(x, base):
-        return (x.flatten(1) * base ** torch.arange(PIXELS - 1, -1, -1)).sum(1)
+    def palette(count):
+        return PaletteBatch.from_palettes([Palette.from_hex(["000000", "ff0000", "ffffff"])] * count)
+
+    def marginal(process, t):
+        """q(x_t | x_0) of single pixels by enumeration of states, rows x_0, float64 [3, S]; a plain matrix exponential."""
+        if process.has_mask:
+            noise = process.schedule.noise(torch.tensor(t, dtype=torch.float64)).item()
+            return torch.cat([(1 - noise) * torch.eye(3), torch.full((3, 1), noise)], dim=1).double()
+        t = min(t, 1 - 1e-7)  # at 1 the heat is infinite
+        heat = process.heat(torch.tensor([t], dtype=torch.float64), palette(1))[0].item()
+        return torch.linalg.matrix_exp(heat * process.rates(palette(1))[0].double())
+
+    def jump_table(process, t):
+        """Log-probabilities of clean entries for each of the 81 states at time t, [81, 3, 4]."""
+        q = process.transition(process.heat(torch.tensor([t]), palette(1))[0], palette(1))[0].double()
+        likelihood = q[states[:, None, :], states].prod(dim=-1)  # [x_0, x_t]
+        joint = p[:, None] * likelihood
+        return torch.einsum("st,sik->tki", joint / joint.sum(0), one_hot).log().float()
+
+    def denoiser(process):
+        """The exact p(x_0 | x_t) of every pixel, in logarithms."""
+        if process.has_mask:
+            return lambda x_t, t: masked_table[code(x_t, ENTRIES + 1)].unflatten(2, (2, 2))
+
+        def denoise(x_t, t):
+            times, which = t.unique(return_inverse=True)
+            tables = torch.stack([jump_table(process, time.item()) for time in times])
+            return tables[which, code(x_t, ENTRIES)].unflatten(2, (2, 2))
+
+        return denoise
 
     return SimpleNamespace(
+        processes=PROCESSES,
         states=states.view(-1, 2, 2),
         p=p,
         entropy=-(p * p.log()).sum().item(),
-        denoise=lambda x_t, t: table[code(x_t, ENTRIES + 1)].unflatten(2, (2, 2)),
-        palette=lambda count: PaletteBatch.from_palettes([Palette.from_hex(["000000", "ff0000", "ffffff"])] * count),
+        denoiser=denoiser,
+        denoise=denoiser(PROCESSES["absorbing"]),
+        marginal=marginal,
+        palette=palette,
         state_index=lambda x: code(x, ENTRIES),
         mask=ENTRIES,
         mask_patterns=torch.tensor(list(itertools.product([False, True], repeat=PIXELS))).view(-1, 2, 2),
     )
+
+
+@pytest.fixture(params=PROCESSES)
+def process(request):
+    return PROCESSES[request.param]
 
 
 @pytest.fixture(scope="session")

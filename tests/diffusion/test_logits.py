@@ -1,6 +1,6 @@
 import torch
 
-from diffusion.logits import guide, keep_top_p, sharpen
+from diffusion.logits import keep_top_p, mix, sharpen
 
 
 def pixels(*rows):
@@ -9,19 +9,19 @@ def pixels(*rows):
 
 def test_guidance_scales_one_and_zero_are_the_two_models():
     a, b = pixels([0.7, 0.2, 0.1]), pixels([0.3, 0.3, 0.4])
-    torch.testing.assert_close(guide(a, b, 1.0).softmax(1), a.softmax(1))
-    torch.testing.assert_close(guide(a, b, 0.0).softmax(1), b.softmax(1))
+    torch.testing.assert_close(mix([a, b], [1.0, 0.0]).softmax(1), a.softmax(1))
+    torch.testing.assert_close(mix([a, b], [0.0, 1.0]).softmax(1), b.softmax(1))
 
 
 def test_guidance_raises_the_power_of_the_likelihood_ratio():
     a, b = pixels([0.7, 0.2, 0.1]), pixels([0.3, 0.3, 0.4])
     expected = torch.tensor([0.7**3 / 0.3**2, 0.2**3 / 0.3**2, 0.1**3 / 0.4**2])
-    torch.testing.assert_close(guide(a, b, 3.0).softmax(1).flatten(), expected / expected.sum())
+    torch.testing.assert_close(mix([a, b], [3.0, -2.0]).softmax(1).flatten(), expected / expected.sum())
 
 
 def test_guidance_leaves_padded_entries_impossible():
     a, b = pixels([0.5, 0.5, 0.0]), pixels([0.9, 0.1, 0.0])
-    guided = guide(a, b, 2.5)
+    guided = mix([a, b], [2.5, -1.5])
     assert guided[0, 2, 0, 0] == -torch.inf
     assert guided[0, :2].isfinite().all()
 

@@ -3,49 +3,233 @@ import itertools
 import pytest
 import torch
 
-from diffusion.absorbing import AbsorbingProcess
 from diffusion.draws import categorical, image_generators, uniform
-from diffusion.samplers import ancestral
-from diffusion.schedules import SCHEDULES
+from diffusion.prediction import Prediction
+from diffusion.samplers import SAMPLERS, even_times, run
+from diffusion.schedules import make_schedule
+from quantization.errors import InputError
+from quantization.palette import Palette, PaletteBatch
+
+DRAWS = 20_000
 
 
-def draw_counts(world, steps, schedule="linear", draws=20_000):
-    x = ancestral(
-        world.denoise,
-        AbsorbingProcess(schedule),
-        world.palette(draws),
-        2,
-        2,
-        steps,
-        torch.Generator().manual_seed(0),
-    )
-    return torch.bincount(world.state_index(x), minlength=len(world.states))
+def draw_counts(world, name, steps, process=None, **options):
+    """How often a sampler draws each of the 81 states."""
+    generator = torch.Generator().manual_seed(0)
+    process, palette = process or world.processes["absorbing"], world.palette(DRAWS)
+    x_1 = process.prior(palette, 2, 2, generator)
+    sampler = SAMPLERS[name].algorithm(process, palette, x_1, even_times(steps), generator, **options)
+    x_0 = run(sampler, world.denoiser(process))
+    return torch.bincount(world.state_index(x_0), minlength=len(world.states))
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_ancestral_sampling_reproduces_the_distribution(world, p_value, schedule):
-    assert p_value(draw_counts(world, 256, schedule), world.p) > 0.001
+def distance(world, *arguments, **options):
+    """Total variation between what a sampler draws and the true distribution."""
+    return (draw_counts(world, *arguments, **options) / DRAWS - world.p).abs().sum().item() / 2
+
+
+@pytest.mark.parametrize("process_name", ["absorbing", "absorbing, cosine", "uniform", "color-heat"])
+def test_ancestral_sampling_reproduces_the_distribution(world, p_value, process_name):
+    assert p_value(draw_counts(world, "ancestral", 256, world.processes[process_name]), world.p) > 0.001
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "options"),
+    [
+        ("first-hitting", 4, {}),  # as many steps as pixels are enough: there is no grid of times
+        ("first-hitting", 100, {}),
+        ("remasking", 256, {"remasking_rate": 0.0}),
+        ("remasking", 256, {"remasking_rate": 3.0}),
+        (
+            "entropy-bounded",
+            4,
+            {"entropy_bound": 0.0},
+        ),  # one pixel in a step, in an order that what is drawn can't bias
+    ],
+)
+def test_exact_samplers_reproduce_the_distribution(world, p_value, name, steps, options):
+    assert p_value(draw_counts(world, name, steps, **options), world.p) > 0.001
 
 
 def test_the_chi_squared_test_notices_too_few_steps(world, p_value):
-    assert p_value(draw_counts(world, 2), world.p) < 1e-6
+    assert p_value(draw_counts(world, "ancestral", 2), world.p) < 1e-6
+    assert p_value(draw_counts(world, "first-hitting", 2), world.p) < 1e-6
 
 
-def test_more_steps_come_nearer(world):
-    distances = [(draw_counts(world, n) / 20_000 - world.p).abs().sum().item() / 2 for n in (1, 2, 4, 16)]
+@pytest.mark.parametrize(
+    ("name", "process_name", "steps"),
+    [
+        ("ancestral", "absorbing", (1, 2, 4, 16)),
+        ("ancestral", "uniform", (1, 2, 4, 16)),
+        ("ancestral", "color-heat", (1, 2, 4, 16)),
+        ("first-hitting", "absorbing", (1, 2, 4)),
+        ("confidence", "absorbing", (1, 2, 4)),
+        ("entropy-bounded", "absorbing", (1, 2, 4)),
+        ("remasking", "absorbing", (1, 2, 4, 16)),
+        ("stratified-hazard", "uniform", (1, 4, 16)),
+        ("stratified-hazard", "color-heat", (1, 4, 16)),
+    ],
+)
+def test_more_steps_come_nearer(world, name, process_name, steps):
+    distances = [distance(world, name, n, world.processes[process_name]) for n in steps]
     assert distances == sorted(distances, reverse=True)
 
 
-def test_each_step_is_reported_and_unmasks_only(world):
+def test_a_corrector_brings_few_steps_nearer(world):
+    uniform_process = world.processes["uniform"]
+    plain = distance(world, "ancestral", 4, uniform_process)
+    assert distance(world, "ancestral", 4, uniform_process, corrector_steps=3) < 0.6 * plain
+
+
+def test_a_corrector_leaves_the_right_distribution_as_it_is(world, process, p_value):
+    """Corrupt a little and step back, again and again, from exact draws of x_s: they stay draws of x_s."""
+    s, t = torch.full((DRAWS,), 0.5), torch.full((DRAWS,), 0.51)
+    generator = torch.Generator().manual_seed(0)
+    palette, denoise = world.palette(DRAWS), world.denoiser(process)
+    x_0 = world.states[torch.multinomial(world.p, DRAWS, replacement=True, generator=generator)]
+    x_s = start = process.q_sample(x_0, s, palette, generator)
+    for _ in range(12):
+        x_t = process.renoise(x_s, s, t, palette, generator)
+        x_s = categorical(Prediction([denoise(x_t, t)]).posterior(process, x_t, s, t, palette), generator)
+    assert (x_s != start).any()
+    q = world.marginal(process, 0.5)
+    states = torch.cartesian_prod(*[torch.arange(q.shape[1])] * 4)  # [S^4, 4]
+    p_s = sum(p * q[x.flatten(), states].prod(1) for p, x in zip(world.p, world.states, strict=True))
+    digits = q.shape[1] ** torch.arange(3, -1, -1)
+    counts = torch.bincount((x_s.flatten(1) * digits).sum(1), minlength=len(states))
+    assert p_value(counts, p_s) > 0.001
+
+
+def test_the_remasked_pixels_are_as_many_as_the_rate_says(world):
+    """At rate 2 a pixel drawn early is masked again about twice as often as at rate 1."""
+
+    def remaskings(rate):
+        count, masked_again, last = 4000, 0, None
+        palette, process = world.palette(count), world.processes["absorbing"]
+        x_1 = process.prior(palette, 2, 2)
+        steps = SAMPLERS["remasking"].algorithm(
+            process, palette, x_1, even_times(200), torch.Generator().manual_seed(0), remasking_rate=rate
+        )
+
+        def denoise(x_t, t):
+            nonlocal last, masked_again
+            if last is not None:
+                masked_again += ((last != world.mask) & (x_t == world.mask)).sum().item()
+            last = x_t
+            return world.denoise(x_t, t)
+
+        run(steps, denoise)
+        return masked_again / (4 * count)
+
+    assert remaskings(0.0) == 0
+    one, two = remaskings(0.5), remaskings(1.0)
+    assert 0.1 < one < 0.5
+    assert two == pytest.approx(2 * one, rel=0.1)
+
+
+def test_stratified_hazards_jump_as_often_as_independent_ones_and_vary_less(world):
+    def jumps(name):
+        process, count, last = world.processes["uniform"], 4000, None
+        palette, generator = world.palette(count), torch.Generator().manual_seed(0)
+        total = torch.zeros(count, 2, 2)
+
+        def denoise(x_t, t):
+            nonlocal last, total
+            total += 0 if last is None else x_t != last
+            last = x_t
+            return world.denoiser(process)(x_t, t)
+
+        x_1 = process.prior(palette, 2, 2, generator)
+        run(SAMPLERS[name].algorithm(process, palette, x_1, even_times(100), generator), denoise)
+        return total
+
+    independent, stratified = jumps("ancestral"), jumps("stratified-hazard")
+    assert stratified.mean().item() == pytest.approx(independent.mean().item(), rel=0.1)
+    assert stratified.var().item() < 0.6 * independent.var().item()
+
+
+@pytest.mark.parametrize("name", [name for name, sampler in SAMPLERS.items() if sampler.mask is not False])
+@pytest.mark.parametrize("grid", ["linear", "cosine"])
+def test_every_masked_sampler_ends_within_its_steps_and_keeps_what_it_was_given(world, name, grid):
+    """Started from partly drawn images, with one mask among them and with none."""
+    process, palette = world.processes["absorbing"], world.palette(4)
+    x_t = torch.tensor([[[3, 3], [3, 3]], [[0, 3], [3, 2]], [[3, 1], [1, 1]], [[2, 1], [0, 0]]])
+    options = {"remasking_rate": 0.0} if name == "remasking" else {}
+    times, asked = make_schedule(grid).noise(even_times(3, 0.8)), []
+    sampler = SAMPLERS[name].algorithm(process, palette, x_t, times, torch.Generator().manual_seed(0), **options)
+    x_0 = run(sampler, lambda x, t: (asked.append(t), world.denoise(x, t))[1])
+    assert (x_0 < world.mask).all()
+    assert torch.equal(x_0[x_t != world.mask], x_t[x_t != world.mask])
+    assert len(asked) <= 3
+    assert all(((t > 0) & (t <= 1)).all() for t in asked)
+
+
+def test_entropy_bounded_sampling_stops_early_when_the_model_is_sure(world):
+    process, palette = world.processes["absorbing"], world.palette(5)
+    sure = torch.tensor([0.0, -50.0, -50.0]).view(1, 3, 1, 1).expand(5, 3, 2, 2)
+    calls = []
+    steps = SAMPLERS["entropy-bounded"].algorithm(process, palette, process.prior(palette, 2, 2), even_times(4))
+    assert (run(steps, lambda x, t: (calls.append(1), sure)[1]) == 0).all()
+    assert len(calls) == 1
+
+
+def test_greedy_confidence_takes_the_surest_pixel_first(world):
+    process, palette = world.processes["absorbing"], world.palette(1)
+    margins = torch.tensor([[1.0, 9.0], [7.0, 5.0]])
+    logits = torch.stack([margins, torch.zeros(2, 2), torch.zeros(2, 2)])[None]
     seen = []
-    ancestral(
-        world.denoise, AbsorbingProcess(), world.palette(8), 2, 2, 10, None, lambda step, x: seen.append((step, x))
+    generator = torch.Generator().manual_seed(0)
+    steps = SAMPLERS["confidence"].algorithm(
+        process, palette, process.prior(palette, 2, 2), even_times(4), generator, choice_temperature=0.0
     )
-    assert [step for step, _ in seen] == list(range(1, 11))
-    for (_, before), (_, after) in itertools.pairwise(seen):
+    run(steps, lambda x, t: (seen.append((x == world.mask).flatten().tolist()), logits)[1])
+    assert seen == [[True] * 4, [True, False, True, True], [True, False, False, True], [True, False, False, False]]
+
+
+def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
+    """p(x_s | x_t, c)^γ p(x_s | x_t)^(1 - γ), normalized (Schiff et al. 2024), and the two ends of it."""
+    process, palette = world.processes["uniform"], world.palette(1)
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 1, 3, 2, 2, generator=generator)
+    x_t, s, t = torch.tensor([[[0, 1], [2, 0]]]), torch.tensor([0.3]), torch.tensor([0.6])
+    p_a, p_b = (process.posterior(x_t, x.softmax(1), s, t, palette) for x in (a, b))
+    for scale in (0.0, 1.0, 2.5):
+        guided = Prediction([a, b], [scale, 1 - scale]).posterior(process, x_t, s, t, palette)
+        expected = p_a**scale * p_b ** (1 - scale)
+        torch.testing.assert_close(guided, expected / expected.sum(1, keepdim=True))
+
+
+def test_a_sampler_that_does_not_fit_the_process_is_refused(world):
+    with pytest.raises(InputError, match="first-hitting needs the absorbing process"):
+        SAMPLERS["first-hitting"].check("first-hitting", world.processes["uniform"], {})
+    with pytest.raises(InputError, match="needs a process without a mask"):
+        SAMPLERS["stratified-hazard"].check("stratified-hazard", world.processes["absorbing"], {})
+    with pytest.raises(InputError, match="unknown option of the sampler remasking 'eta'; choose from remasking_rate"):
+        SAMPLERS["remasking"].check("remasking", world.processes["absorbing"], {"eta": 1})
+
+
+def test_each_ancestral_step_of_the_absorbing_process_unmasks_only(world):
+    seen = []
+    process, palette = world.processes["absorbing"], world.palette(8)
+    steps = SAMPLERS["ancestral"].algorithm(process, palette, process.prior(palette, 2, 2), even_times(10))
+    seen.append(run(steps, lambda x, t: (seen.append(x), world.denoise(x, t))[1]))
+    for before, after in itertools.pairwise(seen):
         kept = before != world.mask
         assert torch.equal(before[kept], after[kept])
-    assert (seen[-1][1] != world.mask).all()
+    assert (seen[-1] != world.mask).all()
+
+
+def test_padded_entries_are_never_drawn(world):
+    palettes = [Palette.from_hex(["000000", "ffffff"]), Palette.from_hex([f"{n:06x}" for n in range(0, 9000, 999)])]
+    palette = PaletteBatch.from_palettes(palettes)
+    logits = torch.zeros(2, 10, 4, 4).masked_fill(~palette.valid[:, :, None, None], -torch.inf)
+    for process in world.processes.values():
+        for name, sampler in SAMPLERS.items():
+            if sampler.mask in (None, process.has_mask):
+                x_1 = process.prior(palette, 4, 4)
+                x_0 = run(sampler.algorithm(process, palette, x_1, even_times(5)), lambda x, t: logits)
+                assert (x_0[0] < 2).all(), name
+                assert x_0[1].max() > 2, name
 
 
 def test_categorical_draws_have_the_given_probabilities(p_value):

@@ -5,7 +5,8 @@ import torch
 
 from data.index_maps import IndexMaps
 from diffusion.absorbing import AbsorbingProcess
-from evaluation.heldout import dataset_bits_per_pixel
+from diffusion.schedules import linear
+from evaluation.heldout import heldout_estimates
 from quantization.palette import PaletteBatch
 
 
@@ -31,7 +32,7 @@ def images():
 
 
 def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_palettes_size(images):
-    result = dataset_bits_per_pixel(Indifferent(), AbsorbingProcess(), images, times_per_image=40)
+    result = heldout_estimates(Indifferent(), AbsorbingProcess(linear()), images, times_per_image=40).result()
     expected = (math.log2(4) + math.log2(8)) / 2
     assert result.stderr < 0.08
     assert result.mean == pytest.approx(expected, abs=4 * result.stderr)
@@ -39,7 +40,7 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_palettes_size(ima
 
 def test_the_result_depends_on_the_seed_and_not_on_the_batch_size(images):
     def measure(**options):
-        return dataset_bits_per_pixel(Indifferent(), AbsorbingProcess(), images, **options).mean
+        return heldout_estimates(Indifferent(), AbsorbingProcess(linear()), images, **options).result().mean
 
     assert measure(seed=1) == measure(seed=1)
     assert measure(seed=1) != measure(seed=2)
@@ -50,7 +51,7 @@ def test_the_model_comes_back_in_the_mode_it_was_in(images):
     model = Indifferent()
     for mode in (True, False):
         model.train(mode)
-        dataset_bits_per_pixel(model, AbsorbingProcess(), images, times_per_image=1)
+        heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1)
         assert model.training is mode
 
 
@@ -58,7 +59,7 @@ def test_labels_are_given_only_on_request(images):
     seen = []
     model = Indifferent()
     model.forward, forward = (lambda x, t, p, labels: (seen.append(labels), forward(x, t, p))[1]), model.forward
-    dataset_bits_per_pixel(model, AbsorbingProcess(), images, times_per_image=1, batch_size=100)
-    dataset_bits_per_pixel(model, AbsorbingProcess(), images, times_per_image=1, batch_size=100, with_labels=True)
+    heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100)
+    heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100, with_labels=True)
     assert seen[0] is None
     assert torch.equal(seen[1], images.labels)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.absorbing import AbsorbingProcess
+from diffusion.draws import image_generators
+from diffusion.scheduler import PaletteScheduler, sampler_names
 from models.denoiser import PaletteDenoiser
 from pipelines.folder import load_pipeline, save_pipeline
 from pipelines.palette_bank import PaletteBank
@@ -31,7 +32,7 @@ def pipeline():
     )
     palettes = PaletteBatch.from_palettes([random_palette(n, n) for n in (3, 5, 8, 4)])
     bank = PaletteBank.of(palettes, torch.tensor([0, 0, 1, 1]), torch.tensor([False, True, False, True]))
-    pipeline = PaletteDiffusionPipeline(denoiser, AbsorbingProcess(), bank, size=8, label_names=["cat", "dog"])
+    pipeline = PaletteDiffusionPipeline(denoiser, PaletteScheduler(), bank, size=8, label_names=["cat", "dog"])
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -99,9 +100,53 @@ def test_temperature_zero_leaves_nothing_to_chance_but_the_order(pipeline):
 
 def test_steps_are_reported(pipeline):
     seen = []
-    drawn = pipeline(2, steps=5, on_step=lambda step, images: seen.append((step, images))).images
-    assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
-    assert same(seen[-1][1], drawn)
+
+    def note(pipe, step, t, state):
+        seen.append((step, t.item(), state["images"]))
+        return {}
+
+    drawn = pipeline(2, steps=5, callback_on_step_end=note).images
+    assert [step for step, _, _ in seen] == [0, 1, 2, 3, 4]
+    assert [t for _, t, _ in seen] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+    assert same(seen[-1][2], drawn)
+
+
+def test_a_callback_may_change_the_image(pipeline):
+    palette = random_palette(4)
+
+    def paint(pipe, step, t, state):
+        return {"x_t": torch.full_like(state["x_t"], 3)}
+
+    images = pipeline(2, palette=palette, steps=5, callback_on_step_end=paint).images
+    assert all((image.indices == 3).all() for image in images)
+
+
+def test_output_types_agree(pipeline):
+    def draw(output_type):
+        return pipeline(3, palette=random_palette(5, transparent=0), steps=3, output_type=output_type).images
+
+    indexed = draw("indexed")
+    assert np.array_equal(draw("pt").numpy(), np.stack([image.indices for image in indexed]))
+    assert np.array_equal(draw("np"), np.stack([image.to_rgba() for image in indexed]))
+    assert np.array_equal(np.array(draw("pil")[2]), indexed[2].indices)
+
+
+def test_generators_stand_for_the_seed(pipeline):
+    generators = image_generators(5, 0, 3)
+    assert same(pipeline(3, steps=3, generator=generators).images, pipeline(3, steps=3, seed=5).images)
+
+
+@pytest.mark.parametrize("sampler", sampler_names(PaletteScheduler().process))
+def test_every_sampler_draws_the_same_whatever_the_batch(pipeline, sampler):
+    palettes = [random_palette(n) for n in (3, 9, 5, 4, 2)]
+    drawn = pipeline(5, palette=palettes, sampler=sampler, steps=6, seed=2).images
+    assert same(pipeline(5, palette=palettes, sampler=sampler, steps=6, seed=2, batch_size=2).images, drawn)
+    assert all((image.indices < len(image.palette)).all() for image in drawn)
+
+
+def test_images_in_which_nothing_changed_cost_no_call(pipeline):
+    assert pipeline(4, sampler="first-hitting", steps=200).image_calls == 4 * 64  # one for each pixel
+    assert pipeline(4, steps=3).image_calls == 12  # this model is told the time, and that changes
 
 
 def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
@@ -150,6 +195,13 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
         ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
         ({"top_p": 0.0}, "top_p is 0"),
         ({"sampler": "magic"}, "unknown sampler 'magic'; choose from ancestral"),
+        ({"sampler": "stratified-hazard"}, "needs a process without a mask"),
+        (
+            {"sampler_options": {"speed": 1}},
+            "unknown option of the sampler ancestral 'speed'; choose from corrector_steps",
+        ),
+        ({"grid": "fitted"}, "no fitted schedule"),
+        ({"generator": [torch.Generator()]}, "1 generators for 2 images"),
         ({"class_label": "horse"}, "unknown class 'horse'; choose from cat, dog"),
         ({"palette": Palette.from_hex(["000000"])}, "at least 2 entries"),
         ({"palette": [Palette.from_hex(["000000", "ffffff"])] * 3}, "3 palettes for 2 images"),

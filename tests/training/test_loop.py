@@ -121,11 +121,13 @@ def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tm
     assert max(steps) == 12
 
 
+def constant_estimates(bits):
+    return training.loop.Estimates(torch.linspace(0.1, 1, 8).view(1, 8), torch.full((1, 8), bits))
+
+
 def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6])
-    monkeypatch.setattr(
-        training.loop, "dataset_bits_per_pixel", lambda *_: training.loop.BitsPerPixel(next(measured), 0.1)
-    )
+    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_: constant_estimates(next(measured)))
     rarely = replace(config, train=replace(config.train, max_steps=4, evaluate_every=1, checkpoint_every=100))
     train(rarely, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4"]
@@ -133,9 +135,7 @@ def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monk
 
 def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
-    monkeypatch.setattr(
-        training.loop, "dataset_bits_per_pixel", lambda *_: training.loop.BitsPerPixel(next(measured), 0.1)
-    )
+    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_: constant_estimates(next(measured)))
     often = replace(config, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1))
     train(often, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4", "5"]
@@ -153,7 +153,7 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.loop, "bits_per_pixel", lambda *_: torch.full((8,), math.nan, requires_grad=True))
+    monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: torch.full((8,), math.nan, requires_grad=True))
     with pytest.raises(InputError, match="the loss is nan"):
         train(config, *sides, tmp_path / "run")
 

@@ -1,0 +1,152 @@
+"""PaletteScheduler: a process and a sampler behind the interface of diffusers' schedulers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import ConfigMixin, SchedulerMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils import BaseOutput
+from torch import Tensor
+
+from quantization.errors import InputError, choose
+from quantization.palette import PaletteBatch
+
+from . import PROCESSES
+from .draws import Generators
+from .prediction import Prediction, as_prediction
+from .process import Process
+from .samplers import SAMPLERS, even_times
+from .schedules import make_schedule
+
+
+@dataclass
+class PaletteSchedulerOutput(BaseOutput):
+    """The index maps to ask the denoiser about next, or the drawn ones, int64 ``[B, H, W]``."""
+
+    prev_sample: Tensor
+
+
+class PaletteScheduler(SchedulerMixin, ConfigMixin):
+    """What a pipeline's loop needs of a process and a sampler.
+
+    The loop is diffusers' own, but for two things that discrete images need: `start`, since a sampler may choose the times
+    at which it asks, and the palettes, which a process may depend on::
+
+        scheduler.set_timesteps(steps)
+        x_t = scheduler.start(scheduler.prior(palette, height, width, generator), palette, generator)
+        for t in scheduler.timesteps:
+            logits = denoiser(x_t, scheduler.times, palette)
+            x_t = scheduler.step(logits, t, x_t).prev_sample
+            if scheduler.finished:
+                break
+
+    Args:
+        process: a name in `PROCESSES`.
+        process_options: of that process, as its constructor takes them.
+        schedule: alpha(t): a name in `SCHEDULES`, or ``fitted``.
+        fitted_knots: of the schedule fitted to the model, if there is one (`schedules.fitted_knots`).
+        sampler: a name in `SAMPLERS`.
+        sampler_options: of that sampler.
+        grid: the schedule whose even steps the sampler takes; none for the process's own.
+
+    Raises:
+        InputError: a name is unknown, an option is out of range, or the sampler doesn't fit the process.
+    """
+
+    order = 1
+
+    @register_to_config
+    def __init__(
+        self,
+        process: str = "absorbing",
+        process_options: dict[str, float] | None = None,
+        schedule: str = "linear",
+        fitted_knots: list[float] | None = None,
+        sampler: str = "ancestral",
+        sampler_options: dict[str, float] | None = None,
+        grid: str | None = None,
+    ) -> None:
+        self.process: Process = choose("process", process, PROCESSES)(
+            make_schedule(schedule, fitted_knots), **process_options or {}
+        )
+        self.sampler = choose("sampler", sampler, SAMPLERS)
+        self.sampler.check(sampler, self.process, sampler_options or {})
+        self._grid = self.process.schedule if grid is None else make_schedule(grid, fitted_knots)
+        self.set_timesteps(64)
+
+    def set_timesteps(
+        self, num_inference_steps: int, device: torch.device | str | None = None, start: float = 1.0
+    ) -> None:
+        """Lay the grid of times: ``num_inference_steps`` calls of the network, as far as the sampler needs them.
+
+        Args:
+            num_inference_steps: at least 1.
+            device: where the times are.
+            start: the noise level from which to come back, above 0, at most 1.
+
+        Raises:
+            InputError: out of range.
+        """
+        if num_inference_steps < 1:
+            raise InputError(f"steps is {num_inference_steps}; it must be at least 1")
+        if not 0 < start <= 1:
+            raise InputError(f"the noise level to start from is {start}; it must be above 0 and at most 1")
+        first = self._grid.time(torch.tensor(float(start)))
+        grid_times = even_times(num_inference_steps, first.item())
+        self._times = self.process.schedule.time(self._grid.noise(grid_times)).clamp(0, 1).to(device)
+        repeats = 1 + int((self.config.sampler_options or {}).get("corrector_steps", 0))
+        self.timesteps = self._times[:-1].repeat_interleave(repeats)
+        self._steps, self.finished = None, False
+
+    def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators = None) -> Tensor:
+        """Pure noise, int64 ``[B, height, width]``."""
+        return self.process.prior(palette, height, width, generator)
+
+    def add_noise(
+        self, original_samples: Tensor, timesteps: Tensor, palette: PaletteBatch, generator: Generators = None
+    ) -> Tensor:
+        """Corrupt index maps, int64 ``[B, H, W]``, to times ``[B]`` in 0 … 1."""
+        return self.process.q_sample(original_samples, timesteps, palette, generator)
+
+    def start(self, sample: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
+        """Begin to denoise ``sample``, int64 ``[B, H, W]``, from the first of the times; returns what to predict from."""
+        options = self.config.sampler_options or {}
+        self._steps = self.sampler.algorithm(self.process, palette, sample, self._times, generator, **options)
+        self.finished = False
+        return self._ask(None, sample)
+
+    def step(
+        self, model_output: Tensor | Prediction, timestep: Tensor | float, sample: Tensor, return_dict: bool = True
+    ) -> PaletteSchedulerOutput | tuple[Tensor]:
+        """Take the next step.
+
+        Args:
+            model_output: the denoiser's logits for ``sample`` at `times`, ``[B, K, H, W]``, or a `Prediction`.
+            timestep: as in ``timesteps``; only diffusers' signature wants it, since samplers keep their place.
+            sample: what the logits are about; it may have been changed since the last step.
+            return_dict: give back a `PaletteSchedulerOutput` instead of a tuple.
+
+        Raises:
+            RuntimeError: `start` wasn't called, or the images are finished.
+        """
+        if self._steps is None or self.finished:
+            raise RuntimeError("call start() before step(), and stop when finished is true")
+        after = self._ask((sample, as_prediction(model_output)), sample)
+        return PaletteSchedulerOutput(after) if return_dict else (after,)
+
+    def _ask(self, answer: tuple[Tensor, Prediction] | None, sample: Tensor) -> Tensor:
+        try:
+            sample, self.times = self._steps.send(answer)
+        except StopIteration as end:
+            self.finished, sample = True, end.value
+        return sample
+
+    def __len__(self) -> int:
+        """The number of calls in the grid of times."""
+        return len(self.timesteps)
+
+
+def sampler_names(process: Process) -> Sequence[str]:
+    """The samplers that can reverse ``process``."""
+    return [name for name, sampler in SAMPLERS.items() if sampler.mask in (None, process.has_mask)]
