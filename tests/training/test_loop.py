@@ -153,7 +153,8 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: torch.full((8,), math.nan, requires_grad=True))
+    nothing = torch.full((8,), math.nan, requires_grad=True)
+    monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: (nothing, nothing))
     with pytest.raises(InputError, match="the loss is nan"):
         train(config, *sides, tmp_path / "run")
 
