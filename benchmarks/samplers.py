@@ -1,0 +1,143 @@
+"""Print docs/experiments.md's table of samplers: image quality against the number of network calls.
+
+``python -m benchmarks.samplers --checkpoint runs/demo/model --judge runs/judge --output runs/samplers.json``. The judge is
+a model trained on the same data from another seed: the bits that it needs for drawn images should be those that it needs for
+held-out ones. More means images that it finds strange; less, images that are simpler than real ones.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import cli
+from data.config import DataConfig
+from data.index_maps import IndexMaps, load_index_maps
+from diffusion.scheduler import sampler_names
+from evaluation.feature_metrics import compare_features
+from evaluation.features import load_extractor
+from evaluation.heldout import heldout_estimates
+from pipelines.folder import load_pipeline
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from quantization.files import write_json
+from quantization.indexed_image import IndexedImage
+
+JUDGE_TIMES = 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to draw: a sampler, its options and its grid of times."""
+
+    name: str
+    sampler: str
+    options: dict[str, float] = field(default_factory=dict)
+    grid: str | None = None
+
+    def steps(self, calls: int) -> int:
+        """How many steps take ``calls`` calls of the network."""
+        return calls // (1 + int(self.options.get("corrector_steps", 0)))
+
+
+WAYS = [
+    Way("ancestral", "ancestral"),
+    Way("ancestral, cosine grid", "ancestral", grid="cosine"),
+    Way("ancestral, fitted grid", "ancestral", grid="fitted"),
+    Way("ancestral, one corrector step each", "ancestral", {"corrector_steps": 1}),
+    Way("first-hitting", "first-hitting"),
+    Way("confidence, cosine grid", "confidence", grid="cosine"),
+    Way("confidence, temperature 1, cosine grid", "confidence", {"choice_temperature": 1.0}, "cosine"),
+    Way("entropy-bounded, γ 0.1, cosine grid", "entropy-bounded", {"entropy_bound": 0.1}, "cosine"),
+    Way("entropy-bounded, γ 1, cosine grid", "entropy-bounded", {"entropy_bound": 1.0}, "cosine"),
+    Way("remasking, rate 1", "remasking", {"remasking_rate": 1.0}),
+    Way("remasking, rate 4", "remasking", {"remasking_rate": 4.0}),
+    Way("stratified-hazard", "stratified-hazard"),
+]
+
+
+def main(arguments: list[str]) -> None:
+    """Draw in each way with each number of calls, judge, print."""
+    parser = cli.make_parser(__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="the model that draws")
+    add("--judge", type=Path, required=True, help="the model that judges likelihood")
+    add("--output", type=Path, required=True, help="JSON of the figures")
+    add("--calls", type=list[int], default=[4, 8, 16, 32, 64, 256], help="network calls for each image, at most")
+    add("--ways", type=list[str] | None, default=None, help="names of ways to draw; all that fit if left out")
+    add("--seed", type=int, default=0, help="of the drawn images")
+    options = parser.parse_args(arguments)
+
+    pipeline, judge = load_pipeline(options.checkpoint), load_pipeline(options.judge)
+    pipeline.set_progress_bar_config(disable=True)
+    _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
+    extractor = load_extractor("efficientnet-lite0")
+    real = extractor(rgba_of([IndexedImage(x.numpy(), heldout.palette(n)) for n, x in enumerate(heldout.indices)]))
+    bits = heldout_estimates(judge.denoiser, judge.scheduler.process, heldout, JUDGE_TIMES).result()
+    print(f"held-out icons cost the judge {bits.mean:.3f} ± {bits.stderr:.3f} bits a pixel\n")
+    print(
+        "| sampler | calls, at most | calls | seconds | kernel × 1,000 | Fréchet | precision | recall | judge's bits |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    fitting = [way for way in WAYS if way.sampler in sampler_names(pipeline.scheduler.process)]
+    ways = [way for way in fitting if options.ways is None or way.name in options.ways]
+    records = []
+    for way in ways:
+        for calls in tqdm(options.calls, desc=way.name, leave=False):
+            started = time.perf_counter()
+            images, used = draw(pipeline, heldout, way, calls, options.seed)
+            seconds = time.perf_counter() - started
+            metrics = compare_features(extractor.name, extractor(rgba_of(images)), real)
+            drawn = as_index_maps(images, heldout)
+            bits = heldout_estimates(judge.denoiser, judge.scheduler.process, drawn, JUDGE_TIMES).result()
+            records.append({"way": way.name, "calls": calls, "used": used, "seconds": seconds, "judge": bits._asdict()})
+            records[-1] |= {
+                name: getattr(metrics, name)._asdict() for name in ("kernel", "frechet", "precision", "recall")
+            }
+            print(row(records[-1]), flush=True)
+            write_json(options.output, {"options": cli.plain_options(options), "records": records})
+
+
+def draw(
+    pipeline: PaletteDiffusionPipeline, heldout: IndexMaps, way: Way, calls: int, seed: int
+) -> tuple[list[IndexedImage], float]:
+    """One image in each held-out icon's palette, and the calls of the network for each."""
+    drawn = pipeline(
+        num_images=len(heldout),
+        palette=[heldout.palette(n) for n in range(len(heldout))],
+        sampler=way.sampler,
+        sampler_options=way.options,
+        grid=way.grid,
+        steps=way.steps(calls),
+        seed=seed,
+    )
+    return drawn.images, drawn.image_calls / len(heldout)
+
+
+def rgba_of(images: list[IndexedImage]) -> np.ndarray:
+    """uint8 ``[N, H, W, 4]``."""
+    return np.stack([image.to_rgba() for image in images])
+
+
+def as_index_maps(images: list[IndexedImage], heldout: IndexMaps) -> IndexMaps:
+    """The drawn images in the place of the held-out ones, whose palettes they have."""
+    indices = torch.from_numpy(np.stack([image.indices for image in images]))
+    return IndexMaps(indices, heldout.palettes, heldout.labels, heldout.label_names, heldout.names)
+
+
+def row(record: dict) -> str:
+    """A line of the table."""
+
+    def shown(name: str, digits: int) -> str:
+        value, stderr = record[name].values()
+        return f"{value:.{digits}f} ± {stderr:.{digits}f}"
+
+    cells = [record["way"], str(record["calls"]), f"{record['used']:.1f}", f"{record['seconds']:.0f}"]
+    cells += [shown("kernel", 1), shown("frechet", 1), shown("precision", 2), shown("recall", 2), shown("judge", 3)]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    cli.run(main)
