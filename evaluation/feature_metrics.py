@@ -34,6 +34,9 @@ class FeatureMetrics(NamedTuple):
     coverage: Measured
 
 
+METRICS = FeatureMetrics._fields[3:]
+
+
 def feature_metrics(
     extractor: FeatureExtractor,
     drawn_rgba: Tensor | np.ndarray,
@@ -65,12 +68,12 @@ def compare_features(
     extractor: str, drawn: Tensor, reference: Tensor, replicates: int = 40, seed: int = 0
 ) -> FeatureMetrics:
     """`feature_metrics` for features that are there already, float64 ``[N, D]`` and ``[M, D]``."""
-    estimate = subset_bootstrap(_all_metrics, drawn, reference, replicates=replicates, seed=seed)
+    estimate = subset_bootstrap(all_metrics, drawn, reference, replicates=replicates, seed=seed)
     measured = map(Measured, estimate.value.tolist(), estimate.stderr.tolist())
     return FeatureMetrics(extractor, len(drawn), len(reference), *measured)
 
 
-def _all_metrics(drawn: Tensor, reference: Tensor) -> Tensor:
-    """Fréchet and kernel distance, precision, recall, density, coverage, ``[6]``."""
+def all_metrics(drawn: Tensor, reference: Tensor) -> Tensor:
+    """What `METRICS` names, in this order, for features ``[N, D]`` and ``[M, D]``: float64 ``[6]``."""
     distances = (frechet_distance(drawn, reference), 1000 * kernel_distance(drawn, reference))
     return torch.stack([*distances, *coverage(drawn, reference)])
