@@ -79,7 +79,7 @@ def _efficientnet_lite0(device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 EXTRACTORS: dict[str, tuple[int, Callable[[torch.device], Callable[[Tensor], Tensor]]]] = {
-    "efficientnet-lite0": (128, _efficientnet_lite0),  # a third of the work of 224; docs/evaluation.md compares the two
+    "efficientnet-lite0": (128, _efficientnet_lite0),  # a third of the work of 224
     "efficientnet-lite0-224": (224, _efficientnet_lite0),  # the size that it was trained at
     "inception": (299, load_inception),
 }
