@@ -5,6 +5,7 @@ By torch-fidelity, which is not among this project's requirements: it needs torc
 
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -28,7 +29,7 @@ def load_inception(device: torch.device) -> Callable[[Tensor], Tensor]:
     try:
         # torch-fidelity would unpickle whatever the file holds. This fetches it, checks its hash, and refuses all but tensors.
         torch.hub.load_state_dict_from_url(URL_INCEPTION_V3, map_location="cpu", check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except (URLError, OSError, RuntimeError, UnpicklingError) as error:
         raise InputError(
             f"Inception's weights can't be had ({error}): put {URL_INCEPTION_V3} into "
             f"{torch.hub.get_dir()}/checkpoints, or use efficientnet-lite0"
