@@ -11,7 +11,7 @@ DEMO := runs/demo
 
 venv: .venv/ready
 
-.venv/ready: requirements.txt requirements-data.txt requirements-dev.txt requirements-app.txt
+.venv/ready: requirements.txt requirements-data.txt requirements-dev.txt requirements-app.txt requirements-evaluation.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-data.txt

@@ -1,0 +1,52 @@
+"""Standard errors of statistics of whole samples, by the m-out-of-n bootstrap without replacement (Politis and Romano 1994).
+
+The usual bootstrap draws with replacement. Its replicates hold the same image twice, which makes every nearest neighbor too
+near and every covariance too narrow: distances to the k-th neighbor become 0 and a Fréchet distance grows. Subsets have
+no duplicates.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+
+class Measured(NamedTuple):
+    """A number and its standard error."""
+
+    value: float
+    stderr: float
+
+
+class Estimate(NamedTuple):
+    """A statistic and its standard error, float64 of the statistic's shape."""
+
+    value: Tensor
+    stderr: Tensor
+
+
+def subset_bootstrap(
+    statistic: Callable[..., Tensor], *samples: Tensor, replicates: int = 40, share: float = 0.5, seed: int = 0
+) -> Estimate:
+    """Measure ``statistic`` on the samples, and its spread over random subsets of them.
+
+    Subsets of m of n rows spread as samples of m rows would, but for the rows that two of them share:
+    ``Var θ_n ≈ m / (n − m) · Var* θ_m``.
+
+    Args:
+        statistic: from as many samples as are given to a tensor of any shape.
+        samples: independent of each other, each ``[N, …]`` with an N of its own.
+        replicates: how many subsets; the standard error's own relative error is about ``(2 · replicates)^-½``.
+        share: m / n. Larger shares trust a difference of few rows to be smooth, which nearest neighbors aren't
+            (docs/evaluation.md compares them).
+        seed: of the subsets.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for _ in tqdm(range(replicates), desc="subsets for standard errors", unit="subset", leave=False):
+        rows = [torch.randperm(len(sample), generator=generator)[: round(share * len(sample))] for sample in samples]
+        values.append(statistic(*(sample[chosen] for sample, chosen in zip(samples, rows, strict=True))))
+    spread = torch.stack(values).double().std(dim=0)
+    return Estimate(statistic(*samples).double(), (share / (1 - share)) ** 0.5 * spread)

@@ -1,0 +1,99 @@
+"""Do drawn images use the colors of their palettes as real images of the same palettes do?"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+from quantization.spaces import SPACES
+from quantization.transport import cheapest_transport
+
+from .bootstrap import Measured
+
+TRANSPARENT_COST = 1.0
+"""Between a transparent pixel and any color: as far as black from white."""
+
+
+class ColorFidelity(NamedTuple):
+    """Means over images, or over palettes."""
+
+    num_drawn: int
+    num_reference: int
+    num_palettes: int
+    """Those that both sets have images of."""
+    drawn_entries_used: Measured
+    """The share of its palette's entries that an image uses, 0 to 1."""
+    reference_entries_used: Measured
+    color_distance: Measured
+    """How far the drawn colors of a palette must be moved in OKLab, on average over pixels, to be the reference images':
+    0 for the same proportions, 1 between black and white, or between transparent and any color."""
+
+
+def color_fidelity(drawn: Sequence[IndexedImage], reference: Sequence[IndexedImage]) -> ColorFidelity:
+    """Compare the colors of drawn images with those of reference images.
+
+    Proportions are pooled over all images of one palette, then compared palette by palette. Where every palette has one
+    picture, two good pictures of it still differ: read the distance beside that of another model, not beside 0.
+
+    Raises:
+        InputError: a set is empty, or the two sets have no palette in common.
+    """
+    if not drawn or not reference:
+        raise InputError("color fidelity needs at least one drawn and one reference image")
+    drawn_pixels, reference_pixels = _pixels_of_entries(drawn), _pixels_of_entries(reference)
+    shared = [palette for palette in drawn_pixels if palette in reference_pixels]
+    if not shared:
+        raise InputError("no drawn image has the palette of a reference image: draw in the reference images' palettes")
+    distances = [color_distance(palette, drawn_pixels[palette], reference_pixels[palette]) for palette in shared]
+    return ColorFidelity(
+        len(drawn),
+        len(reference),
+        len(shared),
+        _mean([entries_used(image) for image in drawn]),
+        _mean([entries_used(image) for image in reference]),
+        _mean(distances),
+    )
+
+
+def entries_used(image: IndexedImage) -> float:
+    """The share of the palette's entries that stand in at least one pixel."""
+    return len(np.unique(image.indices)) / len(image.palette)
+
+
+def color_distance(palette: Palette, first: np.ndarray, second: np.ndarray) -> float:
+    """The earth mover's distance of two ways to use a palette.
+
+    Args:
+        palette: K entries.
+        first: pixels of each entry, int64 ``[K]``; not all 0.
+        second: the same of the other side, whose sum may differ.
+
+    Returns:
+        The mean distance in OKLab that pixels move.
+    """
+    colors = SPACES["oklab"].from_bytes(palette.colors[:, :3]).astype(np.float64)
+    costs = np.linalg.norm(colors[:, None] - colors, axis=2)  # [K, K]
+    opaque = palette.colors[:, 3] > 0
+    costs[opaque[:, None] != opaque] = TRANSPARENT_COST
+    scale = np.gcd(first.sum(), second.sum())
+    # Whole units, as many on both sides: each side's pixels times the other side's number.
+    supply, demand = first * (second.sum() // scale), second * (first.sum() // scale)
+    return float(cheapest_transport(costs, supply, demand)) / supply.sum()
+
+
+def _pixels_of_entries(images: Sequence[IndexedImage]) -> dict[Palette, np.ndarray]:
+    """How many pixels each entry has in all images of a palette, int64 ``[K]``."""
+    pixels: dict[Palette, np.ndarray] = {}
+    for image in images:
+        counts = np.bincount(image.indices.ravel(), minlength=len(image.palette))
+        pixels[image.palette] = pixels.get(image.palette, 0) + counts
+    return pixels
+
+
+def _mean(values: list[float]) -> Measured:
+    """Images and palettes are independent, so the usual standard error is right; not a number for a single one."""
+    stderr = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return Measured(float(np.mean(values)), float(stderr))

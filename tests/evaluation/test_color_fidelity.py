@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from evaluation.color_fidelity import color_distance, color_fidelity
+from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+
+BLACK_WHITE = Palette.from_hex(["000000", "ffffff"])
+MANY = Palette.from_hex(["000000", "ffffff", "ff0000", "2040a0", "88c070", "00000000"])
+
+
+def image(palette, *pixels):
+    return IndexedImage(np.array([pixels], np.uint8), palette)
+
+
+def counts(*pixels):
+    return np.array(pixels, np.int64)
+
+
+def test_half_of_black_turned_white_is_a_distance_of_one_half():
+    assert color_distance(BLACK_WHITE, counts(4, 0), counts(2, 2)) == pytest.approx(0.5, abs=1e-4)
+    assert color_distance(BLACK_WHITE, counts(3, 0), counts(4, 4)) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_colors_and_nothing_are_as_far_apart_as_black_and_white():
+    assert color_distance(MANY, counts(0, 0, 9, 0, 0, 0), counts(0, 0, 0, 0, 0, 9)) == 1
+
+
+def test_it_is_a_metric(rng):
+    first, second, third = rng.multinomial(256, np.ones(6) / 6, size=3)
+    assert color_distance(MANY, first, first) == 0
+    assert color_distance(MANY, first, second) == pytest.approx(color_distance(MANY, second, first))
+    direct = color_distance(MANY, first, third)
+    assert 0 < direct <= color_distance(MANY, first, second) + color_distance(MANY, second, third)
+
+
+def test_where_pixels_stand_changes_nothing_but_how_many_does(rng):
+    reference = [image(MANY, *rng.integers(0, 6, 64)) for _ in range(4)]
+    shuffled = [IndexedImage(rng.permutation(each.indices[0])[None], MANY) for each in reference]
+    result = color_fidelity(shuffled, reference)
+    assert result.color_distance.value == 0
+    assert result.drawn_entries_used == result.reference_entries_used
+    assert color_fidelity([image(MANY, 0, 0)] * 4, reference).color_distance.value > 0.1
+
+
+def test_images_of_one_palette_are_pooled_and_palettes_averaged():
+    drawn = [image(BLACK_WHITE, 0, 0), image(BLACK_WHITE, 1, 1), image(MANY, 5, 5)]
+    result = color_fidelity(drawn, [image(BLACK_WHITE, 0, 1), image(MANY, 0, 0)])
+    assert (result.num_drawn, result.num_reference, result.num_palettes) == (3, 2, 2)
+    assert result.color_distance == pytest.approx((0.5, 0.5))
+    assert result.drawn_entries_used.value == pytest.approx((1 / 2 + 1 / 2 + 1 / 6) / 3)
+
+
+def test_sets_without_a_common_palette_are_refused():
+    with pytest.raises(InputError, match="reference images' palettes"):
+        color_fidelity([image(MANY, 0)], [image(BLACK_WHITE, 0)])
+    with pytest.raises(InputError, match="at least one"):
+        color_fidelity([], [image(BLACK_WHITE, 0)])
