@@ -9,10 +9,11 @@ import yaml
 import cli
 from data.config import DataConfig
 from data.index_maps import IndexMaps, load_index_maps
+from diffusion.samplers import SAMPLERS
 from evaluation.bootstrap import Measured
 from evaluation.feature_metrics import MIN_IMAGES
 from evaluation.features import EXTRACTORS, load_extractor
-from evaluation.heldout import dataset_bits_per_pixel
+from evaluation.heldout import heldout_estimates
 from evaluation.memorization import nearest_training
 from evaluation.report import Scalars, image_scalars, named, table
 from pipelines.folder import load_pipeline
@@ -35,7 +36,13 @@ def main(arguments: list[str]) -> None:
     add("--num-samples", type=int, default=256, help="images to draw, each in the palette of one of those pictures")
     add("--times", type=int, default=8, help="corruptions of each picture for its bits per pixel")
     add("--extractor", default="efficientnet-lite0", choices=list(EXTRACTORS), help="the network of the features")
-    add("--sampler", default="ancestral", help="how images are drawn; see sample.py")
+    add(
+        "--sampler",
+        type=str | None,
+        default=None,
+        choices=[None, *SAMPLERS],
+        help="how images are drawn; see sample.py",
+    )
     add("--steps", type=int, default=64, help="calls of the network for each image")
     add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored")
     add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
@@ -52,7 +59,8 @@ def main(arguments: list[str]) -> None:
     scalars: Scalars = {}
     started = time.perf_counter()
     if "bits-per-pixel" in options.metrics:
-        bits = dataset_bits_per_pixel(pipeline.denoiser, pipeline.process, reference, options.times, seed=options.seed)
+        process = pipeline.scheduler.process
+        bits = heldout_estimates(pipeline.denoiser, process, reference, options.times, seed=options.seed).result()
         scalars |= named(f"{options.split}/bits_per_pixel", Measured(bits.mean, bits.stderr))
     if {"images", "memorization"} & set(options.metrics):
         pictures = [
