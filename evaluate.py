@@ -9,7 +9,6 @@ import yaml
 import cli
 from data.config import DataConfig
 from data.index_maps import IndexMaps, load_index_maps
-from diffusion.samplers import SAMPLERS
 from evaluation.bootstrap import Measured
 from evaluation.feature_metrics import MIN_IMAGES
 from evaluation.features import EXTRACTORS, load_extractor
@@ -40,7 +39,6 @@ def main(arguments: list[str]) -> None:
         "--sampler",
         type=str | None,
         default=None,
-        choices=[None, *SAMPLERS],
         help="how images are drawn; see sample.py",
     )
     add("--steps", type=int, default=64, help="calls of the network for each image")

@@ -58,21 +58,22 @@ def make_parser() -> ArgumentParser:
         "--sampler",
         type=str | None,
         default=None,
-        choices=[None, *SAMPLERS],
-        help="how the process is reversed; the model's own way if left out (docs/diffusion.md says which is for what)",
+        help="how the process is reversed: " + ", ".join(SAMPLERS) + "; the model's own way if left out",
     )
     add(
         "--sampler-options",
-        type=dict[str, float] | None,
-        default=None,
-        help="options of the sampler, such as '{entropy_bound: 0.5}': " + "; ".join(_describe_options()),
+        nargs="+",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="options of the sampler: " + "; ".join(_describe_options()),
     )
     add(
         "--grid",
         type=str | None,
         default=None,
-        choices=[None, *SCHEDULES, "fitted"],
-        help="the schedule whose even steps are taken; fitted: every step carries the same number of bits",
+        help="the schedule whose even steps are taken: "
+        + ", ".join(SCHEDULES)
+        + ", or fitted (each step carries as many bits); the model's own if left out",
     )
     add("--steps", type=int, default=64, help="calls of the network for each image, at most")
     add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored; 0: only the likeliest")
@@ -89,7 +90,7 @@ def make_parser() -> ArgumentParser:
 
 def _describe_options() -> list[str]:
     return [
-        f"{name}: " + ", ".join(f"{option} (default {value})" for option, value in sampler.options.items())
+        f"{name}: " + ", ".join(f"{option} (default {value:g})" for option, value in sampler.options.items())
         for name, sampler in SAMPLERS.items()
         if sampler.options
     ]
@@ -101,6 +102,7 @@ def main(arguments: list[str]) -> None:
     for name in ("columns", "scale"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    sampler_options = read_sampler_options(options.sampler_options)
     claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
     palette = choose_palette(options.palette, options.colors, options.transparent)
     pipeline = load_pipeline(options.checkpoint)
@@ -120,7 +122,7 @@ def main(arguments: list[str]) -> None:
         class_label=options.class_label,
         guidance_scale=options.guidance_scale,
         sampler=options.sampler,
-        sampler_options=options.sampler_options,
+        sampler_options=sampler_options,
         grid=options.grid,
         steps=options.steps,
         temperature=options.temperature,
@@ -142,6 +144,22 @@ def main(arguments: list[str]) -> None:
             save_gif(folder / "trajectory.gif", frames)
         write_json(folder / SAMPLES_FILE, describe(options, images, seconds))
     print(f"drew {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
+
+
+def read_sampler_options(words: list[str]) -> dict[str, float] | None:
+    """``NAME=NUMBER`` words as a dictionary; none for none.
+
+    Raises:
+        InputError: a word is something else.
+    """
+    options = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            options[name] = float(value)
+        except ValueError:
+            raise InputError(f"--sampler-options takes NAME=NUMBER, not {word!r}") from None
+    return options or None
 
 
 def choose_palette(name: str, colors: int | None, transparent: bool) -> Palette | None:
