@@ -22,7 +22,7 @@ def main() -> None:
     """Write one picture for each source: the methods row by row, three in a row."""
     for name, source in (("gradient", gradient()), ("photograph", photographs()["coffee"])):
         image = with_alpha(np.array(Image.fromarray(source).resize(SIZE, Image.Resampling.LANCZOS)))
-        palette = fit_palette([image], 8)
+        palette = fit_palette([image], 8, "mixtures")
         tiles = [dither(image, palette, method) for method in METHODS]
         sheet = np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])]).repeat(2, axis=0).repeat(2, axis=1)
         IndexedImage(sheet, palette).save(Path("docs/pictures") / f"dither-{name}.png")
