@@ -2,18 +2,28 @@
 
 Wolfe 1976, "Finding the nearest point in a polytope": the nearest point is a mixture of at most four entries, its
 corral. In turns, the entry that lies farthest towards the color joins, and entries whose share would be negative leave.
+
+Of a color far outside, the nearest point is a poor goal for dithering: for a red picture in four greens it is on the
+edge from the darkest to the lightest, which takes as much grain as there can be. `mixable` gives in to less grain there.
 """
 
 import numpy as np
 from numba import njit
 
 from .histogram import color_key, empty_table, mark_colors, read_table
+from .mixtures import mix
 from .spaces import mixing_coordinates
 from .threads import over_slices
 
 _INSIDE = 1e-4
 """A color this near to the hull lies in it: a third of the smallest step between two bytes in linear light."""
 _TURNS = 64  # far more than it takes; rounding might make two entries take turns for ever
+_GRAIN = 0.3
+"""The weight of grain, as in mixtures.py, for colors that the palette can't mix."""
+_LIGHTNESS = 10
+"""How much more an error of lightness weighs for them than one of hue."""
+_FAR = 0.05
+"""At this distance from the hull, the goal is halfway between the nearest point and the one of less grain."""
 _FLAT = 1e-12  # added to squared lengths: entries of a corral may nearly lie on one line
 
 
@@ -143,8 +153,34 @@ def _take(pixels: np.ndarray, opaque: np.ndarray, keys: np.ndarray, colors: np.n
                 values[y, x] = colors[np.searchsorted(keys, key)]
 
 
+def _stretch(space: str) -> np.ndarray:
+    """The matrix that makes an error of lightness weigh more in a space of mixing, float32 ``[3, 3]``."""
+    light = np.array([0.2126, 0.7152, 0.0722] if space == "linear" else [1, 0, 0])  # luminance of ITU-R BT.709, or L
+    light = light / np.linalg.norm(light)
+    return (np.eye(3) + (np.sqrt(_LIGHTNESS) - 1) * np.outer(light, light)).astype(np.float32)
+
+
+def _goals(points: np.ndarray, entries: np.ndarray, space: str) -> np.ndarray:
+    """What dithering should look like for each color, float32 ``[N, 3]``: itself, or what can be mixed in its place."""
+    goals = project_to_hull(points, entries)
+    outside = np.flatnonzero((goals != points).any(axis=1))
+    stretch = _stretch(space)
+
+    def calmer(start: int, stop: int) -> None:
+        part = outside[start:stop]
+        near, shares = mix(points[part], entries, _GRAIN, stretch)
+        distance = np.linalg.norm(goals[part] - points[part], axis=1, keepdims=True)
+        goals[part] += distance / (distance + _FAR) * (np.einsum("nm,nma->na", shares, entries[near]) - goals[part])
+
+    over_slices(calmer, len(outside), 4096)
+    return goals
+
+
 def mixable(pixels: np.ndarray, opaque: np.ndarray, colors: np.ndarray, space: str) -> np.ndarray:
-    """The nearest colors that a palette can mix.
+    """What error diffusion should aim at with a palette: the picture, where the palette can mix its colors.
+
+    A color outside of the entries' hull goes to the hull's nearest point if it is near, and if it is far, to a point
+    of about its lightness that is mixed with less grain.
 
     Args:
         pixels: sRGB, uint8 ``[H, W, 3]``.
@@ -160,11 +196,6 @@ def mixable(pixels: np.ndarray, opaque: np.ndarray, colors: np.ndarray, space: s
     mark_colors(flat, table, used)
     keys, distinct = read_table(table, used)
     values = mixing_coordinates(pixels, space)
-    _take(
-        pixels,
-        opaque,
-        keys,
-        project_to_hull(mixing_coordinates(distinct, space), mixing_coordinates(colors, space)),
-        values,
-    )
+    goals = _goals(mixing_coordinates(distinct, space), mixing_coordinates(colors, space), space)
+    _take(pixels, opaque, keys, goals, values)
     return values

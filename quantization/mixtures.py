@@ -21,12 +21,12 @@ from .threads import over_slices
 GRAIN = 0.1
 """g above: smaller values reach more of the picture's colors, and show more grain."""
 
-_ROUNDS = 10
+_ROUNDS = 5  # more gain little
 _NEAR = 8  # entries of which a color is mixed, at most: the nearest
 _STEPS = 40  # of a color's shares, at most; a few are enough for most
 _SLOPE = 1e-7  # a step that gains less than this for each unit of share isn't worth taking
 _STAY = 1e-9  # the pull of an entry's old place, as a share of all pixels: what no color uses doesn't move
-_CELLS = 40  # along the longest side of the colors' box; the means of these cells stand for the colors
+_CELLS = 80  # along the longest side of the colors' box; the means of these cells stand for the colors
 
 
 @njit(cache=True, nogil=True)
@@ -48,7 +48,7 @@ def _nearest_entries(color: np.ndarray, entries: np.ndarray, near: np.ndarray, s
 
 
 @njit(cache=True, nogil=True)
-def mix(points: np.ndarray, entries: np.ndarray, grain: float) -> tuple[np.ndarray, np.ndarray]:
+def mix(points: np.ndarray, entries: np.ndarray, grain: float, stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The best shares of the nearest entries in every color: the p of this module's formula.
 
     In each step one entry gives to another as much of its share as lowers the sum most (Platt 1998, "Sequential
@@ -58,6 +58,7 @@ def mix(points: np.ndarray, entries: np.ndarray, grain: float) -> tuple[np.ndarr
         points: the colors, float32 ``[N, 3]``.
         entries: float32 ``[K, 3]``.
         grain: the weight g of the scatter.
+        stretch: a matrix that the mean's error is multiplied by before it is squared, float32 ``[3, 3]``.
 
     Returns:
         The entries' positions, int64 ``[N, min(K, 8)]``, and their shares, float32 of the same shape; rows sum to 1.
@@ -65,16 +66,17 @@ def mix(points: np.ndarray, entries: np.ndarray, grain: float) -> tuple[np.ndarr
     size = min(len(entries), _NEAR)
     near, shares = np.empty((len(points), size), np.int64), np.zeros((len(points), size), np.float32)
     squares, off = np.empty(size, np.float32), np.empty(3, np.float32)
+    goals, means = points @ stretch.T, entries @ stretch.T
     for i in range(len(points)):
         _nearest_entries(points[i], entries, near[i], squares)
         shares[i, 0] = 1
         for axis in range(3):
-            off[axis] = entries[near[i, 0], axis] - points[i, axis]  # Σ p_k e_k - c
+            off[axis] = means[near[i, 0], axis] - goals[i, axis]  # Σ p_k e_k - c
         for _ in range(_STEPS):
             taker = giver = 0
             low, high = np.float32(np.inf), np.float32(-np.inf)
             for m in range(size):
-                e = entries[near[i, m]]
+                e = means[near[i, m]]
                 slope = 2 * (off[0] * e[0] + off[1] * e[1] + off[2] * e[2]) + np.float32(grain) * squares[m]
                 if slope < low:
                     taker, low = m, slope
@@ -82,7 +84,7 @@ def mix(points: np.ndarray, entries: np.ndarray, grain: float) -> tuple[np.ndarr
                     giver, high = m, slope
             if high - low < _SLOPE:
                 break
-            way = entries[near[i, taker]] - entries[near[i, giver]]
+            way = means[near[i, taker]] - means[near[i, giver]]
             length = way[0] * way[0] + way[1] * way[1] + way[2] * way[2]
             share = shares[i, giver]
             if 2 * length * share > high - low:
@@ -102,7 +104,7 @@ def _normal_equations(
 
     The matrix is Σ w p pᵀ + g diag(Σ w p), the right side (1 + g) Σ w p cᵀ.
     """
-    near, shares = mix(points, entries, grain)
+    near, shares = mix(points, entries, grain, np.eye(3, dtype=np.float32))
     matrix, right = np.zeros((len(entries), len(entries))), np.zeros((len(entries), 3))
     for i in range(len(points)):
         for m in range(near.shape[1]):

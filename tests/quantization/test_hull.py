@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from quantization.hull import mixable, project_to_hull
 from quantization.palette_files import read_palette
-from quantization.spaces import LINEAR_OF_BYTE
+from quantization.spaces import mixing_coordinates
 
 
 def some_entries(rng, shape):
@@ -67,12 +67,27 @@ def test_no_points():
     assert project_to_hull(np.empty((0, 3), np.float32), np.zeros((1, 3), np.float32)).shape == (0, 3)
 
 
-def test_colors_become_mixable_and_those_that_are_stay(rng):
-    colors = read_palette("e-paper-7").colors[:, :3]
-    pixels = rng.integers(0, 256, (20, 30, 3), np.uint8)
-    opaque = rng.random((20, 30)) < 0.8
-    expected = project_to_hull(LINEAR_OF_BYTE[pixels].reshape(-1, 3), LINEAR_OF_BYTE[colors]).reshape(20, 30, 3)
-    np.testing.assert_allclose(mixable(pixels, opaque, colors, "linear")[opaque], expected[opaque], atol=2e-4)
-    grays = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
-    mixed = mixable(pixels, opaque, grays, "linear")[opaque]
-    np.testing.assert_allclose(mixed, LINEAR_OF_BYTE[pixels[opaque]].mean(-1, keepdims=True).repeat(3, -1), atol=2e-4)
+@pytest.mark.parametrize("space", ["linear", "oklab"])
+@pytest.mark.parametrize("name", ["e-paper-7", "nintendo-gameboy-bgb", "1bit-black-and-white"])
+def test_colors_become_mixable_and_those_that_are_stay(rng, name, space):
+    colors = read_palette(name).colors[:, :3]
+    entries = mixing_coordinates(colors, space)
+    pixels = np.concatenate([rng.integers(0, 256, (20, 30, 3), np.uint8), np.resize(colors, (2, 30, 3))])
+    opaque = rng.random((22, 30)) < 0.8
+    points, goals = mixing_coordinates(pixels, space)[opaque], mixable(pixels, opaque, colors, space)[opaque]
+    projected = project_to_hull(points, entries)
+    np.testing.assert_allclose(project_to_hull(goals, entries), goals, atol=2e-4)
+    stays = np.linalg.norm(projected - points, axis=1) == 0
+    assert stays.any()
+    np.testing.assert_array_equal(goals[stays], points[stays])
+
+
+def test_four_greens_show_a_red_by_its_lightness_not_only_by_their_extremes():
+    """The nearest mixture of red is of the darkest and the lightest alone; the goal also takes those between."""
+    colors = read_palette("nintendo-gameboy-bgb").colors[:, :3]
+    red = np.full((1, 1, 3), (150, 40, 20), np.uint8)
+    goal = mixable(red, np.ones((1, 1), bool), colors, "linear")[0, 0]
+    entries = mixing_coordinates(colors, "linear")
+    order = entries.sum(axis=1).argsort()
+    assert np.abs(project_to_hull(goal[None], entries[order[[0, 3]]])[0] - goal).max() > 0.01
+    assert abs((goal - mixing_coordinates(red, "linear")[0, 0]) @ (0.2126, 0.7152, 0.0722)) < 0.02

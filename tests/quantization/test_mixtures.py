@@ -9,6 +9,8 @@ from quantization.palette import Palette
 from quantization.quantizers import fit_palette
 from quantization.spaces import SPACES
 
+PLAIN = np.eye(3, dtype=np.float32)
+
 
 def loss(point, entries, shares, grain):
     """The formula of mixtures.py for one color."""
@@ -18,7 +20,7 @@ def loss(point, entries, shares, grain):
 @pytest.mark.parametrize("grain", [0.0, 0.03, 0.3])
 def test_shares_are_the_best_ones(rng, grain):
     points, entries = rng.random((30, 3)).astype(np.float32), rng.random((7, 3)).astype(np.float32)
-    near, shares = mix(points, entries, grain)
+    near, shares = mix(points, entries, grain, PLAIN)
     assert (shares >= 0).all()
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
     for point, chosen, p in zip(points, near, shares, strict=True):
@@ -32,7 +34,7 @@ def test_shares_are_the_best_ones(rng, grain):
 
 def test_with_much_grain_a_color_takes_its_nearest_entry(rng):
     points, entries = rng.random((50, 3)).astype(np.float32), rng.random((20, 3)).astype(np.float32)
-    near, shares = mix(points, entries, 1e4)
+    near, shares = mix(points, entries, 1e4, PLAIN)
     assert near.shape == (50, 8)
     np.testing.assert_array_equal(near[:, 0], nearest(points, entries)[0])
     np.testing.assert_allclose(shares[:, 0], 1, atol=1e-3)
@@ -41,7 +43,7 @@ def test_with_much_grain_a_color_takes_its_nearest_entry(rng):
 def test_the_normal_equations_are_where_the_derivative_vanishes(rng):
     points, entries = rng.random((40, 3)).astype(np.float32), rng.random((5, 3)).astype(np.float32)
     weights, grain = rng.random(40), 0.2
-    near, shares = mix(points, entries, grain)
+    near, shares = mix(points, entries, grain, PLAIN)
     matrix, right = _normal_equations(points, weights, entries, grain)
 
     def total(e):
