@@ -21,12 +21,14 @@ from .threads import over_slices
 GRAIN = 0.1
 """g above: smaller values reach more of the picture's colors, and show more grain."""
 
-_ROUNDS = 5  # more gain little
+_ROUNDS = (5, 30)  # at least for large palettes, at most for small ones, which need more and take less time
+_ROUND_ENTRIES = 240  # between these, so many entries' rounds
 _NEAR = 8  # entries of which a color is mixed, at most: the nearest
 _STEPS = 40  # of a color's shares, at most; a few are enough for most
 _SLOPE = 1e-7  # a step that gains less than this for each unit of share isn't worth taking
 _STAY = 1e-9  # the pull of an entry's old place, as a share of all pixels: what no color uses doesn't move
-_CELLS = 80  # along the longest side of the colors' box; the means of these cells stand for the colors
+_CELLS = (20, 40, 80)  # along the longest side of the colors' box; the means of these cells stand for the colors
+_CELLS_PER_ENTRY = 64  # the coarsest grid that gives so many is enough
 
 
 @njit(cache=True, nogil=True)
@@ -118,9 +120,12 @@ def _normal_equations(
     return matrix, right
 
 
-def _cell_means(points: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean color of each cell of a grid, float32 ``[cells, 3]``, and its share of all pixels, float64 ``[cells]``."""
-    order, starts = cells(points, _CELLS)
+def _cell_means(points: np.ndarray, counts: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean color of each cell of a grid fine enough for ``k`` entries, float32 ``[cells, 3]``, and its share of all pixels, float64 ``[cells]``."""
+    for per_axis in _CELLS:
+        order, starts = cells(points, per_axis)
+        if len(starts) > _CELLS_PER_ENTRY * k:
+            break
     weights = counts[order] / counts.sum()
     mass = np.add.reduceat(weights, starts[:-1])
     sums = np.add.reduceat(points[order] * weights[:, None], starts[:-1])
@@ -133,9 +138,9 @@ def fit_mixtures(
     """Fit a palette whose mixtures come near the colors, from one of k-means; arguments as for `quantizers.Fit`."""
     points, kept = space.from_bytes(colors), space.from_bytes(fixed)
     entries = kmeans(points, counts, k, seed, kept)
-    means, weights = _cell_means(points, counts)
+    means, weights = _cell_means(points, counts, k)
     free = len(kept)
-    for _ in range(_ROUNDS):
+    for _ in range(min(max(_ROUNDS[0], _ROUND_ENTRIES // k), _ROUNDS[1])):
         parts = over_slices(
             lambda a, b, now=entries: _normal_equations(means[a:b], weights[a:b], now, GRAIN), len(means), 1024
         )
