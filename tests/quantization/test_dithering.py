@@ -93,7 +93,7 @@ def test_error_diffusion_equals_its_reference(rng, name):
     assert (dither(image, GRAYS, name, space="oklab") == expected).mean() > 0.99  # float32 against float64
 
 
-@pytest.mark.parametrize("method", KERNELS)
+@pytest.mark.parametrize("method", sorted(KERNELS.keys() - {"atkinson"}))  # which hands on ¾ of an error
 @pytest.mark.parametrize(
     "name", ["e-paper-7", "nintendo-gameboy-bgb", "pico-8", "zx-spectrum", "color-graphics-adapter"]
 )
@@ -102,8 +102,6 @@ def test_exact_error_diffusion_has_no_drift(rng, method, name):
 
     Errors are bounded, not zero: it takes some rows to fill up with them, which are left out of the mean.
     """
-    if method == "atkinson":
-        pytest.skip("Atkinson hands on three quarters of an error, by design")
     palette = read_palette(name)
     for color in rng.integers(0, 256, (12, 3), np.uint8):
         image = np.broadcast_to(np.append(color, 255).astype(np.uint8), (160, 64, 4))
