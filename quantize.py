@@ -32,6 +32,7 @@ PALETTE_FILE = "palette.hex"
 PLOTS_FOLDER = "plots"
 DEFAULT_COLORS = 256
 DEFAULT_METHOD = "kmeans"
+DEFAULT_DITHERED_METHOD = "mixtures"
 PLOTTED_COUNTS = (2, 4, 8, 16, 32, 64, 128, 256)
 FITTING_OPTIONS = ("colors", "max_error", "method", "keep_colors", "channel_bits")
 """What says how to fit a palette, and so contradicts a palette that is given."""
@@ -71,7 +72,11 @@ def make_parser() -> ArgumentParser:
         help="for --colors auto: the mean ΔE in OKLab to stay below (black to white is 1); "
         "if left out, the elbow of the error over the number of colors decides",
     )
-    add("--method", choices=list(QUANTIZERS), help=f"how a palette is fitted; {DEFAULT_METHOD} if left out")
+    add(
+        "--method",
+        choices=list(QUANTIZERS),
+        help=f"how a palette is fitted; if left out, {DEFAULT_METHOD}, or {DEFAULT_DITHERED_METHOD} to be dithered",
+    )
     add(
         "--palette",
         type=str | None,
@@ -191,14 +196,15 @@ def make_chooser(options: Namespace) -> Chooser:
             return with_place_for_transparency(palettes[best], frames), best
 
         return pick
-    method = options.method or DEFAULT_METHOD
+    counting = options.method or DEFAULT_METHOD
+    method = options.method or (DEFAULT_METHOD if options.dither == "none" else DEFAULT_DITHERED_METHOD)
     keep = Palette.from_hex(options.keep_colors.split(",")) if options.keep_colors is not None else None
     bits = parse_bits(options.channel_bits) if options.channel_bits is not None else None
 
     def fit(frames: list[np.ndarray]) -> tuple[Palette, str]:
         colors = options.colors or DEFAULT_COLORS
         if colors == "auto":
-            colors = choose_colors(frames, method, options.space, options.seed, options.max_error)
+            colors = choose_colors(frames, counting, options.space, options.seed, options.max_error)
             colors = min(colors + len(keep or ()), MAX_ENTRIES)
         palette = fit_palette(frames, int(colors), method, options.space, options.seed, keep=keep, channel_bits=bits)
         return palette, method
@@ -229,6 +235,7 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
             method=options.dither,
             strength=options.strength,
             dither_space=options.dither_space,
+            exact=options.palette is not None or options.best_of is not None,
             smoother=options.smooth,
             order=options.sort,
         )

@@ -1,4 +1,4 @@
-"""Draw docs/pictures/dither-*.png: a gradient and a photograph in eight colors, by several ditherers.
+"""Draw docs/pictures/dither-*.png: a gradient and a photograph in eight colors, and the latter in e-paper's, dithered.
 
 From the project's root: ``python -m benchmarks.dither_pictures``.
 """
@@ -10,6 +10,8 @@ from PIL import Image
 
 from quantization.dithering import dither
 from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+from quantization.palette_files import read_palette
 from quantization.quantizers import fit_palette
 
 from .quantizers import gradient, photographs, with_alpha
@@ -18,14 +20,22 @@ METHODS = ("none", "floyd-steinberg", "atkinson", "sierra", "bayer8", "blue-nois
 SIZE = (300, 200)
 
 
+def save(rows: list[list[np.ndarray]], palette: Palette, name: str) -> None:
+    """Write a sheet of index maps, each pixel doubled."""
+    sheet = np.vstack([np.hstack(row) for row in rows]).repeat(2, axis=0).repeat(2, axis=1)
+    IndexedImage(sheet, palette).save(Path("docs/pictures") / f"dither-{name}.png")
+
+
 def main() -> None:
-    """Write one picture for each source: the methods row by row, three in a row."""
+    """Write one picture for each source: the methods row by row, three in a row; then one in a given palette."""
     for name, source in (("gradient", gradient()), ("photograph", photographs()["coffee"])):
         image = with_alpha(np.array(Image.fromarray(source).resize(SIZE, Image.Resampling.LANCZOS)))
-        palette = fit_palette([image], 8)
+        palette = fit_palette([image], 8, "mixtures")
         tiles = [dither(image, palette, method) for method in METHODS]
-        sheet = np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])]).repeat(2, axis=0).repeat(2, axis=1)
-        IndexedImage(sheet, palette).save(Path("docs/pictures") / f"dither-{name}.png")
+        save([tiles[:3], tiles[3:]], palette, name)
+    palette = read_palette("e-paper-7")
+    calm, exact = (dither(image, palette, "floyd-steinberg", exact=exact) for exact in (False, True))
+    save([[calm, exact, dither(image, palette, "blue-noise")]], palette, "given")
 
 
 if __name__ == "__main__":

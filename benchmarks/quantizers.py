@@ -56,10 +56,10 @@ def with_alpha(rgb: np.ndarray) -> np.ndarray:
     return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
 
 
-def ours(rgb: np.ndarray, k: int, space: str, dither_method: str | None = None) -> np.ndarray:
-    """This project's k-means in ``space``, then the nearest entry or a dither."""
+def ours(rgb: np.ndarray, k: int, space: str, dither_method: str | None = None, method: str = "kmeans") -> np.ndarray:
+    """A palette of this project fitted in ``space``, then the nearest entry or a dither."""
     rgba = with_alpha(rgb)
-    palette = fit_palette([rgba], k, space=space)
+    palette = fit_palette([rgba], k, method, space)
     indices = dither(rgba, palette, dither_method) if dither_method else encode(rgba, palette, space)
     return palette.colors[indices, :3]
 
@@ -101,11 +101,18 @@ PLAIN: dict[str, Method] = {
     "KMeans": functools.partial(scikit_learn, model=KMeans),
 }
 DITHERED: dict[str, Method] = {
-    "kmeans srgb, floyd-steinberg": functools.partial(ours, space="srgb", dither_method="floyd-steinberg"),
-    "kmeans oklab, floyd-steinberg": functools.partial(ours, space="oklab", dither_method="floyd-steinberg"),
-    "kmeans oklab, atkinson": functools.partial(ours, space="oklab", dither_method="atkinson"),
-    "kmeans oklab, bayer8": functools.partial(ours, space="oklab", dither_method="bayer8"),
-    "kmeans oklab, blue-noise": functools.partial(ours, space="oklab", dither_method="blue-noise"),
+    **{
+        f"{method} {space}, {name}": functools.partial(ours, space=space, dither_method=name, method=method)
+        for method, space, name in (
+            ("mixtures", "oklab", "floyd-steinberg"),  # what quantize.py does if one asks for this dither alone
+            ("mixtures", "srgb", "floyd-steinberg"),
+            ("kmeans", "oklab", "floyd-steinberg"),
+            ("kmeans", "srgb", "floyd-steinberg"),
+            ("mixtures", "oklab", "atkinson"),
+            ("mixtures", "oklab", "bayer8"),
+            ("mixtures", "oklab", "blue-noise"),
+        )
+    },
     "libimagequant": functools.partial(libimagequant, level=1.0),
     **{name: functools.partial(pillow, method=method, dithered=True) for name, method in _PILLOW.items()},
 }

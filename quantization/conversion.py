@@ -38,6 +38,7 @@ def convert(
     method: str = "none",
     strength: float = 1.0,
     dither_space: str = "linear",
+    exact: bool = False,
     smoother: str | None = None,
     order: str | None = None,
 ) -> Conversion:
@@ -50,6 +51,7 @@ def convert(
         method: of dithering, a name in `DITHERERS`.
         strength: of dithering, 0 to 1.
         dither_space: a name in `DITHER_SPACES`, where entries mix.
+        exact: whether dithering keeps the mean color as near as the palette can mix, as `dither` does.
         smoother: a name in `SMOOTHERS`; transparent pixels stay so and no others become so.
         order: a name in `ORDERS`, by which the palette is sorted in the end.
 
@@ -59,7 +61,7 @@ def convert(
     if method == "none":
         indices = [encode(frame, palette, space) for frame in frames]
     else:
-        indices = [dither(frame, palette, method, strength, dither_space) for frame in frames]
+        indices = [dither(frame, palette, method, strength, dither_space, exact=exact) for frame in frames]
     if smoother is not None:
         smooth = choose("smoother", smoother, SMOOTHERS)
         indices = [smooth(index_map, transparent=palette.transparent) for index_map in indices]

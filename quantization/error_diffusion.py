@@ -1,6 +1,15 @@
 """Error diffusion (Floyd and Steinberg 1976): a pixel's error is handed on to neighbors that come later.
 
-Rows are scanned in alternating directions. The entry is the nearest in OKLab; errors add up in the space of mixing.
+Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is linear light, the entry
+is the nearest in sRGB: steps of sRGB look about alike, and those of OKLab grow so steep near black that dark flat areas
+fill with colored grain.
+
+A color that the palette can't mix would pile up errors for ever and smear them over what follows. Two ways out:
+
+- calm: errors are cut where they become longer than the entries are apart. The mean is off by what is cut.
+- exact: each color first moves to the nearest one that the palette can mix, its projection to the entries' hull. Then
+  errors stay bounded if each step takes the entry nearest *in the space of mixing* (Adler et al. 2005, "Error bounds for
+  error diffusion and related greedy algorithms"), so that one is taken as soon as they get long, and none is cut.
 """
 
 from fractions import Fraction
@@ -8,8 +17,9 @@ from fractions import Fraction
 import numpy as np
 from numba import njit
 
+from .hull import mixable
 from .nearest import candidates
-from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
+from .spaces import SPACES, linear_to_srgb_value, mixing_coordinates
 
 Kernel = tuple[tuple[int, int, Fraction], ...]
 """(rows down, columns ahead, share of the error), for each neighbor."""
@@ -36,27 +46,33 @@ KERNELS: dict[str, Kernel] = {
 }
 
 _MARGIN = 0.05
-"""How far beyond the entries' range, as a share of it, a color with its errors may lie."""
+"""Calm: how far beyond the entries' range, as a share of it, a color with its errors may lie."""
 _REACH = 1.25
-"""The longest error that is handed on, in distances from the entry to its nearest neighbor among the entries."""
+"""Calm: the longest error that is handed on, in distances from the entry to its nearest neighbor among the entries."""
+_LONG = 0.2
+"""Exact: from this error on, as a share of the diagonal of the entries' box, the space of mixing chooses the entry."""
 
-_CELLS = 32  # along each side of the grid over OKLab in which the search for the nearest entry is kept
-_A_LOW = np.float32(-0.5)  # the grid's corner: lightness from 0 to 1, a and b from -½ to ½
+_CELLS = 32  # along each side of the grid of size 1 in which the search for the nearest entry is kept
 
 
 @njit(cache=True, nogil=True)
 def _nearest(
-    point: tuple[np.float32, np.float32, np.float32], centers: np.ndarray, counts: np.ndarray, lists: np.ndarray
+    point: tuple[np.float32, np.float32, np.float32],
+    corner: np.ndarray,
+    centers: np.ndarray,
+    counts: np.ndarray,
+    lists: np.ndarray,
 ) -> int:
     """The center nearest to a point of the grid; the list of its cell is made when it is first needed."""
-    i = min(max(int(point[0] * _CELLS), 0), _CELLS - 1)
-    j = min(max(int((point[1] - _A_LOW) * _CELLS), 0), _CELLS - 1)
-    k = min(max(int((point[2] - _A_LOW) * _CELLS), 0), _CELLS - 1)
+    i = min(max(int((point[0] - corner[0]) * _CELLS), 0), _CELLS - 1)
+    j = min(max(int((point[1] - corner[1]) * _CELLS), 0), _CELLS - 1)
+    k = min(max(int((point[2] - corner[2]) * _CELLS), 0), _CELLS - 1)
     cell = (i * _CELLS + j) * _CELLS + k
     if counts[cell] < 0:
         box = np.empty((2, 3), np.float32)
         margin = np.float32(1e-3) / _CELLS
-        box[0, 0], box[0, 1], box[0, 2] = i / _CELLS, j / _CELLS + _A_LOW, k / _CELLS + _A_LOW
+        box[0, 0], box[0, 1], box[0, 2] = i / _CELLS, j / _CELLS, k / _CELLS
+        box[0] += corner
         box[1] = box[0] + np.float32(1 / _CELLS)
         box[0] -= margin
         box[1] += margin
@@ -75,17 +91,31 @@ def _nearest(
 
 
 @njit(cache=True, nogil=True)
+def _nearest_of_all(value: np.ndarray, entries: np.ndarray) -> int:
+    """The entry nearest to a point anywhere."""
+    best, distance = 0, np.float32(np.inf)
+    for k in range(len(entries)):
+        d0, d1, d2 = value[0] - entries[k, 0], value[1] - entries[k, 1], value[2] - entries[k, 2]
+        d = d0 * d0 + d1 * d1 + d2 * d2
+        if d < distance:
+            best, distance = k, d
+    return best
+
+
+@njit(cache=True, nogil=True)
 def _diffuse(
     opaque: np.ndarray,
     values: np.ndarray,
     entries: np.ndarray,
     centers: np.ndarray,
+    corner: np.ndarray,
     limits: np.ndarray,
     is_linear: bool,
     offsets: np.ndarray,
     shares: np.ndarray,
     lists: np.ndarray,
     longest: np.ndarray,
+    long: float,
 ) -> np.ndarray:
     """The scan.
 
@@ -93,13 +123,15 @@ def _diffuse(
         opaque: which pixels take part, bool ``[H, W]``.
         values: the pixels in the space of mixing, float32 ``[H, W, 3]``.
         entries: the entries in the space of mixing, float32 ``[K, 3]``.
-        centers: the entries in OKLab, float32 ``[K, 3]``.
+        centers: the entries in the space of choosing, float32 ``[K, 3]``.
+        corner: the lowest corner of the grid over the space of choosing, float32 ``[3]``.
         limits: the lowest and highest coordinates that a pixel with its errors may have, float32 ``[2, 3]``.
-        is_linear: whether the space of mixing is linear light; else it is OKLab.
+        is_linear: whether entries mix in linear light and are chosen in sRGB; else the two spaces are the same.
         offsets: the kernel's neighbors, rows down and columns ahead, ``[N, 2]``.
         shares: the kernel's shares, float32 ``[N]``.
         lists: scratch, uint8 ``[cells, K]``.
         longest: the square of the longest error that each entry hands on, float32 ``[K]``.
+        long: the square of the error from which on the space of mixing is that of choosing, too.
 
     Returns:
         Positions among the entries, uint8 ``[H, W]``.
@@ -108,23 +140,30 @@ def _diffuse(
     out = np.zeros((height, width), np.uint8)
     counts = np.full(_CELLS**3, -1, np.int32)
     errors = np.zeros((3, width + 4, 3), np.float32)  # this row's and the next two's, two columns wider on each side
-    value, zero, one = np.empty(3, np.float32), np.float32(0), np.float32(1)
+    value = np.empty(3, np.float32)
     for y in range(height):
         ahead = 1 if y % 2 == 0 else -1
         for step in range(width):
             x = step if ahead == 1 else width - 1 - step
             if not opaque[y, x]:
                 continue
+            size = np.float32(0)
             for axis in range(3):
-                v = values[y, x, axis] + errors[y % 3, x + 2, axis]
-                value[axis] = min(max(v, limits[0, axis]), limits[1, axis])
-            if is_linear:
-                point = linear_to_oklab_pixel(
-                    min(max(value[0], zero), one), min(max(value[1], zero), one), min(max(value[2], zero), one)
-                )
+                error = errors[y % 3, x + 2, axis]
+                size += error * error
+                value[axis] = min(max(values[y, x, axis] + error, limits[0, axis]), limits[1, axis])
+            if size > long:
+                best = _nearest_of_all(value, entries)
             else:
-                point = (value[0], value[1], value[2])
-            best = _nearest(point, centers, counts, lists)
+                if is_linear:
+                    point = (
+                        linear_to_srgb_value(value[0]),
+                        linear_to_srgb_value(value[1]),
+                        linear_to_srgb_value(value[2]),
+                    )
+                else:
+                    point = (value[0], value[1], value[2])
+                best = _nearest(point, corner, centers, counts, lists)
             out[y, x] = best
             size = np.float32(0)
             for axis in range(3):
@@ -141,24 +180,43 @@ def _diffuse(
 
 
 def diffuse(
-    kernel: Kernel, pixels: np.ndarray, opaque: np.ndarray, colors: np.ndarray, strength: float, space: str
+    kernel: Kernel,
+    pixels: np.ndarray,
+    opaque: np.ndarray,
+    colors: np.ndarray,
+    strength: float,
+    space: str,
+    *,
+    exact: bool = False,
 ) -> np.ndarray:
-    """Dither by error diffusion; arguments after the kernel, and the result, as for `dithering.Dither`."""
+    """Dither by error diffusion.
+
+    Args:
+        kernel: to whom errors go.
+        pixels, opaque, colors, strength, space: as for `dithering.Dither`.
+        exact: whether no error is cut (see above).
+
+    Returns:
+        As for `dithering.Dither`.
+    """
     is_linear = space == "linear"
-    centers = SPACES["oklab"].from_bytes(colors)
-    if is_linear:
-        values, entries = LINEAR_OF_BYTE[pixels], LINEAR_OF_BYTE[colors]
-    else:
-        values = SPACES["oklab"].from_bytes(np.ascontiguousarray(pixels).reshape(-1, 3)).reshape(pixels.shape)
-        entries = centers
-    # A color that the palette can't mix would pile up errors for ever and smear them over what follows: two limits.
+    entries = mixing_coordinates(colors, space)
     low, high = entries.min(axis=0), entries.max(axis=0)
-    margin = _MARGIN * (high - low).max()
-    limits = np.stack([low - margin, high + margin]).astype(np.float32)
+    if exact:
+        values = mixable(pixels, opaque, colors, space)
+        limits = np.array([[-np.inf] * 3, [np.inf] * 3], np.float32)
+        longest = np.full(len(entries), np.inf, np.float32)
+        long = _LONG**2 * float(((high - low) ** 2).sum())
+    else:
+        values = mixing_coordinates(pixels, space)
+        margin = _MARGIN * (high - low).max()
+        limits = np.stack([low - margin, high + margin]).astype(np.float32)
+        apart = ((entries[:, None] - entries) ** 2).sum(-1)
+        longest = _REACH**2 * np.where(apart > 0, apart, np.inf).min(axis=1).astype(np.float32)
+        long = np.inf
+    centers = SPACES["srgb" if is_linear else space].from_bytes(colors)
+    corner = np.zeros(3, np.float32) if is_linear else np.array([0, -0.5, -0.5], np.float32)  # OKLab: a, b from -½ to ½
     offsets = np.array([(down, right) for down, right, _ in kernel])
     shares = np.array([float(share) * strength for _, _, share in kernel], np.float32)
-    apart = ((entries[:, None] - entries) ** 2).sum(-1)
-    np.fill_diagonal(apart, np.inf)
-    longest = (_REACH**2 * apart.min(axis=1)).astype(np.float32)
     lists = np.empty((_CELLS**3, len(colors)), np.uint8)
-    return _diffuse(opaque, values, entries, centers, limits, is_linear, offsets, shares, lists, longest)
+    return _diffuse(opaque, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long)

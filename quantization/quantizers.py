@@ -11,6 +11,7 @@ from .histogram import OPAQUE_ALPHA, histogram
 from .indexed_image import IndexedImage
 from .kmeans import kmeans
 from .learned import fit_learned
+from .mixtures import fit_mixtures
 from .nearest import nearest
 from .palette import MAX_ENTRIES, Palette
 from .pillow_methods import median_cut_colors, octree_colors
@@ -40,6 +41,7 @@ QUANTIZERS: dict[str, Fit] = {
     "learned": _clustering(fit_learned),
     "median-cut": lambda colors, counts, k, *_: median_cut_colors(colors, counts, k),
     "octree": lambda colors, counts, k, *_: octree_colors(colors, counts, k),
+    "mixtures": fit_mixtures,
     "uniform": lambda colors, counts, k, *_: uniform_colors(k),
     "fixed": lambda colors, *_: colors[:0],  # the kept colors are the palette
 }

@@ -7,10 +7,14 @@ import numpy as np
 import torch
 from numba import njit
 
-from .color import LINEAR_TO_LMS, LMS_TO_OKLAB, oklab_to_srgb, srgb_to_linear
+from .color import LINEAR_TO_LMS, LMS_TO_OKLAB, linear_to_srgb, oklab_to_srgb, srgb_to_linear
 
 LINEAR_OF_BYTE = srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255).numpy().astype(np.float32)
 """Linear light in [0, 1] for each sRGB byte, float32 ``[256]``."""
+
+_ROOTS = 4096
+SRGB_OF_ROOT = linear_to_srgb(torch.linspace(0, 1, _ROOTS + 1, dtype=torch.float64) ** 2).numpy().astype(np.float32)
+"""sRGB in [0, 1] for evenly spaced square roots of linear light, where the curve is nearly straight, float32 ``[4097]``."""
 
 _TO_LMS = np.array(LINEAR_TO_LMS, np.float32)
 _TO_OKLAB = np.array(LMS_TO_OKLAB, np.float32)
@@ -27,6 +31,12 @@ def cube_root(x: np.float32) -> np.float32:
         cube = y * y * y
         y *= (cube + x + x) / (cube + cube + x)
     return y
+
+
+@njit(cache=True, nogil=True, inline="always")
+def linear_to_srgb_value(light: np.float32) -> np.float32:
+    """One channel's linear light, clipped to [0, 1], in sRGB; right to 1e-4, by a table."""
+    return SRGB_OF_ROOT[int(np.sqrt(min(max(light, np.float32(0)), np.float32(1))) * np.float32(_ROOTS) + 0.5)]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -84,3 +94,10 @@ SPACES: dict[str, Space] = {
     "oklab": Space(lambda rgb: _bytes_to_oklab(rgb, LINEAR_OF_BYTE), _oklab_to_bytes),
     "srgb": Space(_bytes_to_unit, _unit_to_bytes),
 }
+
+
+def mixing_coordinates(rgb: np.ndarray, space: str) -> np.ndarray:
+    """Bytes ``[..., 3]`` where they mix: in ``linear`` light, or in one of `SPACES`; float32 ``[..., 3]``."""
+    if space == "linear":
+        return LINEAR_OF_BYTE[rgb]
+    return SPACES[space].from_bytes(np.ascontiguousarray(rgb).reshape(-1, 3)).reshape(rgb.shape)

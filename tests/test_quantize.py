@@ -9,7 +9,7 @@ from PIL import Image
 
 import quantize
 from quantization.animation import read_animation
-from quantization.dithering import DITHER_SPACES, DITHERERS
+from quantization.dithering import DITHER_SPACES, DITHERERS, dither
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import read_palette, write_palette
@@ -196,6 +196,29 @@ def test_every_dither_stays_in_the_palette_and_out_of_transparency(run, folder, 
     assert run(quantize, "t.png", *options, "--output", "out")[0] == 0
     image = IndexedImage.load(Path("out/t.png"))
     assert np.array_equal(image.indices == 4, gradient(transparent=True)[..., 3] == 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        ([], "kmeans"),
+        (["--dither", "floyd-steinberg"], "mixtures"),
+        (["--dither", "floyd-steinberg", "--method", "kmeans"], "kmeans"),
+    ],
+)
+def test_a_palette_to_be_dithered_is_fitted_to_be_mixed(run, folder, options, method):
+    run(quantize, "a/x.png", *options, "--colors", 6, "--output", "out")
+    assert load()["images"][0]["palette_source"] == method
+
+
+def test_error_diffusion_is_exact_with_a_given_palette_and_calm_with_a_fitted_one(run, folder):
+    image = gradient()
+    for options, exact in ((["--palette", "e-paper-7"], True), (["--colors", 4], False)):
+        run(quantize, "a/x.png", *options, "--dither", "floyd-steinberg", "--output", "out", "--overwrite")
+        drawn = IndexedImage.load(Path("out/x.png"))
+        right, wrong = (dither(image, drawn.palette, "floyd-steinberg", exact=choice) for choice in (exact, not exact))
+        assert np.array_equal(drawn.indices, right)
+        assert not np.array_equal(right, wrong)
 
 
 @pytest.mark.parametrize("smooth", ["isolated", "mode"])

@@ -7,7 +7,9 @@ from quantization.dithering import DITHERERS, dither
 from quantization.encoding import encode
 from quantization.error_diffusion import KERNELS
 from quantization.errors import InputError
+from quantization.hull import mixable
 from quantization.palette import Palette
+from quantization.palette_files import read_palette
 from quantization.spaces import LINEAR_OF_BYTE, SPACES
 from quantization.thresholds import bayer, blue_noise
 
@@ -28,12 +30,13 @@ def test_the_mean_light_of_a_flat_picture_is_kept(method, value):
 
 @pytest.mark.parametrize("method", DITHERERS)
 @pytest.mark.parametrize("space", ["linear", "oklab"])
-def test_colors_of_the_palette_and_transparency_are_left_alone(rng, method, space):
+@pytest.mark.parametrize("exact", [False, True])
+def test_colors_of_the_palette_and_transparency_are_left_alone(rng, method, space, exact):
     palette = Palette(
         np.concatenate([rng.integers(0, 256, (9, 4), np.uint8) | (0, 0, 0, 255), [[0, 0, 0, 0]]]).astype(np.uint8)
     )
     indices = rng.integers(0, 10, (20, 31)).astype(np.uint8)
-    assert np.array_equal(dither(palette.colors[indices], palette, method, space=space), indices)
+    assert np.array_equal(dither(palette.colors[indices], palette, method, space=space, exact=exact), indices)
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,18 +47,19 @@ def test_colors_of_the_palette_and_transparency_are_left_alone(rng, method, spac
     st.integers(2, 256),
     st.sampled_from(sorted(DITHERERS)),
     st.floats(0, 1),
+    st.booleans(),
 )
-def test_laws_of_every_dither(seed, height, width, k, method, strength):
+def test_laws_of_every_dither(seed, height, width, k, method, strength, exact):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, 4), np.uint8)
     colors = (rng.integers(0, 256, (k, 4), np.uint8) | (0, 0, 0, 255)).astype(np.uint8)
     colors[0, 3] = 0
     palette = Palette(colors)
-    indices = dither(image, palette, method, strength)
+    indices = dither(image, palette, method, strength, exact=exact)
     assert indices.dtype == np.uint8
     assert indices.max() < k
     assert ((indices == 0) == (image[..., 3] < 128)).all()
-    assert np.array_equal(indices, dither(image, palette, method, strength))
+    assert np.array_equal(indices, dither(image, palette, method, strength, exact=exact))
 
 
 def test_no_strength_is_the_nearest_entry(rng):
@@ -87,6 +91,38 @@ def test_error_diffusion_equals_its_reference(rng, name):
         to_lightness(image.reshape(-1, 4))[:, 0].reshape(24, 24), to_lightness(GRAYS.colors)[:, 0], KERNELS[name]
     )
     assert (dither(image, GRAYS, name, space="oklab") == expected).mean() > 0.99  # float32 against float64
+
+
+@pytest.mark.parametrize("method", sorted(KERNELS.keys() - {"atkinson"}))  # which hands on ¾ of an error
+@pytest.mark.parametrize(
+    "name", ["e-paper-7", "nintendo-gameboy-bgb", "pico-8", "zx-spectrum", "color-graphics-adapter"]
+)
+def test_exact_error_diffusion_has_no_drift(rng, method, name):
+    """Flat colors, most of which the palette can't mix: the mean is that of the nearest color that it can.
+
+    Errors are bounded, not zero: it takes some rows to fill up with them, which are left out of the mean.
+    """
+    palette = read_palette(name)
+    for color in rng.integers(0, 256, (12, 3), np.uint8):
+        image = np.broadcast_to(np.append(color, 255).astype(np.uint8), (160, 64, 4))
+        shown = LINEAR_OF_BYTE[palette.colors[dither(image, palette, method, exact=True), :3]]
+        expected = mixable(image[..., :3], np.ones((160, 64), bool), palette.colors[:, :3], "linear")[0, 0]
+        assert np.abs(shown[80:].mean((0, 1)) - expected).max() < 0.02
+
+
+def test_exactness_is_only_for_error_diffusion(rng):
+    image = np.dstack([rng.integers(0, 256, (20, 20, 3)), np.full((20, 20), 255)]).astype(np.uint8)
+    palette = read_palette("e-paper-7")
+    for method in DITHERERS:
+        same = np.array_equal(dither(image, palette, method), dither(image, palette, method, exact=True))
+        assert same == (method not in KERNELS)
+
+
+def test_an_entry_that_stands_twice_doesnt_stop_errors():
+    twice = Palette.from_hex(["000000", "000000", "ffffff"])
+    once = Palette.from_hex(["000000", "ffffff"])
+    shown = [p.colors[dither(flat(90), p, "floyd-steinberg"), 0].mean() for p in (twice, once)]
+    assert shown[0] == shown[1] > 0
 
 
 def test_threshold_matrices_hold_every_rank_once():
