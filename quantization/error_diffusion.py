@@ -76,9 +76,8 @@ def _nearest(
         box[1] = box[0] + np.float32(1 / _CELLS)
         box[0] -= margin
         box[1] += margin
-        everyone, near = np.arange(len(centers)).astype(np.int32), np.empty(len(centers), np.float32)
-        found = np.empty(len(centers), np.int32)
-        counts[cell] = candidates(box, centers, everyone, near, found)
+        scratch, found = np.empty((2, len(centers)), np.float32), np.empty(len(centers) + 1, np.int32)
+        counts[cell] = candidates(box, np.ascontiguousarray(centers.T), len(centers), scratch, found)
         lists[cell, : counts[cell]] = found[: counts[cell]]
     best, distance = 0, np.float32(np.inf)
     for n in range(counts[cell]):

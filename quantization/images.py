@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .color_profiles import to_srgb
 from .errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -36,12 +37,13 @@ def open_image(path: Path) -> Image.Image:
 
 
 def to_rgba(image: Image.Image) -> np.ndarray:
-    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``."""
+    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``, by its ICC profile if it has one."""
+    profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
         values = np.asarray(image).astype(np.uint32)
         alpha = np.where(values == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
         image = Image.fromarray(np.stack([(values >> 8).clip(0, 255).astype(np.uint8), alpha], axis=-1), mode="LA")
-    return np.array(image.convert("RGBA"))
+    return np.array(to_srgb(image, profile).convert("RGBA"))
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -9,16 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from .kmeans import move_centers
+from .nearest import nearest, nearest_by_cells
 
 STEPS = 400
 BATCH = 4096
 _FIRST_TEMPERATURE, _LAST_TEMPERATURE = 0.3, 1e-3
 """In units of the mean squared distance to the nearest color at the start."""
-_LEARNING_RATE, _LAST_LEARNING_RATE = 0.3, 0.01
+_LEARNING_RATE, _LAST_LEARNING_RATE = 0.3, 0.03
 """In units of the root of that distance: how far Adam moves a color in a step."""
-_MOVE_EVERY, _MOVE_UNTIL = 20, 0.7
+_MOST_STARTS = 4
+"""A palette of few colors ends in one of several minima, and is cheap: the best of so many is taken."""
+_MOVE_EVERY, _MOVE_UNTIL, _MOVE_BATCHES = 20, 0.7, 32
 """While the assignment is soft, two colors can come to share one place; so often, until this share of the steps, colors
-that cost little to remove are moved to where they gain most, as k-means does."""
+that cost little to remove are moved to where they gain most, as k-means does; judged by so many batches, since a rare
+color far away counts as much as a common one nearby."""
 
 
 class LearnedPalette(nn.Module):
@@ -69,26 +73,16 @@ class LearnedPalette(nn.Module):
 
 @torch.no_grad()
 def _move_centers(palette: LearnedPalette, pixels: Tensor, fixed: int) -> None:
-    """Move up to an eighth of the colors, judged by the pixels ``[N, 3]`` that are nearest to each."""
-    indices = palette.squared_distances(pixels).argmin(-1)
+    """Move up to an eighth of the colors, judged by those of the pixels ``[N, 3]`` that are nearest to each."""
+    indices = torch.from_numpy(nearest_by_cells(pixels.numpy(), palette.centers.numpy()))
     columns = torch.cat([torch.ones(len(pixels), 1), pixels, pixels.square()], dim=1).double()
     sums = torch.zeros(len(palette.centers), 7, dtype=torch.float64).index_add_(0, indices, columns)
     move_centers(palette.centers.data.numpy(), sums.numpy(), fixed, max(1, len(palette.centers) // 8))
 
 
-def fit_learned(
-    points: np.ndarray, weights: np.ndarray, k: int, seed: int = 0, fixed: np.ndarray | None = None
-) -> np.ndarray:
-    """Train a `LearnedPalette` from randomly drawn points; arguments and result as for `kmeans.kmeans`."""
-    fixed = np.empty((0, 3), np.float32) if fixed is None else fixed
-    if len(points) <= k:
-        return np.concatenate([fixed, points])
-    generator = torch.Generator().manual_seed(seed)
-    data, chances = torch.from_numpy(points).float(), torch.from_numpy(np.asarray(weights, np.float64))
-    if len(data) > 1 << 24:  # torch draws from at most 2²⁴ categories
-        data, chances = data[: 1 << 24], chances[: 1 << 24]
+def _train(data: Tensor, chances: Tensor, k: int, still: Tensor, generator: torch.Generator) -> np.ndarray:
+    """Train the colors once; those that stand still ``[F, 3]``, then the others, float32 ``[F + k, 3]``."""
     start = data[torch.multinomial(chances, k, generator=generator)]
-    still = torch.from_numpy(np.ascontiguousarray(fixed)).float()
     palette = LearnedPalette(torch.cat([still, start]))
     order = torch.multinomial(chances, STEPS * BATCH, replacement=True, generator=generator)
     with torch.no_grad():
@@ -103,5 +97,22 @@ def fit_learned(
         palette.centers.grad[: len(still)] = 0
         optimizer.step()
         if step % _MOVE_EVERY == _MOVE_EVERY - 1 and progress < _MOVE_UNTIL:
-            _move_centers(palette, data[batch], len(still))
+            _move_centers(palette, data[order[: _MOVE_BATCHES * BATCH]], len(still))
     return palette.centers.detach().numpy()
+
+
+def fit_learned(
+    points: np.ndarray, weights: np.ndarray, k: int, seed: int = 0, fixed: np.ndarray | None = None
+) -> np.ndarray:
+    """Train a `LearnedPalette` from randomly drawn points; arguments and result as for `kmeans.kmeans`."""
+    fixed = np.empty((0, 3), np.float32) if fixed is None else fixed
+    if len(points) <= k:
+        return np.concatenate([fixed, points])
+    generator = torch.Generator().manual_seed(seed)
+    data, chances = torch.from_numpy(points).float(), torch.from_numpy(np.asarray(weights, np.float64))
+    if len(data) > 1 << 24:  # torch draws from at most 2²⁴ categories
+        data, chances = data[: 1 << 24], chances[: 1 << 24]
+    still = torch.from_numpy(np.ascontiguousarray(fixed)).float()
+    starts = max(1, min(_MOST_STARTS, 64 // k))
+    trained = [_train(data, chances, k, still, generator) for _ in range(starts)]
+    return min(trained, key=lambda centers: chances.numpy() @ nearest(data.numpy(), centers)[1])

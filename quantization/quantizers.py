@@ -1,9 +1,12 @@
 """From pictures to palettes: `fit_palette` by one of several methods; and both at once, `quantize`."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 
+from .batched_kmeans import cluster_sets
 from .channel_bits import ChannelBits, check_representable, snap
 from .encoding import encode
 from .errors import InputError, choose
@@ -77,19 +80,33 @@ def fit_palette(
         InputError: ``colors`` is out of range, a name is unknown, the kept colors are too many, or one of them
             can't be shown with ``channel_bits``.
     """
-    if not 2 <= colors <= MAX_ENTRIES:
-        raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
     fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
-    kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
     if method == "fixed" and keep is None:
         raise InputError("the method 'fixed' takes its colors from kept ones; give some")
+    return _assemble(fit, images, *histogram(images), colors, metric, seed, keep, channel_bits)
+
+
+def _assemble(
+    fit: Fit,
+    images: Sequence[np.ndarray],
+    distinct: np.ndarray,
+    counts: np.ndarray,
+    colors: int,
+    metric: Space,
+    seed: int,
+    keep: Palette | None,
+    channel_bits: ChannelBits | None,
+) -> Palette:
+    """The palette of pictures from their histogram: transparency, kept colors, then what ``fit`` finds."""
+    if not 2 <= colors <= MAX_ENTRIES:
+        raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
+    kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
     if channel_bits is not None:
         check_representable(kept, channel_bits)
     if (kept[:, 3] > 0).all() and any((image[..., 3] < OPAQUE_ALPHA).any() for image in images):
         kept = np.concatenate([np.zeros((1, 4), np.uint8), kept])
     if len(kept) > colors:
         raise InputError(f"{len(kept)} kept colors (transparency included) don't fit among {colors}")
-    distinct, counts = histogram(images)
     fitted = _fill(fit, distinct, counts, colors - len(kept), metric, seed, kept[kept[:, 3] == 255, :3], channel_bits)
     fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
     opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
@@ -105,8 +122,22 @@ def fit_palettes(
     *,
     keep: Palette | None = None,
     channel_bits: ChannelBits | None = None,
+    device: torch.device | str | None = None,
 ) -> list[Palette]:
-    """Choose a palette for each of many pictures, several at a time; arguments as for `fit_palette`."""
+    """Choose a palette for each of many pictures, several at a time.
+
+    Args:
+        images, colors, method, space, seed, keep, channel_bits: as for `fit_palette`.
+        device: where torch does the k-means of all pictures, in batches. None: on the processor's cores with numba,
+            which is faster there.
+
+    Raises:
+        InputError: as for `fit_palette`; or ``device`` comes with another method or with kept colors.
+    """
+    if device is not None:
+        if method != "kmeans" or keep is not None:
+            raise InputError("on a device only the method 'kmeans' works, without kept colors; leave the device out")
+        return _fit_on_device(images, colors, space, seed, channel_bits, device)
 
     def work(start: int, stop: int) -> list[Palette]:
         part = images[start:stop]
@@ -115,6 +146,34 @@ def fit_palettes(
         ]
 
     return [palette for part in over_slices(work, len(images), 64) for palette in part]
+
+
+def _fit_on_device(
+    images: Sequence[np.ndarray],
+    colors: int,
+    space: str,
+    seed: int,
+    channel_bits: ChannelBits | None,
+    device: torch.device | str,
+) -> list[Palette]:
+    """`fit_palettes` by `batched_kmeans`: all pictures that lack equally many colors at once."""
+    metric = choose("color space", space, SPACES)
+    histograms = [histogram([image]) for image in images]
+    wanted = [colors - bool((image[..., 3] < OPAQUE_ALPHA).any()) for image in images]
+    centers: dict[int, np.ndarray] = {}
+    for k in set(wanted):
+        places = [i for i, (distinct, _) in enumerate(histograms) if wanted[i] == k < len(distinct)]
+        sets = [(metric.from_bytes(histograms[i][0]), histograms[i][1]) for i in places]
+        centers |= dict(zip(places, cluster_sets(sets, k, device), strict=True))
+    palettes = []
+    for i, image in enumerate(images):
+        ready = [metric.to_bytes(centers[i])] if i in centers else []
+
+        def fit(*arguments: Any, ready: list[np.ndarray] = ready) -> np.ndarray:
+            return ready.pop() if ready else QUANTIZERS["kmeans"](*arguments)  # places of entries that fell together
+
+        palettes.append(_assemble(fit, [image], *histograms[i], colors, metric, seed, None, channel_bits))
+    return palettes
 
 
 def _fill(

@@ -10,7 +10,7 @@ _BINS = 64  # places along the axis at which a cut is tried
 _POWER_ITERATIONS = 12
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _principal_axis(
     points: np.ndarray, weights: np.ndarray, members: np.ndarray
 ) -> tuple[np.float64, np.float64, np.float64]:
@@ -48,7 +48,7 @@ def _principal_axis(
     return x, y, z
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_of: np.ndarray) -> tuple[float, int]:
     """Find the cut of ``members`` that lowers their squared error most.
 
@@ -64,24 +64,34 @@ def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_
         low, high = min(low, along), max(high, along)
     if not high > low:
         return 0.0, 0
-    scale = (_BINS - 1e-3) / (high - low)
-    sums = np.zeros((_BINS, 4))
+    bins = min(_BINS, 4 * len(members))
+    scale = (bins - 1e-3) / (high - low)
+    sums = np.zeros((bins, 4))
+    mass, x_sum, y_sum, z_sum = 0.0, 0.0, 0.0, 0.0
     for i in members:
         where = int((x * points[i, 0] + y * points[i, 1] + z * points[i, 2] - low) * scale)
         bin_of[i] = where
-        sums[where, 0] += weights[i]
-        for a in range(3):
-            sums[where, a + 1] += weights[i] * points[i, a]
-    total = sums.sum(axis=0)
-    before = (total[1] ** 2 + total[2] ** 2 + total[3] ** 2) / total[0]
+        weight = weights[i]
+        sums[where, 0] += weight
+        sums[where, 1] += weight * points[i, 0]
+        sums[where, 2] += weight * points[i, 1]
+        sums[where, 3] += weight * points[i, 2]
+        mass += weight
+        x_sum += weight * points[i, 0]
+        y_sum += weight * points[i, 1]
+        z_sum += weight * points[i, 2]
+    before = (x_sum**2 + y_sum**2 + z_sum**2) / mass
     best, cut = 0.0, 0
-    left = np.zeros(4)
-    for where in range(_BINS - 1):
-        left += sums[where]
-        right = total - left
-        if left[0] > 0 and right[0] > 0:
-            after = (left[1] ** 2 + left[2] ** 2 + left[3] ** 2) / left[0]
-            after += (right[1] ** 2 + right[2] ** 2 + right[3] ** 2) / right[0]
+    left, x_left, y_left, z_left = 0.0, 0.0, 0.0, 0.0
+    for where in range(bins - 1):
+        left += sums[where, 0]
+        x_left += sums[where, 1]
+        y_left += sums[where, 2]
+        z_left += sums[where, 3]
+        right = mass - left
+        if sums[where, 0] > 0 and right > 0:
+            after = (x_left**2 + y_left**2 + z_left**2) / left
+            after += ((x_sum - x_left) ** 2 + (y_sum - y_left) ** 2 + (z_sum - z_left) ** 2) / right
             if after - before > best:
                 best, cut = after - before, where
     return best, cut

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantization import learned
 from quantization.color import srgb_to_oklab
 from quantization.errors import InputError
 from quantization.histogram import histogram
@@ -187,22 +188,62 @@ def test_kmeans_is_never_worse_than_uniform(seed, height, width, colors, distinc
     assert mean_squared_error(image, fitted, space) <= mean_squared_error(image, regular, space) * 1.0001 + 1e-5
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31), st.integers(2, 64), st.integers(0, 2), st.sampled_from(sorted(QUANTIZERS)), st.booleans())
-def test_kept_colors_come_out_exact_undoubled_and_in_order(seed, colors, kept, method, transparent):
-    image = random_image(seed, 20, 20, 300, transparent)
-    keep = Palette(
-        np.unique(
-            np.random.default_rng(seed).integers(0, 256, (max(kept, 1), 4), np.uint8) | (0, 0, 0, 255), axis=0
-        ).astype(np.uint8)[::-1]
-    )
-    if len(keep) + transparent > colors or method == "learned":
+pictures = st.builds(
+    random_image,
+    st.integers(0, 2**31),
+    st.integers(1, 24),
+    st.integers(1, 24),
+    st.sampled_from([1, 3, 40, 400]),
+    st.booleans(),
+)
+kept_colors = st.lists(st.tuples(*[st.integers(0, 255)] * 3), max_size=3, unique=True)
+
+
+def check_laws(image, colors, kept, method, space):
+    """What holds for the palette and the index map of every method."""
+    keep = Palette.from_hex([bytes(color).hex() for color in kept]) if kept else None
+    is_transparent = image[..., 3] < 128
+    if len(kept) + is_transparent.any() > colors or (method == "fixed" and not kept):
+        with pytest.raises(InputError):
+            fit_palette([image], colors, method, space, keep=keep)
         return
-    palette = fit_palette([image], colors, method, keep=keep)
-    start = int(palette.transparent == 0)
-    assert np.array_equal(palette.colors[start : start + len(keep)], keep.colors)
+    palette = fit_palette([image], colors, method, space, keep=keep)
+    start = int(is_transparent.any())
+    assert palette.transparent == (0 if start else None)
+    assert palette.colors[start : start + len(kept), :3].tolist() == [list(color) for color in kept]
     assert len(np.unique(palette.colors, axis=0)) == len(palette) <= colors
-    assert (palette.transparent is None) == (not (image[..., 3] < 128).any())
+    assert fit_palette([image], colors, method, space, keep=keep) == palette
+    if (palette.colors[:, 3] == 255).any():
+        indices = encode(image, palette, space)
+        assert indices.max() < len(palette)
+        assert np.array_equal(palette.colors[indices][..., 3] == 0, is_transparent)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pictures,
+    st.integers(2, 256),
+    kept_colors,
+    st.sampled_from([name for name in QUANTIZERS if name != "learned"]),
+    st.sampled_from(list(SPACES)),
+)
+def test_the_laws_hold_for_every_method(image, colors, kept, method, space):
+    check_laws(image, colors, kept, method, space)
+
+
+@settings(max_examples=20, deadline=None)
+@given(pictures, st.integers(2, 256), kept_colors, st.sampled_from(list(SPACES)))
+def test_the_laws_hold_for_learned_palettes(image, colors, kept, space):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learned, "STEPS", 8)  # the laws don't depend on how well it fits
+        check_laws(image, colors, kept, "learned", space)
+
+
+@pytest.mark.parametrize(("colors", "space"), [(2, "srgb"), (40, "oklab")])
+def test_learned_palettes_are_not_worse_than_uniform_ones(colors, space):
+    image = random_image(1, 24, 24, 400, True)
+    fitted, regular = (fit_palette([image], colors, method, space) for method in ("learned", "uniform"))
+    assert mean_squared_error(image, fitted, space) < mean_squared_error(image, regular, space)
 
 
 @settings(max_examples=20, deadline=None)
