@@ -6,11 +6,12 @@ held-out ones. More means images that it finds strange; less, images that are si
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 import cli
@@ -24,6 +25,7 @@ from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from quantization.files import write_json
 from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
 
 JUDGE_TIMES = 8
 
@@ -67,6 +69,12 @@ def main(arguments: list[str]) -> None:
     add("--output", type=Path, required=True, help="JSON of the figures")
     add("--calls", type=list[int], default=[4, 8, 16, 32, 64, 256], help="network calls for each image, at most")
     add("--ways", type=list[str] | None, default=None, help="names of ways to draw; all that fit if left out")
+    add(
+        "--num-images",
+        type=int,
+        default=467,
+        help="images to draw in each way, in the palettes of as many held-out icons",
+    )
     add("--seed", type=int, default=0, help="of the drawn images")
     options = parser.parse_args(arguments)
 
@@ -81,16 +89,20 @@ def main(arguments: list[str]) -> None:
         "| sampler | calls, at most | calls | seconds | kernel × 1,000 | Fréchet | precision | recall | judge's bits |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    # Held-out icons in random order: their own keeps similar ones together.
+    order = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[: options.num_images]
+    chosen = rows_of(heldout, order)
+    palettes = [chosen.palette(n) for n in range(len(chosen))]
     fitting = [way for way in WAYS if way.sampler in sampler_names(pipeline.scheduler.process)]
     ways = [way for way in fitting if options.ways is None or way.name in options.ways]
     records = []
     for way in ways:
         for calls in tqdm(options.calls, desc=way.name, leave=False):
             started = time.perf_counter()
-            images, used = draw(pipeline, heldout, way, calls, options.seed)
+            images, used = draw(pipeline, palettes, way, calls, options.seed)
             seconds = time.perf_counter() - started
             metrics = compare_features(extractor.name, extractor(rgba_of(images)), real)
-            drawn = as_index_maps(images, heldout)
+            drawn = as_index_maps(images, chosen)
             bits = heldout_estimates(judge.denoiser, judge.scheduler.process, drawn, JUDGE_TIMES).result()
             records.append({"way": way.name, "calls": calls, "used": used, "seconds": seconds, "judge": bits._asdict()})
             records[-1] |= {
@@ -101,30 +113,35 @@ def main(arguments: list[str]) -> None:
 
 
 def draw(
-    pipeline: PaletteDiffusionPipeline, heldout: IndexMaps, way: Way, calls: int, seed: int
+    pipeline: PaletteDiffusionPipeline, palettes: list[Palette], way: Way, calls: int, seed: int
 ) -> tuple[list[IndexedImage], float]:
-    """One image in each held-out icon's palette, and the calls of the network for each."""
+    """One image in each palette, and the calls of the network for each."""
     drawn = pipeline(
-        num_images=len(heldout),
-        palette=[heldout.palette(n) for n in range(len(heldout))],
+        num_images=len(palettes),
+        palette=palettes,
         sampler=way.sampler,
         sampler_options=way.options,
         grid=way.grid,
         steps=way.steps(calls),
         seed=seed,
     )
-    return drawn.images, drawn.image_calls / len(heldout)
+    return drawn.images, drawn.image_calls / len(palettes)
 
 
-def rgba_of(images: list[IndexedImage]) -> np.ndarray:
+def rgba_of(images: list[IndexedImage]) -> Tensor:
     """uint8 ``[N, H, W, 4]``."""
-    return np.stack([image.to_rgba() for image in images])
+    return torch.from_numpy(np.stack([image.to_rgba() for image in images]))
+
+
+def rows_of(images: IndexMaps, rows: Tensor) -> IndexMaps:
+    """The pictures at ``rows``."""
+    names = [images.names[row] for row in rows.tolist()]
+    return IndexMaps(images.indices[rows], images.palettes[rows], images.labels[rows], images.label_names, names)
 
 
 def as_index_maps(images: list[IndexedImage], heldout: IndexMaps) -> IndexMaps:
     """The drawn images in the place of the held-out ones, whose palettes they have."""
-    indices = torch.from_numpy(np.stack([image.indices for image in images]))
-    return IndexMaps(indices, heldout.palettes, heldout.labels, heldout.label_names, heldout.names)
+    return replace(heldout, indices=torch.from_numpy(np.stack([image.indices for image in images])))
 
 
 def row(record: dict) -> str:
