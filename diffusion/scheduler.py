@@ -1,7 +1,9 @@
 """PaletteScheduler: a process and a sampler behind the interface of diffusers' schedulers."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, SchedulerMixin
@@ -74,6 +76,15 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         self.sampler.check(sampler, self.process, sampler_options or {})
         self._grid = self.process.schedule if grid is None else make_schedule(grid, fitted_knots)
         self.set_timesteps(64)
+
+    def but(self, **changes: Any) -> "PaletteScheduler":
+        """A new scheduler with these arguments of the constructor changed, at the start of its times.
+
+        diffusers' ``from_config`` takes arguments that were given by position for defaults, and drops them.
+        """
+        names = inspect.signature(PaletteScheduler.__init__).parameters
+        kept = {name: value for name, value in self.config.items() if name in names}
+        return PaletteScheduler(**kept | changes)
 
     def set_timesteps(
         self, num_inference_steps: int, device: torch.device | str | None = None, start: float = 1.0

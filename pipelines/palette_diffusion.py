@@ -168,7 +168,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         changes: dict[str, Any] = {"sampler": sampler, "sampler_options": {}} if sampler is not None else {}
         changes |= {"sampler_options": dict(options)} if options is not None else {}
         changes |= {"grid": grid} if grid is not None else {}
-        return PaletteScheduler.from_config(self.scheduler.config, **changes)
+        return self.scheduler.but(**changes)
 
     def _label(self, class_label: str | None) -> int | None:
         names = self.config.label_names

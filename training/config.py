@@ -28,7 +28,7 @@ class ProcessConfig:
     def make_scheduler(self) -> PaletteScheduler:
         """The process, and ancestral sampling, as a pipeline holds them."""
         options = {"width": self.width, "leap": self.leap} if self.kind == "color-heat" else {}
-        return PaletteScheduler(self.kind, options, self.schedule)
+        return PaletteScheduler(process=self.kind, process_options=options, schedule=self.schedule)
 
 
 @dataclass(frozen=True)

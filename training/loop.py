@@ -18,7 +18,6 @@ from data.augmentation import with_foreign_palettes
 from data.index_maps import IndexMaps
 from diffusion.draws import mixed_seed
 from diffusion.losses import hybrid_loss
-from diffusion.scheduler import PaletteScheduler
 from diffusion.schedules import fitted_knots, low_discrepancy_times
 from evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from models.config import build_denoiser
@@ -184,7 +183,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
 
     estimates = evaluate(4 * config.train.heldout_times)
     knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)
-    pipeline.register_modules(scheduler=PaletteScheduler.from_config(scheduler.config, fitted_knots=knots))
+    pipeline.register_modules(scheduler=scheduler.but(fitted_knots=knots))
     save_checkpoint(output, denoiser, average, optimizers, progress)
     save_pipeline(pipeline, output)
     tracker.close()

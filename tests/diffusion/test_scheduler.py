@@ -74,6 +74,17 @@ def test_it_is_saved_and_loaded(tmp_path):
     assert loaded.config.fitted_knots == [0, 0.4, 1]
 
 
+def test_a_changed_scheduler_keeps_the_rest(tmp_path):
+    scheduler = PaletteScheduler("color-heat", {"width": 0.3, "leap": 0.2}, schedule="cosine")
+    changed = scheduler.but(fitted_knots=[0, 0.4, 1])
+    for each in (changed, changed.but(sampler="stratified-hazard", grid="fitted")):
+        each.save_pretrained(tmp_path)
+        loaded = PaletteScheduler.from_pretrained(tmp_path)
+        assert (loaded.config.process, loaded.config.schedule) == ("color-heat", "cosine")
+        assert loaded.process.width == 0.3
+        assert loaded.config.fitted_knots == [0, 0.4, 1]
+
+
 def test_misuse_is_refused(world):
     scheduler = PaletteScheduler()
     with pytest.raises(RuntimeError, match="call start"):

@@ -18,7 +18,7 @@ from pipelines.folder import load_pipeline
 from quantization.errors import InputError
 from quantization.palette_files import read_palette
 from training.checkpoints import list_checkpoints
-from training.config import RunConfig, TrackConfig, TrainConfig
+from training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
 from training.loop import batch_rows, learning_rate_factor, train
 
 TINY = DenoiserConfig(
@@ -97,6 +97,20 @@ def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
     saved = load_file(tmp_path / "run" / "denoiser" / "diffusion_pytorch_model.safetensors")
     average = weights(tmp_path / "run")
     assert all(torch.equal(value, average[f"average.module.{key}"]) for key, value in saved.items())
+
+
+@pytest.mark.parametrize("kind", ["uniform", "color-heat"])
+def test_a_model_of_each_process_draws_by_the_process_that_it_was_trained_for(config, sides, tmp_path, kind):
+    process = ProcessConfig(kind=kind, schedule="cosine", width=0.3, leap=0.2)
+    loss = replace(config.train, cross_entropy=0.1)
+    result = train(replace(config, process=process, train=loss), *sides, tmp_path / "run")
+    assert 0 < result.mean < 10
+    pipeline = load_pipeline(tmp_path / "run")
+    assert (pipeline.scheduler.config.process, pipeline.scheduler.config.schedule) == (kind, "cosine")
+    assert pipeline.scheduler.config.fitted_knots[-1] == 1
+    if kind == "color-heat":
+        assert (pipeline.scheduler.process.width, pipeline.scheduler.process.leap) == (0.3, 0.2)
+    assert len(pipeline(2, steps=3, sampler="stratified-hazard", grid="fitted").images) == 2
 
 
 def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path, cache_dir):
