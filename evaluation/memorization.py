@@ -1,12 +1,21 @@
 """Memorization: how much of a drawn image agrees with its nearest training image, up to recoloring and small shifts."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from einops import rearrange
+from numba import njit
 from torch import Tensor
 from tqdm import tqdm
+
+from data.index_maps import IndexMaps
+from quantization.indexed_image import IndexedImage
+
+from .bootstrap import Estimate, subset_bootstrap
+
+PAIRS = 16
+"""How many pairs a picture of the closest ones shows."""
 
 
 class NearestTraining(NamedTuple):
@@ -15,7 +24,7 @@ class NearestTraining(NamedTuple):
     agreement: Tensor
     """The share of pixels that agree, float ``[N]``, at most 1: 1 is a copy up to recoloring and a shift."""
     row: Tensor
-    """Which training image it is, int64 ``[N]``."""
+    """Which training image it is, the first on a tie, int64 ``[N]``."""
 
 
 def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1) -> NearestTraining:
@@ -29,17 +38,83 @@ def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1) -> N
         training: index maps of the training set, ``[M, H, W]``.
         max_shift: shifts of up to so many pixels in each direction are tried; what leaves one side enters the other.
     """
-    entries = int(training.max()) + 1
-    known = rearrange(F.one_hot(training.long(), entries).float(), "m h w k -> (h w) (m k)")  # [H W, M K]
+    known = training.flatten(1).to(torch.uint8).numpy()
+    offsets = range(-max_shift, max_shift + 1)
     best, rows = [], []
-    for image in tqdm(indices.long(), desc="nearest training images", unit="image", leave=False):
-        agreement = torch.zeros(len(training))
-        for down in range(-max_shift, max_shift + 1):
-            for right in range(-max_shift, max_shift + 1):
-                one_hot = rearrange(F.one_hot(image.roll((down, right), (0, 1))).float(), "h w j -> j (h w)")
-                together = rearrange(one_hot @ known, "j (m k) -> m j k", k=entries)  # pixels with entries j and k
-                there, back = together.amax(dim=2).sum(dim=1), together.amax(dim=1).sum(dim=1)
-                agreement = torch.maximum(agreement, torch.minimum(there, back))
-        best.append(agreement.max() / image.numel())
-        rows.append(agreement.argmax())
-    return NearestTraining(torch.stack(best), torch.stack(rows))
+    for image in tqdm(indices.to(torch.uint8), desc="nearest training images", unit="image", leave=False):
+        shifted = torch.stack([image.roll((down, right), (0, 1)).flatten() for down in offsets for right in offsets])
+        agreement, row = _nearest(shifted.numpy(), known)
+        best.append(agreement / image.numel())
+        rows.append(row)
+    return NearestTraining(torch.tensor(best), torch.tensor(rows))
+
+
+@njit(cache=True, nogil=True)
+def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
+    """The largest agreement in pixels of one image, ``[shifts, P]``, with ``known``, ``[M, P]``, and its row there.
+
+    A translation explains as many pixels as the sum over entries of the commonest partner. Counting pixel by pixel, that
+    sum grows by one whenever a count exceeds all others of its entry, so a pair that can't catch up any more is left.
+    """
+    pixels = known.shape[1]
+    together = np.zeros((256, 256), np.int32)  # pixels with entries j and k
+    commonest_there, commonest_back = np.zeros(256, np.int32), np.zeros(256, np.int32)
+    best, row = -1, 0
+    for m in range(len(known)):
+        for shift in range(len(shifted)):
+            there = back = seen = 0
+            while seen < pixels and min(there, back) + pixels - seen > best:
+                j, k = shifted[shift, seen], known[m, seen]
+                together[j, k] += 1
+                if together[j, k] > commonest_there[j]:
+                    commonest_there[j] += 1
+                    there += 1
+                if together[j, k] > commonest_back[k]:
+                    commonest_back[k] += 1
+                    back += 1
+                seen += 1
+            for p in range(seen):
+                j, k = shifted[shift, p], known[m, p]
+                together[j, k] = commonest_there[j] = commonest_back[k] = 0
+            if seen == pixels and min(there, back) > best:
+                best, row = min(there, back), m
+    return best, row
+
+
+class Copies(NamedTuple):
+    """How much drawn images agree with training images, beside held-out images, which no model can have copied."""
+
+    median_agreement: float
+    """Of the drawn images."""
+    threshold: float
+    """The 99th percentile of the held-out images' agreement."""
+    share_above: float
+    """Of the drawn images: much more than 1 % is copying."""
+
+
+def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: int = 0) -> Estimate:
+    """What `Copies` names, in its order, with standard errors, float64 ``[3]``.
+
+    Args:
+        drawn: agreement of drawn images, ``[N]``.
+        heldout: agreement of held-out images, ``[M]``.
+        replicates: subsets of both for the standard errors: the share's holds the threshold's own uncertainty.
+        seed: of the subsets.
+    """
+
+    def statistics(drawn: Tensor, heldout: Tensor) -> Tensor:
+        threshold = heldout.quantile(0.99)
+        return torch.stack([drawn.median(), threshold, (drawn > threshold).to(drawn.dtype).mean()])
+
+    return subset_bootstrap(statistics, drawn.double(), heldout.double(), replicates=replicates, seed=seed)
+
+
+def closest_pairs(
+    images: Sequence[IndexedImage], found: NearestTraining, training: IndexMaps, pairs: int = PAIRS
+) -> list[IndexedImage]:
+    """The ``pairs`` images that agree most with a training image, then those training images in the same order."""
+    closest = found.agreement.argsort(descending=True, stable=True)[:pairs].tolist()
+    partners = [int(found.row[number]) for number in closest]
+    return [images[number] for number in closest] + [
+        IndexedImage(training.indices[row].numpy(), training.palette(row)) for row in partners
+    ]
