@@ -49,7 +49,7 @@ def damage_table(
     extractor: FeatureExtractor, training: IndexMaps, heldout: IndexMaps, generator: torch.Generator, _: int
 ) -> None:
     """Training icons against the held-out ones: as they are, and damaged in several ways."""
-    chosen = side(training, torch.randperm(len(training), generator=generator)[: len(heldout)])
+    chosen = training.subset(torch.randperm(len(training), generator=generator)[: len(heldout)])
     reference = extractor(rgba(heldout))
     print_heading(f"{len(chosen)} training icons")
     started = time.perf_counter()
@@ -113,12 +113,6 @@ def print_heading(what: str) -> None:
 def print_row(name: str, metrics: tuple[Measured, ...]) -> None:
     """One line of a table of metrics."""
     print(f"{name:28}" + "".join(f"{each.value:>10.3f} ± {each.stderr:.3f}" for each in metrics))
-
-
-def side(images: IndexMaps, rows: Tensor) -> IndexMaps:
-    """Some of the images, ``rows`` int64 ``[N]``."""
-    names = [images.names[row] for row in rows.tolist()]
-    return IndexMaps(images.indices[rows], images.palettes[rows], images.labels[rows], images.label_names, names)
 
 
 def recolor(images: IndexMaps, indices: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from data.index_maps import IndexMaps
 from quantization.indexed_image import IndexedImage
 
-from .bootstrap import Estimate, subset_bootstrap
+from .bootstrap import Measured, subset_bootstrap
 
 PAIRS = 16
 """How many pairs a picture of the closest ones shows."""
@@ -84,16 +84,16 @@ def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
 class Copies(NamedTuple):
     """How much drawn images agree with training images, beside held-out images, which no model can have copied."""
 
-    median_agreement: float
+    median_agreement: Measured
     """Of the drawn images."""
-    threshold: float
-    """The 99th percentile of the held-out images' agreement."""
-    share_above: float
-    """Of the drawn images: much more than 1 % is copying."""
+    heldout_99th_percentile: Measured
+    """Of the held-out images' agreement: the threshold."""
+    share_above: Measured
+    """Of the drawn images that agree more than that: much more than 1 % is copying."""
 
 
-def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: int = 0) -> Estimate:
-    """What `Copies` names, in its order, with standard errors, float64 ``[3]``.
+def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: int = 0) -> Copies:
+    """Compare the agreement of drawn images with that of held-out ones.
 
     Args:
         drawn: agreement of drawn images, ``[N]``.
@@ -106,7 +106,8 @@ def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: in
         threshold = heldout.quantile(0.99)
         return torch.stack([drawn.median(), threshold, (drawn > threshold).to(drawn.dtype).mean()])
 
-    return subset_bootstrap(statistics, drawn.double(), heldout.double(), replicates=replicates, seed=seed)
+    estimate = subset_bootstrap(statistics, drawn.double(), heldout.double(), replicates=replicates, seed=seed)
+    return Copies(*map(Measured, estimate.value.tolist(), estimate.stderr.tolist()))
 
 
 def closest_pairs(
