@@ -1,5 +1,6 @@
 """The tables and the figure of a comparison of peers."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,12 +39,12 @@ def plot(path: Path, records: Records) -> None:
     for row, palettes in zip(figure.subplots(len(sets), 2, squeeze=False), sets, strict=True):
         here = [record for record in records if record["palettes"] == palettes]
         for number, peer in enumerate(peers):
-            style = {"color": f"C{number}", "label": peer}
             runs = [record for record in here if record["peer"] == peer]
-            for run in runs:
-                curve = run["curve"]
-                row[0].plot([point["minutes"] for point in curve], [point["bits"] for point in curve], **style)
-                style.pop("label", None)
+            curves = [run["curve"] for run in runs if run["curve"]]
+            for place, curve in enumerate(curves):
+                label = {"label": peer} if place == 0 else {}
+                minutes, bits = ([point[name] for point in curve] for name in ("minutes", "bits"))
+                row[0].plot(minutes, bits, color=f"C{number}", **label)
             calls = list(runs[0]["calls"])
             distances = [[run["calls"][each]["frechet"] for run in runs] for each in calls]
             row[1].errorbar(
@@ -52,11 +53,15 @@ def plot(path: Path, records: Records) -> None:
                 yerr=[_stderr(values) or 0 for values in distances],
                 marker="o", capsize=3, color=f"C{number}", label=peer,
             )  # fmt: skip
-        floor = next(record["frechet"] for record in here if record["peer"] == "real")
-        row[1].axhline(floor, color="black", linestyle=":", label="real")
+        real = next(record for record in here if record["peer"] == "real")
+        row[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
+        raw = math.log2(real["entries"])
+        row[0].axhline(raw, color="black", linestyle=":", label="raw")
+        row[0].set_ylim(0, 1.05 * raw)  # a bound that is worse than no model is not of interest
         row[0].set(xlabel="minutes of training", ylabel="held-out bits per pixel", title=f"palettes: {palettes}")
         row[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
         row[1].set_xscale("log", base=2)
+        row[1].set_xticks([int(each) for each in calls], calls)
         row[0].legend()
         row[1].legend()
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
