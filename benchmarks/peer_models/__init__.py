@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from diffusion.absorbing import AbsorbingProcess
 from diffusion.schedules import linear
@@ -47,10 +48,10 @@ def _meta_masked(config: DenoiserConfig, entries: int) -> Peer:
     return DiscretePeer(meta_unet(entries, width), AbsorbingProcess(linear()))
 
 
-def _flow_matching(config: DenoiserConfig, entries: int) -> Peer:
+def _flow_matching(config: DenoiserConfig, entries: int, cross_entropy: bool = False) -> Peer:
     """Discrete flow matching as Meta's package has it, on Meta's UNet, with as many parameters as ours."""
     width = nearest_width(lambda width: meta_unet(entries, width), _our_size(config, entries))
-    return FlowPeer(meta_unet(entries, width))
+    return FlowPeer(meta_unet(entries, width), cross_entropy)
 
 
 def _ddpm(config: DenoiserConfig, _: int) -> Peer:
@@ -69,6 +70,7 @@ PEERS: dict[str, Callable[[DenoiserConfig, int], Peer]] = {
     "unet2d": _unet2d,
     "meta-unet": _meta_masked,
     "flow-matching": _flow_matching,
+    "flow-matching-ce": partial(_flow_matching, cross_entropy=True),
     "ddpm": _ddpm,
 }
 """Each is made from the size of our network and the number of entries."""

@@ -1,13 +1,14 @@
 """Discrete flow matching by Meta's flow-matching package: its mixture path, generalized KL loss and Euler solver.
 
 From masks to entries, with the cubic schedule of the repository's image example (Gat et al. 2024, arXiv 2407.15595; loss: Shaul et al. 2024, arXiv
-2412.03487). The package's time runs from 0 (noise) to 1 (data); the network is told how many pixels are masked instead,
+2412.03487). The example itself minimizes the plain cross-entropy of all pixels instead: both are here. The package's time runs from 0 (noise) to 1 (data); the network is told how many pixels are masked instead,
 ``1 - κ``, so that the masked bound can be measured on it: with carried-over entries it is never above the package's own loss.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.index_maps import Batch, IndexMaps
@@ -31,12 +32,13 @@ class FlowPeer:
 
     Args:
         network: `PerIndexDenoiser`.
+        cross_entropy: train by the example's loss instead of the package's.
 
     Raises:
         InputError: the package isn't installed.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, cross_entropy: bool = False) -> None:
         try:
             from flow_matching.loss import MixturePathGeneralizedKL
             from flow_matching.path import MixtureDiscreteProbPath
@@ -46,17 +48,20 @@ class FlowPeer:
             raise InputError(
                 "the peer flow-matching needs its package: pip install -r requirements-benchmarks.txt"
             ) from None
-        self.network = network
+        self.network, self.cross_entropy = network, cross_entropy
         self.path = MixtureDiscreteProbPath(PolynomialConvexScheduler(n=POWER))
         self.kl = MixturePathGeneralizedKL(self.path)
         self.solver = MixtureDiscreteEulerSolver
 
     def loss(self, batch: Batch) -> Tensor:
-        """The package's loss, bits per pixel."""
+        """The package's loss or the example's, bits per pixel."""
         tau = LAST_TIME * torch.rand(len(batch.x_0), device=batch.x_0.device)
         masks = torch.full_like(batch.x_0, batch.palette.mask_index)
         x_t = self.path.sample(x_0=masks, x_1=batch.x_0, t=tau).x_t
-        return self.kl(_with_mask(self.network(x_t, _masked(tau), batch.palette)), batch.x_0, x_t, tau) / math.log(2)
+        logits = self.network(x_t, _masked(tau), batch.palette)
+        if self.cross_entropy:
+            return F.cross_entropy(logits.float(), batch.x_0) / math.log(2)
+        return self.kl(_with_mask(logits), batch.x_0, x_t, tau) / math.log(2)
 
     def bits_per_pixel(self, network: nn.Module, images: IndexMaps, times: int) -> BitsPerPixel:
         """The negative ELBO of masked diffusion with the same network, which the schedule doesn't change."""
