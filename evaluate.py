@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> None:
     reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
     scalars: Scalars = {}
     samples = {"training_images": len(training), "heldout_images": len(heldout)}
+    figures: list[Path] = []
     started = time.perf_counter()
     if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
         rows = random_rows(reference, options.exact_images, options.seed)
@@ -53,7 +54,8 @@ def main(arguments: list[str]) -> None:
         scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
         samples |= {"bits_per_pixel_times": options.times}
         if options.plots:
-            plot_bits_over_time(options.plots / "bits-over-time.png", estimates)
+            figures.append(options.plots / "bits-over-time.png")
+            plot_bits_over_time(figures[-1], estimates)
     if {"images", "memorization"} & set(options.metrics):
         # In random order: the data set's own order keeps similar pictures together.
         pictures = pictures_of(reference, random_rows(reference, len(reference), options.seed))
@@ -64,23 +66,18 @@ def main(arguments: list[str]) -> None:
         scalars |= image_scalars(drawn, pictures, others, load_extractor(options.extractor), options.seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
     if "memorization" in options.metrics:
-        indices = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
-        nearest = nearest_training(indices, training.indices)
-        control = nearest_training(heldout.indices, training.indices)
-        scalars |= copy_scalars(nearest, control, options.seed)
-        if options.plots:
-            threshold = scalars["memorization/heldout_99th_percentile"]
-            plot_agreement(options.plots / "agreement.png", nearest.agreement, control.agreement, threshold)
-            sheet = contact_sheet(closest := closest_pairs(drawn, nearest, training), columns=len(closest) // 2)
-            write_atomically(options.plots / "closest-pairs.png", sheet.save)
+        copied, shown = memorization(drawn, training, heldout, options)
+        scalars |= copied
+        figures += shown
 
     seconds = round(time.perf_counter() - started, 2)
     if options.plots:
-        plot_scalars(options.plots / "metrics.png", scalars)
+        figures.append(options.plots / "metrics.png")
+        plot_scalars(figures[-1], scalars)
     record = {"options": cli.plain_options(options), "samples": samples, "seconds": seconds, "metrics": scalars}
     write_json(options.output, record)
     if options.wandb:
-        log_to_wandb(options, record)
+        log_to_wandb(options, record, figures)
     print(table(scalars))
     print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
     print(f"written to {options.output}" + (f", pictures to {options.plots}" if options.plots else ""))
@@ -120,9 +117,9 @@ def parse(arguments: list[str]) -> Namespace:
         require_matplotlib()
     if "images" in options.metrics and options.num_samples < MIN_IMAGES:
         raise InputError(f"--num-samples is {options.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn")
-    for name in ("num_samples", "times", "orders", "exact_images"):
-        if options[name] < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least 1")
+    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2)):
+        if options[name] < least:
+            raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
     return options
 
 
@@ -139,6 +136,24 @@ def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], optio
     ).images
 
 
+def memorization(
+    drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps, options: Namespace
+) -> tuple[Scalars, list[Path]]:
+    """How near drawn images are to training pictures, and the figures of it if ``--plots`` is given."""
+    indices = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
+    nearest = nearest_training(indices, training.indices)
+    control = nearest_training(heldout.indices, training.indices)
+    scalars = copy_scalars(nearest, control, options.seed)
+    if not options.plots:
+        return scalars, []
+    figures = [options.plots / "agreement.png", options.plots / "closest-pairs.png"]
+    threshold = scalars["memorization/heldout_99th_percentile"]
+    plot_agreement(figures[0], nearest.agreement, control.agreement, threshold)
+    closest = closest_pairs(drawn, nearest, training)
+    write_atomically(figures[1], contact_sheet(closest, columns=len(closest) // 2).save)
+    return scalars, figures
+
+
 def random_rows(images: IndexMaps, number: int, seed: int) -> torch.Tensor:
     """``number`` different rows, or as many as there are, in random order, int64 ``[N]``."""
     return torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:number]
@@ -149,12 +164,11 @@ def pictures_of(images: IndexMaps, rows: torch.Tensor) -> list[IndexedImage]:
     return [IndexedImage(images.indices[row].numpy(), images.palette(row)) for row in rows.tolist()]
 
 
-def log_to_wandb(options: Namespace, record: dict) -> None:
-    """One run with the scalars, and the figures if there are any."""
+def log_to_wandb(options: Namespace, record: dict, figures: list[Path]) -> None:
+    """One run with the scalars and the figures."""
     import wandb  # takes a second to import, so only where it is wanted
 
     run = start_wandb(options.output.parent, record["options"], options.wandb_project, job_type="evaluate")
-    figures = sorted(options.plots.glob("*.png")) if options.plots else []
     run.log(record["metrics"] | {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
     run.summary.update({f"samples/{name}": count for name, count in record["samples"].items()})
     run.finish()

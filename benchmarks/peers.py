@@ -54,7 +54,11 @@ def main(arguments: list[str]) -> None:
     """Train all peers in turns, measure, write."""
     parser = cli.make_parser(__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--config", action=ActionConfigFile, help="YAML file of the sizes (model) and the optimizer (train)")
+    add(
+        "--config",
+        action=ActionConfigFile,
+        help="YAML file of sizes (model) and the optimizer (train); a peer has its own process",
+    )
     add("--output", type=Path, required=True, help="folder for peers.json, peers.md and peers.png")
     add("--overwrite", action="store_true", help="replace what an earlier comparison left there")
     add("--peers", nargs="+", default=list(PEERS), help=f"whom to compare: {', '.join(PEERS)}")
