@@ -5,85 +5,173 @@ from pathlib import Path
 
 import torch
 import yaml
+from jsonargparse import Namespace
 
 import cli
 from data.config import DataConfig
 from data.index_maps import IndexMaps, load_index_maps
+from diffusion.likelihood import mean_and_stderr
 from evaluation.bootstrap import Measured
 from evaluation.feature_metrics import MIN_IMAGES
 from evaluation.features import EXTRACTORS, load_extractor
-from evaluation.heldout import heldout_estimates
-from evaluation.memorization import nearest_training
-from evaluation.report import Scalars, image_scalars, named, table
+from evaluation.heldout import exact_estimates, heldout_estimates
+from evaluation.memorization import closest_pairs, nearest_training
+from evaluation.plots import plot_agreement, plot_bits_over_time, plot_scalars
+from evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from pipelines.folder import load_pipeline
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from pipelines.sheet import contact_sheet
 from quantization.errors import InputError
-from quantization.files import write_json
+from quantization.files import claim_output_folder, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
+from quantization.plots import require_matplotlib
+from training.tracking import start_wandb
 
-METRICS = ("bits-per-pixel", "images", "memorization")
+METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
+DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
+"""What every model has; exact bits are for processes with a mask, and take as many calls as there are pixels."""
 
 
 def main(arguments: list[str]) -> None:
     """Parse, measure, write, report."""
+    options = parse(arguments)
+    pipeline = load_pipeline(options.checkpoint)
+    process = pipeline.scheduler.process
+    training, heldout = load_index_maps(data_config(options.checkpoint))
+    reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
+    scalars: Scalars = {}
+    samples = {"training_images": len(training), "heldout_images": len(heldout)}
+    figures: list[Path] = []
+    started = time.perf_counter()
+    if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
+        rows = random_rows(reference, options.exact_images, options.seed)
+        exact = exact_estimates(pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed)
+        scalars |= named(f"{options.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
+        scalars |= named(f"{options.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
+        samples |= {"exact_images": len(rows), "exact_orders": options.orders}
+    if "bits-per-pixel" in options.metrics:
+        estimates = heldout_estimates(pipeline.denoiser, process, reference, options.times, seed=options.seed)
+        scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
+        samples |= {"bits_per_pixel_times": options.times}
+        if options.plots:
+            figures.append(options.plots / "bits-over-time.png")
+            plot_bits_over_time(figures[-1], estimates)
+    if {"images", "memorization"} & set(options.metrics):
+        # In random order: the data set's own order keeps similar pictures together.
+        pictures = pictures_of(reference, random_rows(reference, len(reference), options.seed))
+        drawn = draw(pipeline, pictures, options)
+        samples |= {"drawn_images": len(drawn)}
+    if "images" in options.metrics:
+        others = pictures_of(other, random_rows(other, len(drawn), options.seed))
+        scalars |= image_scalars(drawn, pictures, others, load_extractor(options.extractor), options.seed)
+        samples |= {"reference_images": len(pictures), "floor_images": len(others)}
+    if "memorization" in options.metrics:
+        copied, shown = memorization(drawn, training, heldout, options)
+        scalars |= copied
+        figures += shown
+
+    seconds = round(time.perf_counter() - started, 2)
+    if options.plots:
+        figures.append(options.plots / "metrics.png")
+        plot_scalars(figures[-1], scalars)
+    record = {"options": cli.plain_options(options), "samples": samples, "seconds": seconds, "metrics": scalars}
+    write_json(options.output, record)
+    if options.wandb:
+        log_to_wandb(options, record, figures)
+    print(table(scalars))
+    print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
+    print(f"written to {options.output}" + (f", pictures to {options.plots}" if options.plots else ""))
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """The options.
+
+    Raises:
+        InputError: something would be overwritten, a number is out of range, or a package is missing.
+    """
     parser = cli.make_parser("Judge a trained model by its likelihood and by what it draws.")
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
     add("--output", type=Path, required=True, help="JSON file")
-    add("--overwrite", action="store_true", help="replace the file")
-    add("--metrics", nargs="+", default=list(METRICS), choices=list(METRICS), help="what to measure")
+    add("--plots", type=Path | None, default=None, help="folder for figures and the closest pairs, drawn and trained")
+    add("--overwrite", action="store_true", help="replace the file, and the figures of that folder")
+    add("--metrics", nargs="+", default=list(DEFAULT_METRICS), choices=list(METRICS), help="what to measure")
     add("--split", default="heldout", choices=["heldout", "train"], help="the pictures to compare with")
     add("--num-samples", type=int, default=256, help="images to draw, each in the palette of one of those pictures")
     add("--times", type=int, default=8, help="corruptions of each picture for its bits per pixel")
+    add("--orders", type=int, default=4, help="orders of its pixels for each picture's exact bits per pixel")
+    add("--exact-images", type=int, default=32, help="pictures whose exact bits per pixel are measured")
     add("--extractor", default="efficientnet-lite0", choices=list(EXTRACTORS), help="the network of the features")
-    add(
-        "--sampler",
-        type=str | None,
-        default=None,
-        help="how images are drawn; see sample.py",
-    )
+    add("--sampler", type=str | None, default=None, help="how images are drawn; see sample.py")
     add("--steps", type=int, default=64, help="calls of the network for each image")
     add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored")
     add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
     add("--seed", type=int, default=0, help="of the drawn images, corruptions and standard errors")
+    add("--wandb", action="store_true", help="log to Weights & Biases: online where logged in, else offline")
+    add("--wandb-project", default="tincture", help="the project there")
     options = parser.parse_args(arguments)
     if options.output.is_dir() or (options.output.exists() and not options.overwrite):
         raise InputError(f"{options.output} exists; name another file, or add --overwrite")
+    if options.plots:
+        claim_output_folder(options.plots, options.overwrite)
+        require_matplotlib()
     if "images" in options.metrics and options.num_samples < MIN_IMAGES:
         raise InputError(f"--num-samples is {options.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn")
+    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2)):
+        if options[name] < least:
+            raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
+    return options
 
-    pipeline = load_pipeline(options.checkpoint)
-    training, heldout = load_index_maps(data_config(options.checkpoint))
-    reference = heldout if options.split == "heldout" else training
-    scalars: Scalars = {}
-    started = time.perf_counter()
-    if "bits-per-pixel" in options.metrics:
-        process = pipeline.scheduler.process
-        bits = heldout_estimates(pipeline.denoiser, process, reference, options.times, seed=options.seed).result()
-        scalars |= named(f"{options.split}/bits_per_pixel", Measured(bits.mean, bits.stderr))
-    if {"images", "memorization"} & set(options.metrics):
-        pictures = [
-            IndexedImage(indices.numpy(), reference.palette(row)) for row, indices in enumerate(reference.indices)
-        ]
-        # In random order: the data set's own order keeps similar pictures together.
-        order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(options.seed)).tolist()
-        drawn = pipeline(
-            num_images=options.num_samples,
-            palette=[pictures[order[number % len(order)]].palette for number in range(options.num_samples)],
-            sampler=options.sampler,
-            steps=options.steps,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            seed=options.seed,
-        ).images
-    if "images" in options.metrics:
-        scalars |= image_scalars(drawn, pictures, load_extractor(options.extractor), options.seed)
-    if "memorization" in options.metrics:
-        scalars |= memorization_scalars(drawn, training, heldout)
 
-    seconds = round(time.perf_counter() - started, 2)
-    write_json(options.output, {"options": cli.plain_options(options), "seconds": seconds, "metrics": scalars})
-    print(table(scalars))
-    print(f"written to {options.output}")
+def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], options: Namespace) -> list[IndexedImage]:
+    """``--num-samples`` images, in the palettes of ``pictures`` in turn."""
+    return pipeline(
+        num_images=options.num_samples,
+        palette=[pictures[number % len(pictures)].palette for number in range(options.num_samples)],
+        sampler=options.sampler,
+        steps=options.steps,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+    ).images
+
+
+def memorization(
+    drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps, options: Namespace
+) -> tuple[Scalars, list[Path]]:
+    """How near drawn images are to training pictures, and the figures of it if ``--plots`` is given."""
+    indices = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
+    nearest = nearest_training(indices, training.indices)
+    control = nearest_training(heldout.indices, training.indices)
+    scalars = copy_scalars(nearest, control, options.seed)
+    if not options.plots:
+        return scalars, []
+    figures = [options.plots / "agreement.png", options.plots / "closest-pairs.png"]
+    threshold = scalars["memorization/heldout_99th_percentile"]
+    plot_agreement(figures[0], nearest.agreement, control.agreement, threshold)
+    closest = closest_pairs(drawn, nearest, training)
+    write_atomically(figures[1], contact_sheet(closest, columns=len(closest) // 2).save)
+    return scalars, figures
+
+
+def random_rows(images: IndexMaps, number: int, seed: int) -> torch.Tensor:
+    """``number`` different rows, or as many as there are, in random order, int64 ``[N]``."""
+    return torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:number]
+
+
+def pictures_of(images: IndexMaps, rows: torch.Tensor) -> list[IndexedImage]:
+    """The pictures at ``rows``, each with its palette."""
+    return [IndexedImage(images.indices[row].numpy(), images.palette(row)) for row in rows.tolist()]
+
+
+def log_to_wandb(options: Namespace, record: dict, figures: list[Path]) -> None:
+    """One run with the scalars and the figures."""
+    import wandb  # takes a second to import, so only where it is wanted
+
+    run = start_wandb(options.output.parent, record["options"], options.wandb_project, job_type="evaluate")
+    run.log(record["metrics"] | {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
+    run.summary.update({f"samples/{name}": count for name, count in record["samples"].items()})
+    run.finish()
 
 
 def data_config(checkpoint: Path) -> DataConfig:
@@ -98,18 +186,6 @@ def data_config(checkpoint: Path) -> DataConfig:
     parser = cli.make_parser("")
     parser.add_class_arguments(DataConfig, "data")
     return parser.instantiate(parser.parse_object({"data": yaml.safe_load(path.read_text())["data"]})).data
-
-
-def memorization_scalars(drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps) -> Scalars:
-    """How many drawn images agree more with a training picture than all but 1 % of the held-out pictures do."""
-    images = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
-    agreement = nearest_training(images, training.indices).agreement
-    threshold = nearest_training(heldout.indices, training.indices).agreement.quantile(0.99)
-    return {
-        "memorization/median_agreement": agreement.median().item(),
-        "memorization/heldout_99th_percentile": threshold.item(),
-        "memorization/share_above": (agreement > threshold).double().mean().item(),
-    }
 
 
 if __name__ == "__main__":

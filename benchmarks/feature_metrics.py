@@ -1,7 +1,8 @@
 """Do the metrics on features tell damage from chance? `python benchmarks/feature_metrics.py`.
 
-Prints the tables of docs/evaluation.md: training icons, whole and damaged, against held-out ones; two disjoint sets of training
-icons by their size; and the standard errors that are stated beside the spread of many repetitions.
+Prints the figures of docs/evaluation.md: how much of the icons a background of one color would hide; training icons, whole and
+damaged, against held-out ones; two disjoint sets of training icons by their size; and the standard errors that are stated beside
+the spread of many repetitions.
 """
 
 import sys
@@ -20,7 +21,7 @@ from data.index_maps import IndexMaps, load_index_maps
 from evaluation.bootstrap import Measured, subset_bootstrap
 from evaluation.color_fidelity import color_fidelity
 from evaluation.feature_metrics import METRICS, all_metrics, compare_features
-from evaluation.features import EXTRACTORS, FeatureExtractor, load_extractor
+from evaluation.features import BACKGROUND, EXTRACTORS, FeatureExtractor, load_extractor
 from quantization.encoding import encode
 from quantization.indexed_image import IndexedImage
 from quantization.quantizers import fit_palette
@@ -28,6 +29,8 @@ from quantization.quantizers import fit_palette
 SIZES = (50, 100, 200, 400, 800, 1600, 2052)
 REPETITION_IMAGES = 250
 SHARES = (0.5, 0.8, 0.9)
+HIDDEN_LEVELS = 8
+"""Differences from the background that can hardly be seen, in each channel."""
 
 
 def main(arguments: list[str]) -> None:
@@ -45,11 +48,22 @@ def main(arguments: list[str]) -> None:
         TABLES[table](load_extractor(options.extractor), training, heldout, generator, options.repetitions)
 
 
+def background_table(
+    _: FeatureExtractor, training: IndexMaps, heldout: IndexMaps, __: torch.Generator, ___: int
+) -> None:
+    """The icons' opaque pixels that a background would hide: all channels within `HIDDEN_LEVELS` of it."""
+    pixels = torch.cat([rgba(training).flatten(0, 2), rgba(heldout).flatten(0, 2)]).int()
+    opaque = pixels[pixels[:, 3] > 0, :3]
+    for name, level in (("white", 255), (f"gray {BACKGROUND}", BACKGROUND)):
+        hidden = ((opaque - level).abs() <= HIDDEN_LEVELS).all(dim=1).double().mean()
+        print(f"within {HIDDEN_LEVELS} levels of {name:10} {hidden:.1%} of {len(opaque):,} opaque pixels")
+
+
 def damage_table(
     extractor: FeatureExtractor, training: IndexMaps, heldout: IndexMaps, generator: torch.Generator, _: int
 ) -> None:
     """Training icons against the held-out ones: as they are, and damaged in several ways."""
-    chosen = side(training, torch.randperm(len(training), generator=generator)[: len(heldout)])
+    chosen = training.subset(torch.randperm(len(training), generator=generator)[: len(heldout)])
     reference = extractor(rgba(heldout))
     print_heading(f"{len(chosen)} training icons")
     started = time.perf_counter()
@@ -115,12 +129,6 @@ def print_row(name: str, metrics: tuple[Measured, ...]) -> None:
     print(f"{name:28}" + "".join(f"{each.value:>10.3f} ± {each.stderr:.3f}" for each in metrics))
 
 
-def side(images: IndexMaps, rows: Tensor) -> IndexMaps:
-    """Some of the images, ``rows`` int64 ``[N]``."""
-    names = [images.names[row] for row in rows.tolist()]
-    return IndexMaps(images.indices[rows], images.palettes[rows], images.labels[rows], images.label_names, names)
-
-
 def recolor(images: IndexMaps, indices: Tensor) -> Tensor:
     """Index maps ``[N, H, W]`` in the images' palettes, uint8 ``[N, H, W, 4]``."""
     return torch.stack([colors[each.long()] for colors, each in zip(images.palettes.colors, indices, strict=True)])
@@ -168,7 +176,13 @@ DAMAGES: dict[str, Callable[[IndexMaps, torch.Generator], Tensor]] = {
     "100 % random entries": lambda images, generator: recolor(images, random_entries(images, 1.0, generator)),
 }
 
-TABLES = {"damage": damage_table, "colors": colors_table, "size": size_table, "stderr": stderr_table}
+TABLES = {
+    "background": background_table,
+    "damage": damage_table,
+    "colors": colors_table,
+    "size": size_table,
+    "stderr": stderr_table,
+}
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ class IndexMaps:
         """The pictures at ``rows``, int64 ``[B]``."""
         return Batch(self.indices[rows].long(), self.palettes[rows], self.labels[rows])
 
+    def subset(self, rows: Tensor) -> "IndexMaps":
+        """The pictures at ``rows``, int64 ``[N]``, as a data set."""
+        names = [self.names[row] for row in rows.tolist()]
+        return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, names)
+
     def palette(self, row: int) -> Palette:
         """One picture's palette, without padding."""
         return Palette(self.palettes.colors[row][self.palettes.valid[row]].numpy())

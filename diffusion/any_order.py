@@ -61,11 +61,16 @@ class AnyOrderBits(NamedTuple):
 
 
 def any_order_bits_per_pixel(
-    denoise: Denoise, x_0: Tensor, palette: PaletteBatch, orders: int, generator: Generators = None
+    denoise: Denoise,
+    x_0: Tensor,
+    palette: PaletteBatch,
+    orders: int,
+    generator: Generators = None,
+    times: Tensor | None = None,
 ) -> AnyOrderBits:
     """The likelihood in ``orders`` random orders of each image; arguments as for `order_bits_per_pixel`."""
     bits = torch.stack(
-        [order_bits_per_pixel(denoise, x_0, random_orders(x_0, generator), palette) for _ in range(orders)]
+        [order_bits_per_pixel(denoise, x_0, random_orders(x_0, generator), palette, times) for _ in range(orders)]
     )
     scale = math.log(2) * x_0[0].numel()
     mixture = (math.log(orders) - (-bits * scale).logsumexp(dim=0)) / scale

@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from data.index_maps import IndexMaps
+from diffusion.any_order import AnyOrderBits, any_order_bits_per_pixel
 from diffusion.likelihood import bits_per_pixel, mean_and_stderr
 from diffusion.process import Process
 from diffusion.schedules import low_discrepancy_times
 from models.denoiser import Denoiser, bind
+from quantization.errors import InputError
 
 
 class BitsPerPixel(NamedTuple):
@@ -68,3 +71,40 @@ def heldout_estimates(
             bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generator).cpu()
     denoiser.train(was_training)
     return Estimates(times, bits)
+
+
+@torch.inference_mode()
+def exact_estimates(
+    denoiser: Denoiser, process: Process, images: IndexMaps, orders: int = 4, batch_size: int = 64, seed: int = 0
+) -> AnyOrderBits:
+    """The exact likelihood of images in random orders of their pixels, by ``orders · H · W`` calls for each image.
+
+    Args:
+        denoiser: switched to evaluation here and back afterwards.
+        process: the process it was trained for.
+        images: the pictures to measure.
+        orders: of each image.
+        batch_size: images at once.
+        seed: of the orders.
+
+    Returns:
+        Bits per pixel of each image, float64 ``[N]`` each.
+
+    Raises:
+        InputError: the process has no mask, so its denoiser is no any-order model.
+    """
+    if not process.has_mask:
+        raise InputError("exact bits per pixel need a process with a mask (absorbing): others have a bound only")
+    device = next(denoiser.parameters()).device
+    generator = torch.Generator().manual_seed(seed)
+    was_training = denoiser.training
+    denoiser.eval()
+    pixels = images.indices[0].numel()
+    times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
+    measured = []
+    for rows in tqdm(torch.arange(len(images)).split(batch_size), desc="exact bits", unit="batch", leave=False):
+        batch = images.batch(rows).to(device)
+        denoise = bind(denoiser, batch.palette, None)
+        measured.append(any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generator, times))
+    denoiser.train(was_training)
+    return AnyOrderBits(*(torch.cat(bits).cpu() for bits in zip(*measured, strict=True)))

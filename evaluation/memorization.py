@@ -1,12 +1,23 @@
 """Memorization: how much of a drawn image agrees with its nearest training image, up to recoloring and small shifts."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from einops import rearrange
+from numba import njit
 from torch import Tensor
 from tqdm import tqdm
+
+from data.index_maps import IndexMaps
+from quantization.indexed_image import IndexedImage
+
+from .bootstrap import Measured, subset_bootstrap
+
+CHECK_EVERY = 16
+"""Pixels after which it is asked whether a pair can still win."""
+PAIRS = 16
+"""How many pairs a picture of the closest ones shows."""
 
 
 class NearestTraining(NamedTuple):
@@ -15,7 +26,7 @@ class NearestTraining(NamedTuple):
     agreement: Tensor
     """The share of pixels that agree, float ``[N]``, at most 1: 1 is a copy up to recoloring and a shift."""
     row: Tensor
-    """Which training image it is, int64 ``[N]``."""
+    """Which training image it is, the first on a tie, int64 ``[N]``."""
 
 
 def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1) -> NearestTraining:
@@ -29,17 +40,89 @@ def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1) -> N
         training: index maps of the training set, ``[M, H, W]``.
         max_shift: shifts of up to so many pixels in each direction are tried; what leaves one side enters the other.
     """
-    entries = int(training.max()) + 1
-    known = rearrange(F.one_hot(training.long(), entries).float(), "m h w k -> (h w) (m k)")  # [H W, M K]
+    known = training.flatten(1).to(torch.uint8).numpy()
+    offsets = range(-max_shift, max_shift + 1)
     best, rows = [], []
-    for image in tqdm(indices.long(), desc="nearest training images", unit="image", leave=False):
-        agreement = torch.zeros(len(training))
-        for down in range(-max_shift, max_shift + 1):
-            for right in range(-max_shift, max_shift + 1):
-                one_hot = rearrange(F.one_hot(image.roll((down, right), (0, 1))).float(), "h w j -> j (h w)")
-                together = rearrange(one_hot @ known, "j (m k) -> m j k", k=entries)  # pixels with entries j and k
-                there, back = together.amax(dim=2).sum(dim=1), together.amax(dim=1).sum(dim=1)
-                agreement = torch.maximum(agreement, torch.minimum(there, back))
-        best.append(agreement.max() / image.numel())
-        rows.append(agreement.argmax())
-    return NearestTraining(torch.stack(best), torch.stack(rows))
+    for image in tqdm(indices.to(torch.uint8), desc="nearest training images", unit="image", leave=False):
+        shifted = torch.stack([image.roll((down, right), (0, 1)).flatten() for down in offsets for right in offsets])
+        agreement, row = _nearest(shifted.numpy(), known)
+        best.append(agreement / image.numel())
+        rows.append(row)
+    return NearestTraining(torch.tensor(best), torch.tensor(rows))
+
+
+@njit(cache=True, nogil=True)
+def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
+    """The largest agreement in pixels of one image, ``[shifts, P]``, with ``known``, ``[M, P]``, and its row there.
+
+    A translation explains as many pixels as the sum over entries of the commonest partner. Counting pixel by pixel, that
+    sum grows by one whenever a count exceeds all others of its entry, so a pair that can't catch up any more is left. The
+    increments are added rather than branched on: no processor can guess them.
+    """
+    pixels = known.shape[1]
+    entries, known_entries = int(shifted.max()) + 1, int(known.max()) + 1
+    together = np.zeros((entries, known_entries), np.int32)  # pixels with entries j and k
+    commonest_there, commonest_back = np.zeros(entries, np.int32), np.zeros(known_entries, np.int32)
+    best, row = -1, 0
+    for m in range(len(known)):
+        for shift in range(len(shifted)):
+            there = back = seen = 0
+            while seen < pixels and min(there, back) + pixels - seen > best:
+                stop = min(seen + CHECK_EVERY, pixels)
+                for p in range(seen, stop):
+                    j, k = shifted[shift, p], known[m, p]
+                    together[j, k] += 1
+                    exceeds = np.int32(together[j, k] > commonest_there[j])
+                    commonest_there[j] += exceeds
+                    there += exceeds
+                    exceeds = np.int32(together[j, k] > commonest_back[k])
+                    commonest_back[k] += exceeds
+                    back += exceeds
+                seen = stop
+            together[:] = 0
+            commonest_there[:] = 0
+            commonest_back[:] = 0
+            if seen == pixels and min(there, back) > best:
+                best, row = min(there, back), m
+    return best, row
+
+
+class Copies(NamedTuple):
+    """How much drawn images agree with training images, beside held-out images, which no model can have copied."""
+
+    median_agreement: Measured
+    """Of the drawn images."""
+    heldout_median_agreement: Measured
+    heldout_99th_percentile: Measured
+    """Of the held-out images' agreement: the threshold."""
+    share_above: Measured
+    """Of the drawn images that agree more than that: much more than 1 % is copying."""
+
+
+def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: int = 0) -> Copies:
+    """Compare the agreement of drawn images with that of held-out ones.
+
+    Args:
+        drawn: agreement of drawn images, ``[N]``.
+        heldout: agreement of held-out images, ``[M]``.
+        replicates: subsets of both for the standard errors: the share's holds the threshold's own uncertainty.
+        seed: of the subsets.
+    """
+
+    def statistics(drawn: Tensor, heldout: Tensor) -> Tensor:
+        threshold = heldout.quantile(0.99)
+        return torch.stack([drawn.median(), heldout.median(), threshold, (drawn > threshold).to(drawn.dtype).mean()])
+
+    estimate = subset_bootstrap(statistics, drawn.double(), heldout.double(), replicates=replicates, seed=seed)
+    return Copies(*map(Measured, estimate.value.tolist(), estimate.stderr.tolist()))
+
+
+def closest_pairs(
+    images: Sequence[IndexedImage], found: NearestTraining, training: IndexMaps, pairs: int = PAIRS
+) -> list[IndexedImage]:
+    """The ``pairs`` images that agree most with a training image, then those training images in the same order."""
+    closest = found.agreement.argsort(descending=True, stable=True)[:pairs].tolist()
+    partners = [int(found.row[number]) for number in closest]
+    return [images[number] for number in closest] + [
+        IndexedImage(training.indices[row].numpy(), training.palette(row)) for row in partners
+    ]

@@ -3,41 +3,69 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
+from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 
 from .bootstrap import Measured
 from .color_fidelity import color_fidelity
-from .feature_metrics import METRICS, feature_metrics
+from .feature_metrics import METRICS, MIN_IMAGES, compare_features
 from .features import FeatureExtractor
+from .memorization import NearestTraining, count_copies
 
 Scalars = dict[str, float]
 """Values by name; each ``name`` that has a standard error has a ``name_stderr`` beside it."""
 
 
 def image_scalars(
-    drawn: Sequence[IndexedImage], reference: Sequence[IndexedImage], extractor: FeatureExtractor, seed: int = 0
+    drawn: Sequence[IndexedImage],
+    reference: Sequence[IndexedImage],
+    other: Sequence[IndexedImage],
+    extractor: FeatureExtractor,
+    seed: int = 0,
 ) -> Scalars:
     """Compare drawn images with reference images by their features and by their colors.
 
     Args:
         drawn: of one size.
         reference: of one size; the same palettes as the drawn ones, or colors can't be compared.
+        other: real images from the other side of the split than the reference: what a perfect model would draw. As
+            many as are drawn or there are; each feature metric is measured on these too, as its ``_floor``.
         extractor: whose name stands in the names of what it measures: ``efficientnet-lite0/frechet``.
         seed: of the standard errors.
 
     Raises:
         InputError: fewer than 20 images on a side, or no palette in common.
     """
-    pixels = (np.stack([image.to_rgba() for image in images]) for images in (drawn, reference))
-    features = feature_metrics(extractor, *pixels, seed=seed)
+    for name, images in (("drawn", drawn), ("reference", reference), ("other", other)):
+        if len(images) < MIN_IMAGES:
+            raise InputError(f"metrics need at least {MIN_IMAGES} {name} images, not {len(images)}")
     colors = color_fidelity(drawn, reference)
-    scalars: Scalars = {"drawn_images": len(drawn), "reference_images": len(reference)}
+    features, real, others = (extractor(_rgba(images)) for images in (drawn, reference, other))
+    measured = compare_features(extractor.name, features, real, seed=seed)
+    floor = compare_features(extractor.name, others, real, seed=seed)
+    scalars: Scalars = {}
     for name in METRICS:
-        scalars |= named(f"{extractor.name}/{name}", getattr(features, name))
+        scalars |= named(f"{extractor.name}/{name}", getattr(measured, name))
+        scalars |= named(f"{extractor.name}/{name}_floor", getattr(floor, name))
     for name in ("drawn_entries_used", "reference_entries_used", "color_distance"):
         scalars |= named(f"colors/{name}", getattr(colors, name))
     return scalars
+
+
+def copy_scalars(drawn: NearestTraining, heldout: NearestTraining, seed: int = 0) -> Scalars:
+    """How many drawn images agree more with a training image than all but 1 % of the held-out images do."""
+    copies = count_copies(drawn.agreement, heldout.agreement, seed=seed)
+    scalars: Scalars = {}
+    for name, measured in copies._asdict().items():
+        scalars |= named(f"memorization/{name}", measured)
+    return scalars
+
+
+def _rgba(images: Sequence[IndexedImage]) -> torch.Tensor:
+    """uint8 ``[N, H, W, 4]``."""
+    return torch.from_numpy(np.stack([image.to_rgba() for image in images]))
 
 
 def named(name: str, measured: Measured) -> Scalars:

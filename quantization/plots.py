@@ -28,7 +28,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401  (slow, and needed for plots only)
     except ImportError:
-        raise InputError("--plot needs matplotlib: pip install -r requirements-app.txt") from None
+        raise InputError("plots need matplotlib: pip install -r requirements-app.txt") from None
 
 
 def plot_quantization(

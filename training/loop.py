@@ -70,7 +70,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     scheduler = config.process.make_scheduler()
     process = scheduler.process
     denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
-    average = AveragedModel(denoiser, multi_avg_fn=_ema(config.train.ema_decay), use_buffers=False)
+    average = AveragedModel(denoiser, multi_avg_fn=exponential_average(config.train.ema_decay), use_buffers=False)
     optimizers = OPTIMIZERS[config.train.optimizer](denoiser, config.train)
     peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     model, *prepared = accelerator.prepare(denoiser, *optimizers)
@@ -224,7 +224,7 @@ def _cpu_clock() -> float:
     return time.process_time() / torch.get_num_threads()
 
 
-def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
     """Exponential moving average whose decay starts low, so that the first weights are soon forgotten."""
 
     def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:

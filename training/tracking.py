@@ -2,11 +2,28 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from quantization.files import write_atomically
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
+
+
+def start_wandb(folder: Path, config: dict[str, Any], project: str, job_type: str = "train") -> "Run":
+    """Begin a wandb run with its files below ``folder``: online where logged in, else offline."""
+    import wandb  # takes a second to import, so only where it is wanted
+
+    return wandb.init(
+        project=project,
+        dir=folder,
+        config=config,
+        job_type=job_type,
+        mode="online" if wandb.login(prompt=False) else "offline",
+        settings=wandb.Settings(silent=True, x_disable_stats=True),
+    )
 
 
 class Tracker:
@@ -26,17 +43,7 @@ class Tracker:
             lines = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= resumed_step]
             text = "".join(f"{line}\n" for line in lines)
             write_atomically(self.metrics, lambda temporary: temporary.write_text(text))
-        self.run = None
-        if wandb_project is not None:
-            import wandb  # takes a second to import, so only where it is wanted
-
-            self.run = wandb.init(
-                project=wandb_project,
-                dir=output,
-                config=config,
-                mode="online" if wandb.login(prompt=False) else "offline",
-                settings=wandb.Settings(silent=True, x_disable_stats=True),
-            )
+        self.run = None if wandb_project is None else start_wandb(output, config, wandb_project)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Log named numbers at ``step``."""

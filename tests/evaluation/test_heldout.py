@@ -5,8 +5,10 @@ import torch
 
 from data.index_maps import IndexMaps
 from diffusion.absorbing import AbsorbingProcess
-from diffusion.schedules import linear
-from evaluation.heldout import heldout_estimates
+from diffusion.schedules import cosine, linear
+from diffusion.uniform import UniformProcess
+from evaluation.heldout import exact_estimates, heldout_estimates
+from quantization.errors import InputError
 from quantization.palette import PaletteBatch
 
 
@@ -63,3 +65,25 @@ def test_labels_are_given_only_on_request(images):
     heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100, with_labels=True)
     assert seen[0] is None
     assert torch.equal(seen[1], images.labels)
+
+
+def test_exact_bits_of_a_model_that_knows_nothing_have_no_error(images):
+    few = images.subset(torch.tensor([0, 1, 7]))
+    bits = exact_estimates(Indifferent(), AbsorbingProcess(linear()), few, orders=2, batch_size=2)
+    for each in bits:
+        assert each.tolist() == pytest.approx([2, 3, 3])
+
+
+def test_exact_bits_ask_at_the_times_of_the_schedule(images):
+    seen = []
+    model = Indifferent()
+    model.forward, forward = (lambda x, t, p, labels: (seen.append(t[0]), forward(x, t, p))[1]), model.forward
+    process = AbsorbingProcess(cosine())
+    exact_estimates(model, process, images.subset(torch.tensor([0])), orders=1)
+    masked = torch.arange(256, 0, -1) / 256  # the share of pixels that are masked at each call
+    torch.testing.assert_close(process.schedule.noise(torch.stack(seen)), masked, atol=1e-6, rtol=0)
+
+
+def test_without_a_mask_there_are_no_exact_bits(images):
+    with pytest.raises(InputError, match="need a process with a mask"):
+        exact_estimates(Indifferent(), UniformProcess(linear()), images)

@@ -1,12 +1,36 @@
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from evaluation.memorization import nearest_training
+from data.index_maps import IndexMaps
+from evaluation.memorization import closest_pairs, count_copies, nearest_training
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette, PaletteBatch
 
 
 @pytest.fixture
 def training():
     return torch.randint(0, 9, (30, 16, 16), generator=torch.Generator().manual_seed(0))
+
+
+def agreement_by_matrices(image, other):
+    """Agreement of two index maps by its definition: the joint counts of their entries as a product of one-hots."""
+    together = F.one_hot(image.flatten()).T @ F.one_hot(other.flatten())  # pixels with entries j and k
+    return min(together.amax(dim=1).sum().item(), together.amax(dim=0).sum().item()) / image.numel()
+
+
+def test_counting_gives_what_the_definition_does():
+    generator = torch.Generator().manual_seed(3)
+    training = torch.randint(0, 4, (20, 5, 7), generator=generator)
+    images = torch.randint(0, 3, (15, 5, 7), generator=generator)
+    images[:5] = torch.where(torch.rand(5, 5, 7, generator=generator) < 0.7, training[:5], images[:5])
+    found = nearest_training(images, training)
+    for image, agreement, row in zip(images, *found, strict=True):
+        shifted = [image.roll((down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        expected = [max(agreement_by_matrices(each, other) for each in shifted) for other in training]
+        assert agreement.item() == pytest.approx(max(expected))
+        assert row.item() == int(np.argmax(expected))
 
 
 def test_a_recolored_and_shifted_copy_is_found(training):
@@ -34,3 +58,24 @@ def test_images_may_have_more_entries_than_the_training_set(training):
     image = training[5].clone()
     image[0, 0] = 200
     assert nearest_training(image[None], training).row.item() == 5
+
+
+def test_the_share_of_copies_is_counted_with_the_error_of_its_threshold():
+    generator = torch.Generator().manual_seed(0)
+    heldout, drawn = torch.rand(400, generator=generator), torch.rand(300, generator=generator)
+    share, stderr = count_copies(torch.cat([drawn, torch.ones(100)]), heldout).share_above
+    assert share == pytest.approx(0.25 + 0.75 * 0.01, abs=0.01)
+    assert 0.5 < stderr / (0.25 * 0.75 / 400) ** 0.5 < 2  # about the binomial one, since the threshold hardly matters
+
+
+def test_the_closest_pairs_come_first_drawn_then_trained(training):
+    palette = Palette.from_hex([f"{level:02x}0000" for level in range(9)])
+    palettes = PaletteBatch.from_palettes([palette] * 30)
+    maps = IndexMaps(training.to(torch.uint8), palettes, torch.zeros(30, dtype=torch.long), ["all"], [""] * 30)
+    changed = training[[4, 7]].clone()
+    changed[0, :6] = 0
+    images = [IndexedImage(each.numpy().astype(np.uint8), palette) for each in changed]
+    pairs = closest_pairs(images, nearest_training(changed, training), maps, pairs=2)
+    assert pairs[0].indices.tolist() == pairs[2].indices.tolist() == training[7].tolist()
+    assert pairs[1].indices.tolist() == changed[0].tolist()
+    assert pairs[3].indices.tolist() == training[4].tolist()

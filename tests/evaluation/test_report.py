@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from evaluation.features import FeatureExtractor
 from evaluation.report import image_scalars, table
+from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 
@@ -15,11 +17,24 @@ def images(rng, number):
 
 def test_every_measured_value_has_a_standard_error_and_a_line(rng):
     extractor = FeatureExtractor("mean-color", 4, lambda rgb: rgb.mean(dim=(2, 3)), torch.device("cpu"))
-    scalars = image_scalars(images(rng, 30), images(rng, 40), extractor)
+    scalars = image_scalars(images(rng, 30), images(rng, 40), images(rng, 25), extractor)
     measured = {name for name in scalars if "/" in name and not name.endswith("_stderr")}
     assert {"mean-color/frechet", "mean-color/coverage", "colors/color_distance"} <= measured
     assert all(f"{name}_stderr" in scalars for name in measured)
-    assert (scalars["drawn_images"], scalars["reference_images"]) == (30, 40)
+    assert {"mean-color/frechet_floor", "mean-color/coverage_floor"} <= measured
     lines = table(scalars).splitlines()
-    assert len(lines) == len(measured) + 2
+    assert len(lines) == len(measured)
     assert all("±" in line for line in lines if "/" in line)
+
+
+def test_the_floor_is_that_of_the_other_real_images(rng):
+    extractor = FeatureExtractor("mean-color", 4, lambda rgb: rgb.mean(dim=(2, 3)), torch.device("cpu"))
+    drawn, reference = images(rng, 30), images(rng, 40)
+    scalars = image_scalars(drawn, reference, drawn, extractor)
+    assert scalars["mean-color/kernel_floor"] == scalars["mean-color/kernel"]
+
+
+def test_a_set_that_is_too_small_is_named(rng):
+    extractor = FeatureExtractor("mean-color", 4, lambda rgb: rgb.mean(dim=(2, 3)), torch.device("cpu"))
+    with pytest.raises(InputError, match="at least 20 other images, not 3"):
+        image_scalars(images(rng, 30), images(rng, 40), images(rng, 3), extractor)

@@ -1,0 +1,76 @@
+"""Ways to draw index maps that `benchmarks/peers.py` compares, by name."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from diffusion.absorbing import AbsorbingProcess
+from diffusion.schedules import linear
+from diffusion.uniform import UniformProcess
+from models.config import DenoiserConfig, build_denoiser
+
+from .ddpm import DDPMPeer, NoisePredictor
+from .discrete import DiscretePeer
+from .flow import FlowPeer
+from .meta_unet import meta_unet
+from .peer import Peer, nearest_width, num_parameters
+from .unet2d import unet2d
+
+HYBRID_WEIGHT = 1.0
+"""D3PM's λ of 0.001 stands beside one of its 1,000 steps' terms; beside their sum, as here, it is 1."""
+
+
+def _ours(config: DenoiserConfig, entries: int) -> Peer:
+    """Masked diffusion with the denoiser that is equivariant to its palette."""
+    return DiscretePeer(build_denoiser(replace(config, kind="palette"), 0, entries), AbsorbingProcess(linear()))
+
+
+def _per_index(config: DenoiserConfig, entries: int) -> Peer:
+    """Masked diffusion (Shi et al. 2024, arXiv 2406.04329) with an embedding and an output row for each index, on our UNet."""
+    return DiscretePeer(build_denoiser(replace(config, kind="index"), 0, entries), AbsorbingProcess(linear()))
+
+
+def _d3pm(config: DenoiserConfig, entries: int) -> Peer:
+    """D3PM uniform (Austin et al. 2021, arXiv 2107.03006) with its hybrid loss, on our UNet, told the time."""
+    network = build_denoiser(replace(config, kind="index", time_conditioning=True), 0, entries)
+    return DiscretePeer(network, UniformProcess(linear()), HYBRID_WEIGHT)
+
+
+def _unet2d(config: DenoiserConfig, entries: int) -> Peer:
+    """Masked diffusion on diffusers' UNet2DModel, with as many parameters as ours."""
+    width = nearest_width(lambda width: unet2d(entries, width), _our_size(config, entries))
+    return DiscretePeer(unet2d(entries, width), AbsorbingProcess(linear()))
+
+
+def _meta_masked(config: DenoiserConfig, entries: int) -> Peer:
+    """Masked diffusion on Meta's UNet, with as many parameters as ours: what its flow-matching recipe adds or takes."""
+    width = nearest_width(lambda width: meta_unet(entries, width), _our_size(config, entries))
+    return DiscretePeer(meta_unet(entries, width), AbsorbingProcess(linear()))
+
+
+def _flow_matching(config: DenoiserConfig, entries: int, cross_entropy: bool = False) -> Peer:
+    """Discrete flow matching as Meta's package has it, on Meta's UNet, with as many parameters as ours."""
+    width = nearest_width(lambda width: meta_unet(entries, width), _our_size(config, entries))
+    return FlowPeer(meta_unet(entries, width), cross_entropy)
+
+
+def _ddpm(config: DenoiserConfig, _: int) -> Peer:
+    """Continuous diffusion in RGBA on our UNet, quantized afterwards."""
+    return DDPMPeer(NoisePredictor(config))
+
+
+def _our_size(config: DenoiserConfig, entries: int) -> int:
+    return num_parameters(build_denoiser(replace(config, kind="palette"), 0, entries))
+
+
+PEERS: dict[str, Callable[[DenoiserConfig, int], Peer]] = {
+    "ours": _ours,
+    "per-index": _per_index,
+    "d3pm-uniform": _d3pm,
+    "unet2d": _unet2d,
+    "meta-unet": _meta_masked,
+    "flow-matching": _flow_matching,
+    "flow-matching-ce": partial(_flow_matching, cross_entropy=True),
+    "ddpm": _ddpm,
+}
+"""Each is made from the size of our network and the number of entries."""

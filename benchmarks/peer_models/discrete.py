@@ -1,0 +1,55 @@
+"""Discrete diffusion by this project's processes, with any denoiser: masked diffusion (MD4's loss) and D3PM's hybrid loss."""
+
+import torch
+from torch import Tensor, nn
+
+from data.index_maps import Batch, IndexMaps
+from diffusion.draws import image_generators
+from diffusion.losses import hybrid_loss
+from diffusion.process import Process
+from diffusion.samplers import SAMPLERS, even_times, run
+from diffusion.schedules import low_discrepancy_times
+from evaluation.heldout import BitsPerPixel, heldout_estimates
+from models.denoiser import bind
+from quantization.palette import PaletteBatch
+
+from .peer import BATCH, Drawing
+
+
+class DiscretePeer:
+    """A denoiser and the process that it undoes, trained as training/loop.py does and drawn with by ancestral sampling.
+
+    Args:
+        network: as `models.denoiser.Denoiser`.
+        process: how index maps are corrupted.
+        cross_entropy: its weight beside the bound.
+    """
+
+    def __init__(self, network: nn.Module, process: Process, cross_entropy: float = 0.0) -> None:
+        self.network, self.process, self.cross_entropy = network, process, cross_entropy
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The negative ELBO plus the weighted cross-entropy, bits per pixel."""
+        t = low_discrepancy_times(len(batch.x_0)).to(batch.x_0.device)
+        x_t = self.process.q_sample(batch.x_0, t, batch.palette)
+        logits = self.network(x_t, t, batch.palette, None).float()
+        losses, _ = hybrid_loss(self.process, logits, batch.x_0, x_t, t, batch.palette, self.cross_entropy)
+        return losses.mean()
+
+    def bits_per_pixel(self, network: nn.Module, images: IndexMaps, times: int) -> BitsPerPixel:
+        """The negative ELBO."""
+        return heldout_estimates(network, self.process, images, times).result()
+
+    @torch.inference_mode()
+    def draw(self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, seed: int) -> Drawing:
+        """Ancestral sampling in even steps of time."""
+        network.eval()
+        drawn = []
+        for first in range(0, len(palettes.colors), BATCH):
+            palette = palettes[slice(first, first + BATCH)].to(next(network.parameters()).device)
+            generators = image_generators(seed, first, len(palette.colors))
+            prior = self.process.prior(palette, size, size, generators)
+            times = even_times(calls).to(prior.device)
+            steps = SAMPLERS["ancestral"].algorithm(self.process, palette, prior, times, generators)
+            drawn.append(run(steps, bind(network, palette, None)).cpu())
+        return Drawing(torch.cat(drawn))

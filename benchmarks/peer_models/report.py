@@ -1,0 +1,120 @@
+"""The tables and the figure of a comparison of peers."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from quantization.files import write_atomically
+
+Records = Sequence[dict[str, Any]]
+"""One for each set of palettes, peer and seed; and one for each set of palettes whose peer is ``real``."""
+
+
+def tables(records: Records) -> str:
+    """Markdown: training and drawing for each set of palettes; the mean over seeds ± its standard error."""
+    parts = []
+    for palettes in _names(records, "palettes"):
+        here = [record for record in records if record["palettes"] == palettes]
+        real = next(record for record in here if record["peer"] == "real")
+        runs = {
+            peer: [record for record in here if record["peer"] == peer]
+            for peer in _names(here, "peer")
+            if peer != "real"
+        }
+        parts.append(f"## Palettes: {palettes}\n\n" + _training_table(runs) + "\n" + _drawing_table(runs, real))
+    return "\n".join(parts)
+
+
+def plot(path: Path, records: Records) -> None:
+    """Bits per pixel over minutes of training, and Fréchet distance over calls, a row for each set of palettes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    sets = _names(records, "palettes")
+    figure = Figure(figsize=(12, 4.5 * len(sets)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    peers = [peer for peer in _names(records, "peer") if peer != "real"]
+    for row, palettes in zip(figure.subplots(len(sets), 2, squeeze=False), sets, strict=True):
+        here = [record for record in records if record["palettes"] == palettes]
+        for number, peer in enumerate(peers):
+            runs = [record for record in here if record["peer"] == peer]
+            curves = [run["curve"] for run in runs if run["curve"]]
+            for place, curve in enumerate(curves):
+                label = {"label": peer} if place == 0 else {}
+                minutes, bits = ([point[name] for point in curve] for name in ("minutes", "bits"))
+                row[0].plot(minutes, bits, color=f"C{number}", **label)
+            calls = list(runs[0]["calls"])
+            distances = [[run["calls"][each]["frechet"] for run in runs] for each in calls]
+            row[1].errorbar(
+                [int(each) for each in calls],
+                [statistics.mean(values) for values in distances],
+                yerr=[_stderr(values) or 0 for values in distances],
+                marker="o", capsize=3, color=f"C{number}", label=peer,
+            )  # fmt: skip
+        real = next(record for record in here if record["peer"] == "real")
+        row[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
+        raw = math.log2(real["entries"])
+        row[0].axhline(raw, color="black", linestyle=":", label="raw")
+        row[0].set_ylim(0, 1.05 * raw)  # a bound that is worse than no model is not of interest
+        row[0].set(xlabel="minutes of training", ylabel="held-out bits per pixel", title=f"palettes: {palettes}")
+        row[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
+        row[1].set_xscale("log", base=2)
+        row[1].set_xticks([int(each) for each in calls], calls)
+        row[0].legend()
+        row[1].legend()
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:
+    lines = [
+        "| peer | parameters | steps | images/s | peak MiB | held-out bits per pixel |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for peer, seeds in runs.items():
+        steps, speed = ([seed[name] for seed in seeds] for name in ("steps", "images_per_second"))
+        cells = [peer, f"{seeds[0]['parameters']:,}", _mean(steps, 0), _mean(speed, 0), f"{seeds[0]['peak_mib']:.0f}"]
+        bits = [seed["bits_per_pixel"] for seed in seeds]
+        lines.append(_line([*cells, "none" if None in bits else _mean(bits, 3)]))
+    return "\n".join(lines) + "\n"
+
+
+def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) -> str:
+    lines = [
+        "| peer | calls | Fréchet | kernel × 1,000 | recall | images/s | pixels off palette | ΔE to the palette |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        _line(["real", "", f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]),
+    ]
+    for peer, seeds in runs.items():
+        for calls in seeds[0]["calls"]:
+            figures = [seed["calls"][calls] for seed in seeds]
+            shown = {"frechet": 1, "kernel": 1, "recall": 2, "images_per_second": 1}
+            cells = [_mean([each[name] for each in figures], digits) for name, digits in shown.items()]
+            if "off_palette_share" in figures[0]:
+                share = statistics.mean(each["off_palette_share"] for each in figures)
+                cells += [f"{share:.1%}", _mean([each["off_palette_distance"] for each in figures], 4)]
+            else:
+                cells += ["0", "0"]
+            lines.append(_line([peer, calls, *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _names(records: Records, key: str) -> list[str]:
+    """The values of ``key``, each once, in their order."""
+    return list(dict.fromkeys(record[key] for record in records))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    stderr = _stderr(values)
+    text = f"{statistics.mean(values):.{digits}f}"
+    return text if stderr is None else f"{text} ± {stderr:.{digits}f}"
+
+
+def _stderr(values: Sequence[float]) -> float | None:
+    """Of the mean, from the spread of the seeds; nothing for one seed."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None

@@ -1,0 +1,71 @@
+"""One peer's training, which can pause so that peers take turns: a busy minute of the machine then hits all of them."""
+
+import math
+import time
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from data.index_maps import IndexMaps
+from diffusion.draws import mixed_seed
+from quantization.errors import InputError
+from training.config import TrainConfig
+from training.loop import batch_rows, exponential_average, learning_rate_factor
+from training.optimizers import OPTIMIZERS
+
+from .peer import Peer
+
+
+class PeerTraining:
+    """The step of training/loop.py (batches, random numbers, optimizer, rate, average) for any peer's loss.
+
+    Args:
+        peer: what to train.
+        config: batch size, optimizer, rates and average; its budgets and intervals are not looked at.
+        training: the side of the data set to learn from.
+        seed: of the order of images and every corruption.
+        device: where.
+    """
+
+    def __init__(self, peer: Peer, config: TrainConfig, training: IndexMaps, seed: int, device: torch.device) -> None:
+        self.peer, self.config, self.training, self.seed, self.device = peer, config, training, seed, device
+        peer.network.to(device, memory_format=torch.channels_last)
+        decay = exponential_average(config.ema_decay)
+        self.average = AveragedModel(peer.network, multi_avg_fn=decay, use_buffers=False)
+        self.optimizers = OPTIMIZERS[config.optimizer](peer.network, config)
+        self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.steps, self.seconds = 0, 0.0
+
+    def run(self, until: float, budget: float) -> None:
+        """Train until ``until`` seconds of training have passed, out of ``budget``, pauses not counted."""
+        before, started = self.seconds, time.perf_counter()
+        while self.seconds < until:
+            self.step(self.seconds / budget)
+            self.seconds = before + time.perf_counter() - started
+
+    def step(self, fraction: float) -> float:
+        """Take one step at a fraction of the budget; returns the loss.
+
+        Raises:
+            InputError: the loss or its gradient is not finite.
+        """
+        rate_factor = learning_rate_factor(fraction, self.config.warmup)
+        for optimizer, peaks in zip(self.optimizers, self.peak_rates, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate_factor
+        torch.manual_seed(mixed_seed(self.seed, self.steps, 0))
+        rows = batch_rows(len(self.training), self.config.batch_size, self.steps, self.seed)
+        self.peer.network.train()
+        loss = self.peer.loss(self.training.batch(rows).to(self.device))
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.peer.network.parameters(), self.config.clip_norm)
+        value = loss.item()
+        if not math.isfinite(value) or not torch.isfinite(norm):
+            raise InputError(f"the loss is {value} and its gradient's norm {norm:.3g} at step {self.steps}")
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.average.update_parameters(self.peer.network)
+        self.steps += 1
+        return value

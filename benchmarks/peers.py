@@ -1,0 +1,230 @@
+"""Compare ways to draw index maps: `python benchmarks/peers.py --config configs/icons16.yaml --output runs/peers --minutes 10`.
+
+The same icons, minutes and machine for each peer of benchmarks/peer_models/, several seeds. Peers take turns in slices of their
+minutes, so that a busy machine slows all of them alike. Batches, optimizer (`--train.optimizer`), rates and the average of
+the weights are the config's for all of them, and so is the number of parameters, nearly; no peer sees class labels or foreign palettes.
+Two sets of palettes: `shared` is one of 64 entries for all icons, `own` 16 entries for each icon, in which a per-index model can
+only learn what the order of the entries tells.
+
+Writes `peers.json` after each seed, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
+over calls of the network. Minutes count training only: neither measuring nor waiting. Bits per pixel are negative ELBOs on the held-out
+icons; Fréchet and kernel distances and recall are against them too, and so are those of real icons from the training side.
+"""
+
+import json
+import math
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import torch
+from jsonargparse import ActionConfigFile
+from torch import Tensor
+from tqdm import tqdm
+
+import cli
+from benchmarks.peer_models import PEERS, num_parameters
+from benchmarks.peer_models.peer import Drawing
+from benchmarks.peer_models.report import plot, tables
+from benchmarks.peer_models.training import PeerTraining
+from data.config import DataConfig
+from data.index_maps import IndexMaps, load_index_maps
+from evaluation.feature_metrics import MIN_IMAGES, compare_features
+from evaluation.features import FeatureExtractor, load_extractor
+from models.config import DenoiserConfig
+from quantization.color import srgb_to_oklab
+from quantization.errors import InputError, choose
+from quantization.files import claim_output_folder, write_atomically, write_json
+from quantization.palette import PaletteBatch
+from quantization.plots import require_matplotlib
+from training.config import RunConfig, TrainConfig
+
+PALETTES = {"shared": 64, "own": 16}
+"""Sets of palettes, as in `DataConfig.palette`, and their entries."""
+MEMORY_STEPS = 3
+
+
+def main(arguments: list[str]) -> None:
+    """Train all peers in turns, measure, write."""
+    parser = cli.make_parser(__doc__.split("\n")[0])
+    add = parser.add_argument
+    add(
+        "--config",
+        action=ActionConfigFile,
+        help="YAML file of sizes (model) and the optimizer (train); a peer has its own process",
+    )
+    add("--output", type=Path, required=True, help="folder for peers.json, peers.md and peers.png")
+    add("--overwrite", action="store_true", help="replace what an earlier comparison left there")
+    add("--peers", nargs="+", default=list(PEERS), help=f"whom to compare: {', '.join(PEERS)}")
+    add("--palettes", nargs="+", default=list(PALETTES), choices=list(PALETTES), help="sets of palettes")
+    add("--minutes", type=float, default=10.0, help="of training, for each peer, seed and set of palettes")
+    add("--seeds", type=int, default=3, help="how many seeds, from 0")
+    add("--samples", type=int, default=467, help="images to draw for each figure, at most one for each held-out icon")
+    add("--calls", type=int, nargs="+", default=[16, 64, 256], help="calls of the network for each drawn image")
+    add(
+        "--slices",
+        type=int,
+        default=20,
+        help="turns in which a peer's minutes come; held-out bits are measured after each",
+    )
+    add("--times", type=int, default=8, help="corruptions of each held-out icon for its final bits per pixel")
+    parser.add_class_arguments(RunConfig)
+    options = parser.parse_args(arguments)
+    config = parser.instantiate(options)
+    for name in options.peers:
+        choose("peer", name, PEERS)
+    for name in ("minutes", "seeds", "slices", "times"):
+        if options[name] <= 0:
+            raise InputError(f"--{name} is {options[name]}; it must be above 0")
+    if options.samples < MIN_IMAGES:
+        raise InputError(f"--samples is {options.samples}; to be compared, at least {MIN_IMAGES} must be drawn")
+    claim_output_folder(options.output, options.overwrite, marker=("a comparison of peers", "peers.json"))
+    require_matplotlib()
+
+    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
+    extractor = load_extractor(device=device)
+    records: list[dict[str, Any]] = []
+    plain = {name: value for name, value in json.loads(parser.dump(options, format="json")).items() if name != "config"}
+    for palettes in options.palettes:
+        entries = PALETTES[palettes]
+        data = replace(config.data, source="icons", palette=palettes, min_colors=entries, max_colors=entries)
+        training, heldout = load_index_maps(data)
+        real = extractor(rgba_of(heldout.indices.long(), heldout.palettes))
+        records.append(
+            {"palettes": palettes, "entries": entries} | real_figures(extractor, training, real, options.samples)
+        )
+        memory = {name: peak_memory(name, config.model, config.train, data, device) for name in options.peers}
+        for seed in range(options.seeds):
+            trainings = {
+                name: start(name, config.model, config.train, training, seed, device) for name in options.peers
+            }
+            curves = take_turns(trainings, heldout, 60 * options.minutes, options.slices)
+            for name, each in trainings.items():
+                record = {"palettes": palettes, "peer": name, "seed": seed, "peak_mib": memory[name]}
+                record |= training_figures(each, heldout, options.times) | {"curve": curves[name]}
+                record["calls"] = {}
+                for calls in tqdm(options.calls, desc=f"{name} draws", leave=False):
+                    record["calls"][str(calls)] = drawing_figures(
+                        each, heldout, real, extractor, calls, options.samples
+                    )
+                records.append(record)
+            write_json(options.output / "peers.json", {"options": plain, "device": str(device), "records": records})
+    text = tables(records)
+    write_atomically(options.output / "peers.md", lambda path: path.write_text(text))
+    plot(options.output / "peers.png", records)
+    print(text)
+
+
+def start(
+    name: str, model: DenoiserConfig, train: TrainConfig, training: IndexMaps, seed: int, device: torch.device
+) -> PeerTraining:
+    """A peer with weights of ``seed``, not yet trained."""
+    torch.manual_seed(seed)
+    return PeerTraining(PEERS[name](model, training.palettes.mask_index), train, training, seed, device)
+
+
+def take_turns(
+    trainings: dict[str, PeerTraining], heldout: IndexMaps, budget: float, slices: int
+) -> dict[str, list[dict[str, float]]]:
+    """Train each peer for ``budget`` seconds in ``slices`` turns, whose order rotates; bits over time for each."""
+    names, curves = list(trainings), {name: [] for name in trainings}
+    for turn in tqdm(range(slices), desc="turns of training", unit="turn"):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            each = trainings[name]
+            each.run(budget * (turn + 1) / slices, budget)
+            bits = each.peer.bits_per_pixel(each.average.module, heldout, 1)
+            if bits is not None:
+                curves[name].append({"minutes": each.seconds / 60, "bits": bits.mean, "stderr": bits.stderr})
+    return curves
+
+
+def training_figures(training: PeerTraining, heldout: IndexMaps, times: int) -> dict[str, Any]:
+    """What training came to."""
+    bits = training.peer.bits_per_pixel(training.average.module, heldout, times)
+    return {
+        "parameters": num_parameters(training.peer.network),
+        "steps": training.steps,
+        "images_per_second": training.steps * training.config.batch_size / training.seconds,
+        "bits_per_pixel": None if bits is None else bits.mean,
+        "bits_per_pixel_stderr": None if bits is None else bits.stderr,
+    }
+
+
+def drawing_figures(
+    training: PeerTraining, heldout: IndexMaps, real: Tensor, extractor: FeatureExtractor, calls: int, samples: int
+) -> dict[str, Any]:
+    """What drawings with so many calls of the network are like, in the held-out icons' palettes."""
+    rows = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[:samples]
+    palettes = heldout.palettes[rows]
+    size, network = heldout.indices.shape[-1], training.average.module
+    training.peer.draw(network, palettes[slice(1)], size, 1, seed=0)  # whatever is compiled or laid out only once
+    started = time.perf_counter()
+    drawing = training.peer.draw(network, palettes, size, calls, seed=training.seed)
+    seconds = time.perf_counter() - started
+    metrics = compare_features(extractor.name, extractor(rgba_of(drawing.indices, palettes)), real)
+    figures: dict[str, Any] = {"images": len(rows), "images_per_second": len(rows) / seconds}
+    for name in ("frechet", "kernel", "recall"):
+        figures |= {name: getattr(metrics, name).value, f"{name}_stderr": getattr(metrics, name).stderr}
+    return figures | (off_palette(drawing, palettes) if drawing.rgba is not None else {})
+
+
+def real_figures(extractor: FeatureExtractor, training: IndexMaps, real: Tensor, samples: int) -> dict[str, Any]:
+    """What as many training icons get: the floor of every figure of drawings."""
+    chosen = training.subset(torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[:samples])
+    metrics = compare_features(extractor.name, extractor(rgba_of(chosen.indices.long(), chosen.palettes)), real)
+    return {"peer": "real", **{name: getattr(metrics, name).value for name in ("frechet", "kernel", "recall")}}
+
+
+def off_palette(drawing: Drawing, palettes: PaletteBatch) -> dict[str, float]:
+    """How far drawn pixels are from the entries that they were quantized to: the share that are none, and ΔE in OKLab.
+
+    ΔE is over pixels that are opaque on both sides; wherever alpha differs from the entry's, a pixel is no entry.
+    """
+    entries = rgba_of(drawing.indices, palettes)
+    transparent = (entries[..., 3] == 0) & (drawing.rgba[..., 3] == 0)
+    none = ~((entries == drawing.rgba).all(dim=-1) | transparent)
+    opaque = (entries[..., 3] > 0) & (drawing.rgba[..., 3] > 0)
+    distance = (srgb_to_oklab(entries[..., :3]) - srgb_to_oklab(drawing.rgba[..., :3])).norm(dim=-1)
+    return {"off_palette_share": none.double().mean().item(), "off_palette_distance": distance[opaque].mean().item()}
+
+
+def rgba_of(indices: Tensor, palettes: PaletteBatch) -> Tensor:
+    """What index maps ``[N, H, W]`` show, uint8 ``[N, H, W, 4]``."""
+    return torch.stack([colors[each] for colors, each in zip(palettes.colors, indices, strict=True)])
+
+
+def peak_memory(name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device) -> float:
+    """MiB that a training step needs at most, weights and optimizer included, measured in a process of its own (Linux only)."""
+    if not Path("/proc/self/clear_refs").exists():
+        return math.nan
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_memory_of_steps, name, model, train, data, device).result()
+
+
+def _memory_of_steps(
+    name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device
+) -> float:
+    training, _ = load_index_maps(data)
+    before = _process_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again from here
+    each = start(name, model, train, training, 0, device)
+    for _ in range(MEMORY_STEPS):
+        each.step(0.5)
+    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else _process_mib("VmHWM") - before
+
+
+def _process_mib(name: str) -> float:
+    """A line of what Linux says about this process; a child's ``resource.ru_maxrss`` would begin with its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**10
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from benchmarks import peers
+from benchmarks.peer_models.peer import Drawing
+from benchmarks.peer_models.report import plot, tables
+from quantization.palette import Palette, PaletteBatch
+
+
+def test_pixels_are_off_palette_unless_they_are_their_entry():
+    palettes = PaletteBatch.from_palettes([Palette.from_hex(["000000", "ffffff", "00000000"])])
+    indices = torch.tensor([[[0, 1], [2, 2]]])
+    exact = peers.rgba_of(indices, palettes)
+    assert peers.off_palette(Drawing(indices, exact), palettes) == {"off_palette_share": 0, "off_palette_distance": 0}
+    hidden = exact.clone()
+    hidden[0, 1, 0, :3] = 99  # a color that nobody sees
+    assert peers.off_palette(Drawing(indices, hidden), palettes)["off_palette_share"] == 0
+    off = exact.clone()
+    off[0, 0, 0, :3] = 255  # white where the entry is black: 1 apart, in one of two opaque pixels
+    off[0, 1, 1, 3] = 9
+    figures = peers.off_palette(Drawing(indices, off), palettes)
+    assert figures["off_palette_share"] == 0.5
+    assert figures["off_palette_distance"] == pytest.approx(0.5, abs=1e-3)
+
+
+def record(peer, seed, bits, frechet):
+    drawn = {"frechet": frechet, "kernel": 1.0, "recall": 0.5, "images_per_second": 9.0}
+    curve = [] if bits is None else [{"minutes": 1.0, "bits": bits + 1, "stderr": 0.1}]
+    return {
+        "palettes": "own", "peer": peer, "seed": seed, "parameters": 1234, "steps": 7, "images_per_second": 3.0,
+        "peak_mib": 5.0, "bits_per_pixel": bits, "curve": curve, "calls": {"16": drawn, "64": drawn},
+    }  # fmt: skip
+
+
+def test_tables_have_the_mean_over_seeds_and_its_standard_error(tmp_path):
+    real = {"palettes": "own", "peer": "real", "entries": 16, "frechet": 30.0, "kernel": 0.0, "recall": 0.8}
+    records = [real, record("a", 0, 1.0, 40.0), record("a", 1, 2.0, 44.0), record("b", 0, None, 50.0)]
+    text = tables(records)
+    assert "| a | 1,234 | 7 ± 0 | 3 ± 0 | 5 | 1.500 ± 0.500 |" in text
+    assert "| b | 1,234 | 7 | 3 | 5 | none |" in text
+    assert "| a | 16 | 42.0 ± 2.0 |" in text
+    assert "| real |  | 30.0 |" in text
+    pytest.importorskip("matplotlib")
+    plot(tmp_path / "peers.png", records)
+    assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--peers ours theirs", "unknown peer 'theirs'; choose from ours"),
+        ("--minutes 0", "--minutes is 0"),
+        ("--samples 3", "at least 20 must be drawn"),
+        ("--train.batch_sise 3", "batch_sise"),
+    ],
+)
+def test_mistakes_are_one_line_and_nothing_is_written(run, tmp_path, arguments, message):
+    status, out, err = run(peers, "--output", tmp_path / "peers", *arguments.split())
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "peers").exists()
