@@ -1,10 +1,12 @@
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cli
+import train
 
 os.environ.setdefault("WANDB_MODE", "offline")
 
@@ -18,6 +20,16 @@ def rng():
 def cache_dir(tmp_path_factory):
     """One cache of encoded data sets for all tests, not the user's own."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, cache_dir):
+    """What train.py writes after a few steps of a tiny model; not to be changed."""
+    smoke = Path(__file__).parent.parent / "configs" / "icons16-smoke.yaml"
+    output = tmp_path_factory.mktemp("run") / "model"
+    options = ["--config", smoke, "--output", output, "--data.cache_dir", cache_dir, "--track.wandb", "false"]
+    train.main([str(option) for option in options])
+    return output
 
 
 @pytest.fixture

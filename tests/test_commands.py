@@ -1,6 +1,7 @@
 """The commands as a user calls them: what they write, and one line for each mistake."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +14,6 @@ import sample
 import train
 from quantization.indexed_image import IndexedImage
 from quantization.palette_files import read_palette
-
-SMOKE = str(Path(__file__).parent.parent / "configs" / "icons16-smoke.yaml")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory, cache_dir):
-    output = tmp_path_factory.mktemp("run") / "model"
-    options = ["--config", SMOKE, "--output", output, "--data.cache_dir", cache_dir, "--track.wandb", "false"]
-    train.main([str(option) for option in options])
-    return output
 
 
 def test_train_writes_a_model_and_says_how_good_it_is(checkpoint):
@@ -175,11 +166,12 @@ def test_a_resumed_run_keeps_its_config(run, checkpoint, tmp_path, cache_dir):
     assert "seed would change" in err
 
 
-def test_a_resumed_run_needs_no_config_and_may_get_a_larger_budget(run, checkpoint):
-    status, out, _ = run(train, "--output", checkpoint, "--resume", "--train.max_steps", 14)
+def test_a_resumed_run_needs_no_config_and_may_get_a_larger_budget(run, checkpoint, tmp_path):
+    output = shutil.copytree(checkpoint, tmp_path / "model")
+    status, out, _ = run(train, "--output", output, "--resume", "--train.max_steps", 14)
     assert status == 0
     assert "held-out bits per pixel" in out
-    assert json.loads((checkpoint / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 14
+    assert json.loads((output / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 14
 
 
 def test_a_real_process_ends_with_status_2_and_one_line(tmp_path):

@@ -1,21 +1,7 @@
 import json
 import math
-from pathlib import Path
-
-import pytest
 
 import evaluate
-import train
-
-SMOKE = str(Path(__file__).parent.parent / "configs" / "icons16-smoke.yaml")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory, cache_dir):
-    output = tmp_path_factory.mktemp("run") / "model"
-    options = ["--config", SMOKE, "--output", output, "--data.cache_dir", cache_dir, "--track.wandb", "false"]
-    train.main([str(option) for option in options])
-    return output
 
 
 def test_a_model_is_judged_by_likelihood_features_colors_and_copies(run, checkpoint, tmp_path):
