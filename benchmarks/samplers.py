@@ -56,6 +56,7 @@ WAYS = [
     Way("entropy-bounded, γ 1, cosine grid", "entropy-bounded", {"entropy_bound": 1.0}, "cosine"),
     Way("remasking, rate 1", "remasking", {"remasking_rate": 1.0}),
     Way("remasking, rate 4", "remasking", {"remasking_rate": 4.0}),
+    Way("remasking, rate 16", "remasking", {"remasking_rate": 16.0}),
     Way("stratified-hazard", "stratified-hazard"),
 ]
 
