@@ -33,6 +33,7 @@ from benchmarks.peer_models import PEERS, num_parameters
 from benchmarks.peer_models.peer import Drawing
 from benchmarks.peer_models.report import plot, tables
 from benchmarks.peer_models.training import PeerTraining
+from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
 from data.config import DataConfig
 from data.index_maps import IndexMaps, load_index_maps
 from evaluation.feature_metrics import MIN_IMAGES, compare_features
@@ -202,7 +203,7 @@ def rgba_of(indices: Tensor, palettes: PaletteBatch) -> Tensor:
 
 def peak_memory(name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device) -> float:
     """MiB that a training step needs at most, weights and optimizer included, measured in a process of its own (Linux only)."""
-    if not Path("/proc/self/clear_refs").exists():
+    if not can_measure():
         return math.nan
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_memory_of_steps, name, model, train, data, device).result()
@@ -212,18 +213,12 @@ def _memory_of_steps(
     name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device
 ) -> float:
     training, _ = load_index_maps(data)
-    before = _process_mib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again from here
+    before = resident_mib()
+    reset_peak()
     each = start(name, model, train, training, 0, device)
     for _ in range(MEMORY_STEPS):
         each.step(0.5)
-    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else _process_mib("VmHWM") - before
-
-
-def _process_mib(name: str) -> float:
-    """A line of what Linux says about this process; a child's ``resource.ru_maxrss`` would begin with its parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**10
+    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else peak_mib() - before
 
 
 if __name__ == "__main__":

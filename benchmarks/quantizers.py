@@ -27,6 +27,8 @@ from quantization.encoding import encode
 from quantization.quantizers import fit_palette, fit_palettes
 from quantization.spaces import LINEAR_OF_BYTE, SPACES
 
+from .process_memory import peak_mib, reset_peak, resident_mib
+
 SIZE = (768, 512)
 COLORS = (8, 16, 64, 256)
 
@@ -194,12 +196,13 @@ def race(image: np.ndarray, repeats: int) -> None:
 
 
 def memory(name: str) -> None:
-    """Print by how much one quantization at K = 256 raises this process's peak memory, in MB, after a small warm-up."""
+    """Print by how much one quantization at K = 256 raises this process's memory at most, in MiB, after a small warm-up."""
     image = photographs()["coffee"]
     PLAIN[name](image[::8, ::8], 64)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_mib()
+    reset_peak()
     PLAIN[name](image, 256)
-    print(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f}")
+    print(f"{peak_mib() - before:.0f}")
 
 
 def tiles(photos: list[np.ndarray], count: int) -> list[np.ndarray]:
@@ -262,7 +265,8 @@ def learned_against_kmeans(photos: list[np.ndarray]) -> None:
 
 
 def memories() -> None:
-    """Print what `memory` does for every method, each in a process of its own."""
+    """Print what `memory` does for every method, each in a process of its own (Linux only)."""
+    print("\n| method | MiB |\n| --- | --- |", flush=True)
     for name in PLAIN:
         text = subprocess.check_output([sys.executable, "-m", "benchmarks.quantizers", "--memory-of", name], text=True)
         print(f"| {name} | {text.strip()} |", flush=True)

@@ -19,7 +19,7 @@ def remasking(
     times: Tensor,
     generator: Generators = None,
     *,
-    remasking_rate: float = 1.0,
+    remasking_rate: float = 4.0,
 ) -> Steps:
     """ReMDM (Wang et al. 2025, arXiv 2503.00307, eq. 4), capped: σ = min(rate · (t - s), (1 - alpha(s)) / alpha(t)).
 

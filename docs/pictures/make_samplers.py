@@ -1,0 +1,32 @@
+"""Draw samplers.png: the same palettes and seeds by different samplers. `python docs/pictures/make_samplers.py CHECKPOINT`.
+
+Rows, of an absorbing model: ancestral with 256 calls, then with 16 calls ancestral, confidence (cosine grid), remasking (rate 16).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from pipelines.folder import load_pipeline
+from pipelines.sheet import contact_sheet
+
+COLUMNS = 16
+ROWS = (
+    {"sampler": "ancestral", "steps": 256},
+    {"sampler": "ancestral", "steps": 16},
+    {"sampler": "confidence", "grid": "cosine", "steps": 16},
+    {"sampler": "remasking", "sampler_options": {"remasking_rate": 16.0}, "steps": 16},
+)
+
+
+def main(checkpoint: Path) -> None:
+    """Draw, lay out, save."""
+    pipeline = load_pipeline(checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    images = [image for row in ROWS for image in pipeline(COLUMNS, heldout_palettes=True, seed=2, **row).images]
+    contact_sheet(images, COLUMNS, scale=3).save(Path(__file__).with_name("samplers.png"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
