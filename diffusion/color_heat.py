@@ -1,7 +1,7 @@
 """Color heat: a pixel jumps more often between near colors, so that noise spreads over the palette as heat does.
 
-D3PM's Gaussian kernel (Austin et al. 2021, arXiv 2107.03006, appendix A.2.2) carried from grey levels to colors, in
-continuous time; the nearest relative is the metric-induced path of Shaul et al. 2024 (arXiv 2412.03487, section 5.1).
+D3PM's Gaussian kernel (Austin et al. 2021, arXiv 2107.03006) carried from grey levels to colors, in
+continuous time; the nearest relative is the metric-induced path of Shaul et al. 2024 (arXiv 2412.03487).
 """
 
 from typing import NamedTuple

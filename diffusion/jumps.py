@@ -70,7 +70,7 @@ class JumpProcess(ABC):
         """The divergence of the true reverse jumps from the model's (Campbell et al. 2022, arXiv 2205.14987, Prop. 2).
 
         Back in time, a pixel jumps from x_t to y at the rate b'(t) R[x_t, y] r(y). The truth has r(y) = Q[x_0, y] / Q[x_0, x_t]
-        and the model r_θ(y) = Σ p(x_0) Q[x_0, y] / Q[x_0, x_t], in the form of Lou et al. 2023 (arXiv 2310.16834, eq. 5):
+        and the model r_θ(y) = Σ p(x_0) Q[x_0, y] / Q[x_0, x_t], as a score entropy (Lou et al. 2023, arXiv 2310.16834):
         b'(t) Σ_y R[x_t, y] (r_θ - r - r log(r_θ / r)).
         """
         heat, heat_rate = self.heat(t, palette)

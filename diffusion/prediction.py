@@ -32,7 +32,7 @@ class Prediction:
     def posterior(self, process: Process, x_t: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
         """The probabilities of states at time s, ``[B, S, H, W]``; arguments as for `Process.posterior`.
 
-        Schiff et al. 2024 (arXiv 2412.10193, section 3.1) mix the branches' p(x_s | x_t); with a mask, that is to mix
+        Schiff et al. 2024 (arXiv 2412.10193) mix the branches' p(x_s | x_t); with a mask, that is to mix
         p(x_0 | x_t) and leave the chance to stay masked alone.
         """
         if process.has_mask or len(self.branches) == 1:

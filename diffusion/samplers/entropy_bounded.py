@@ -20,7 +20,7 @@ def entropy_bounded(
     *,
     entropy_bound: float = 0.1,
 ) -> Steps:
-    """Ben-Hamu et al. 2025 (arXiv 2505.24857, Algorithm 1): lowest entropies first, as long as together they stay bounded.
+    """The EB-Sampler (Ben-Hamu et al. 2025, arXiv 2505.24857): lowest entropies first, as long as together they stay bounded.
 
     A step unmasks the largest set U of lowest entropies H with Σ_U H - max_U H ≤ γ: the left side bounds the information
     that pixels drawn independently lose about each other. The grid of times is a floor: a step leaves no more pixels

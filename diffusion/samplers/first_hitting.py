@@ -13,7 +13,7 @@ from .unmasking import filled, is_masked, lowest
 def first_hitting(
     process: Process, palette: PaletteBatch, x_t: Tensor, times: Tensor, generator: Generators = None
 ) -> Steps:
-    """Zheng et al. 2024 (arXiv 2409.02908, Algorithm 1): exact with as many steps as there are masked pixels.
+    """The first-hitting sampler (Zheng et al. 2024, arXiv 2409.02908): exact with as many steps as there are masked pixels.
 
     With n pixels masked at the noise level a, the next one is unmasked at the level u^(1/n) a, with u uniform in [0, 1);
     which one is uniform. The network is asked at that level. With fewer steps than pixels, each step unmasks an equal share by one prediction.

@@ -21,7 +21,7 @@ def remasking(
     *,
     remasking_rate: float = 4.0,
 ) -> Steps:
-    """ReMDM (Wang et al. 2025, arXiv 2503.00307, eq. 4), capped: σ = min(rate · (t - s), (1 - alpha(s)) / alpha(t)).
+    """ReMDM-cap (Wang et al. 2025, arXiv 2503.00307): σ = min(rate · (t - s), (1 - alpha(s)) / alpha(t)).
 
     A pixel that holds an entry is masked again with probability σ, and masked ones are unmasked that much oftener, which
     keeps q(x_s | x_0). The paper's cap is a constant; here it shrinks with the steps, so that the number of remaskings
