@@ -19,9 +19,9 @@ venv: .venv/ready
 
 demo: venv
 	$(BIN)/python train.py --config configs/icons16.yaml --output $(DEMO)/model --overwrite
-	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --top-p 0.9 --palette heldout --output $(DEMO)/samples/heldout --overwrite
-	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --top-p 0.9 --palette pico-8 --transparent --output $(DEMO)/samples/pico-8 --overwrite
-	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --top-p 0.9 --palette docs/pictures/dusk.png --colors 15 --transparent --output $(DEMO)/samples/picture --overwrite
+	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --sampler remasking --palette heldout --output $(DEMO)/samples/heldout --overwrite
+	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --sampler remasking --palette pico-8 --transparent --output $(DEMO)/samples/pico-8 --overwrite
+	$(BIN)/python sample.py --checkpoint $(DEMO)/model --num-images 64 --sampler remasking --palette docs/pictures/dusk.png --colors 15 --transparent --output $(DEMO)/samples/picture --overwrite
 	@echo "the model: $(DEMO)/model"
 	@echo "the pictures: $(DEMO)/samples/heldout/sheet.png $(DEMO)/samples/pico-8/sheet.png $(DEMO)/samples/picture/sheet.png"
 

@@ -19,7 +19,7 @@ def remasking(
     times: Tensor,
     generator: Generators = None,
     *,
-    remasking_rate: float = 4.0,
+    remasking_rate: float = 16.0,
 ) -> Steps:
     """ReMDM-cap (Wang et al. 2025, arXiv 2503.00307): σ = min(rate · (t - s), (1 - alpha(s)) / alpha(t)).
 
