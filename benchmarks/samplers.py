@@ -17,10 +17,12 @@ from tqdm import tqdm
 import cli
 from data.config import DataConfig
 from data.index_maps import IndexMaps, load_index_maps
+from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import sampler_names
 from evaluation.feature_metrics import compare_features
 from evaluation.features import load_extractor
 from evaluation.heldout import heldout_estimates
+from evaluation.report import rgba_of
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from quantization.files import write_json
@@ -41,7 +43,7 @@ class Way:
 
     def steps(self, calls: int) -> int:
         """How many steps take ``calls`` calls of the network."""
-        return calls // (1 + int(self.options.get("corrector_steps", 0)))
+        return calls // SAMPLERS[self.sampler].calls_per_step(self.options)
 
 
 WAYS = [
@@ -127,11 +129,6 @@ def draw(
         seed=seed,
     )
     return drawn.images, drawn.image_calls / len(palettes)
-
-
-def rgba_of(images: list[IndexedImage]) -> Tensor:
-    """uint8 ``[N, H, W, 4]``."""
-    return torch.from_numpy(np.stack([image.to_rgba() for image in images]))
 
 
 def rows_of(images: IndexMaps, rows: Tensor) -> IndexMaps:

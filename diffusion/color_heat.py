@@ -27,6 +27,8 @@ _LOG_ALPHA_LEAST = -80.0
 class Spectrum(NamedTuple):
     """R's part that depends on color, R_h = V diag(-values) V^T."""
 
+    rates: Tensor
+    """R_h, ``[B, K, K]``, float64 where there is one."""
     values: Tensor
     """``[B, K]``, not negative, rising; their mean over the changing modes is 1."""
     vectors: Tensor
@@ -65,10 +67,11 @@ class ColorHeatProcess(JumpProcess):
     def spectrum(self, palette: PaletteBatch) -> Spectrum:
         """The eigenvalues and eigenvectors of R_h, made once for each batch of palettes."""
         if palette not in self._spectra:
-            values, vectors = torch.linalg.eigh(-self._color_rates(palette))
+            rates = self._color_rates(palette)
+            values, vectors = torch.linalg.eigh(-rates)
             padded = (~palette.valid).sum(dim=1, keepdim=True)
             changing = torch.arange(values.shape[1], device=values.device) > padded  # the zeros come first
-            self._spectra[palette] = Spectrum(values.clamp_min(0), vectors, changing)
+            self._spectra[palette] = Spectrum(rates, values.clamp_min(0), vectors, changing)
         return self._spectra[palette]
 
     def _color_rates(self, palette: PaletteBatch) -> Tensor:
@@ -88,7 +91,7 @@ class ColorHeatProcess(JumpProcess):
 
     def rates(self, palette: PaletteBatch) -> Tensor:
         """R, float32."""
-        near = self._color_rates(palette)
+        near = self.spectrum(palette).rates
         real = palette.valid.to(near)
         leaps = real[:, :, None] * real[:, None, :] / palette.sizes[:, None, None] - torch.diag_embed(real)
         return ((1 - self.leap) * near + self.leap * leaps).float()
@@ -98,7 +101,7 @@ class ColorHeatProcess(JumpProcess):
 
         The logarithm of the mean decay is convex and falls with b, so Newton's steps from 0 approach b from below.
         """
-        values, _, changing = self.spectrum(palette)
+        _, values, _, changing = self.spectrum(palette)
         values = (1 - self.leap) * values + self.leap
         count = changing.sum(dim=1).clamp_min(1)
         t = t.to(values)
@@ -119,7 +122,7 @@ class ColorHeatProcess(JumpProcess):
 
     def transition(self, heat: Tensor, palette: PaletteBatch) -> Tensor:
         """e^(-leap b) exp((1 - leap) b R_h) + (1 - e^(-leap b)) J/K, computed in float64 where there is one."""
-        values, vectors, _ = self.spectrum(palette)
+        _, values, vectors, _ = self.spectrum(palette)
         heat = heat.to(values).clamp_max(1e3 / self.leap)[:, None, None]  # beyond, e^(-leap b) is zero
         decays = torch.exp(-(1 - self.leap) * heat * values[:, None, :])
         spread = ((vectors * decays) @ vectors.mT).clamp_min(0)

@@ -1,12 +1,11 @@
 """What is minimized in training: the negative ELBO, or D3PM's hybrid of it with a cross-entropy."""
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from quantization.palette import PaletteBatch
 
+from .likelihood import to_bits
 from .process import Process
 
 
@@ -29,8 +28,7 @@ def hybrid_loss(
     Returns:
         The loss and the negative ELBO alone, both in bits per pixel, ``[B]``.
     """
-    bits = 1 / (math.log(2) * x_0[0].numel())
-    bound = bits * process.negative_elbo(logits, x_0, x_t, t, palette)
+    bound = to_bits(process.negative_elbo(logits, x_0, x_t, t, palette), x_0)
     if weight == 0:
         return bound, bound
-    return bound + weight * bits * cross_entropy(process, logits, x_0, x_t, palette), bound
+    return bound + weight * to_bits(cross_entropy(process, logits, x_0, x_t, palette), x_0), bound

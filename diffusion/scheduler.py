@@ -106,8 +106,8 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         first = self._grid.time(torch.tensor(float(start)))
         grid_times = even_times(num_inference_steps, first.item())
         self._times = self.process.schedule.time(self._grid.noise(grid_times)).clamp(0, 1).to(device)
-        repeats = 1 + int((self.config.sampler_options or {}).get("corrector_steps", 0))
-        self.timesteps = self._times[:-1].repeat_interleave(repeats)
+        calls = self.sampler.calls_per_step(self.config.sampler_options or {})
+        self.timesteps = self._times[:-1].repeat_interleave(calls)
         self._steps, self.finished = None, False
 
     def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators = None) -> Tensor:

@@ -42,7 +42,7 @@ def image_scalars(
         if len(images) < MIN_IMAGES:
             raise InputError(f"metrics need at least {MIN_IMAGES} {name} images, not {len(images)}")
     colors = color_fidelity(drawn, reference)
-    features, real, others = (extractor(_rgba(images)) for images in (drawn, reference, other))
+    features, real, others = (extractor(rgba_of(images)) for images in (drawn, reference, other))
     measured = compare_features(extractor.name, features, real, seed=seed)
     floor = compare_features(extractor.name, others, real, seed=seed)
     scalars: Scalars = {}
@@ -63,7 +63,7 @@ def copy_scalars(drawn: NearestTraining, heldout: NearestTraining, seed: int = 0
     return scalars
 
 
-def _rgba(images: Sequence[IndexedImage]) -> torch.Tensor:
+def rgba_of(images: Sequence[IndexedImage]) -> torch.Tensor:
     """uint8 ``[N, H, W, 4]``."""
     return torch.from_numpy(np.stack([image.to_rgba() for image in images]))
 

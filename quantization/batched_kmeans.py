@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .kmeans import SPLIT_GAIN, STEP
+
 _ITERATIONS, _TRIAL_ITERATIONS, _MOVES = 10, 5, 10
-_SPLIT_GAIN = 0.64
-"""Cutting a normal distribution in the middle removes 2/π of its variance along that axis."""
-_STEP = 1.8
-"""A step beyond the mean takes about half as many iterations, as in kmeans.py; the last step is of length 1."""
 _SETS = 256
 """So many sets are worked on at once; those of similar size together, so that little is padding."""
 _DISTANCES = 1 << 24
@@ -88,7 +86,7 @@ def _lloyd(points: Tensor, weights: Tensor, centers: Tensor, iterations: int) ->
     for iteration in range(iterations):
         sums, costs = _assign(points, weights, centers)
         is_last = iteration == iterations - 1
-        moved = sums.means if is_last else centers + _STEP * (sums.means - centers)
+        moved = sums.means if is_last else centers + STEP * (sums.means - centers)
         has_points = (sums.masses > 0)[..., None]
         # The i-th center without points goes where the i-th most costly point is.
         costly = costs.topk(min(centers.shape[1], points.shape[1]), dim=1).indices  # [B, K]
@@ -109,7 +107,7 @@ def _move(centers: Tensor, sums: _Sums, most: Tensor) -> Tensor:
     merged.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     costs, givers = merged.amin(dim=2).sort(dim=1, stable=True)
     widest, axes = sums.spreads.max(dim=2)
-    gains, takers = (_SPLIT_GAIN * widest).sort(dim=1, descending=True, stable=True)
+    gains, takers = (SPLIT_GAIN * widest).sort(dim=1, descending=True, stable=True)
     rank = torch.arange(centers.shape[1], device=centers.device)
     # A center gives or takes, not both: the cheapest ones give.
     place = torch.empty_like(givers).scatter_(1, givers, rank.expand_as(givers))

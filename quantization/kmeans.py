@@ -24,9 +24,9 @@ _CELLS_PER_COLOR = 12
 """So many cells for each color are enough; pictures of few tones get a finer grid."""
 _FINAL_ITERATIONS = 20
 _SMALL_IMPROVEMENT = 2.5e-4
-_STEP = 1.8
+STEP = 1.8
 """A step beyond the mean takes about half as many iterations (Lee, Baek and Sung 1997, who found 1.8 best)."""
-_SPLIT_GAIN = 0.64
+SPLIT_GAIN = 0.64
 """Cutting a normal distribution in the middle removes 2/π of its variance along that axis."""
 
 
@@ -141,7 +141,7 @@ def _split_gains(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for i in range(len(sums)):
         for axis in range(3):
             if sums[i, 0] > 0:
-                gain = _SPLIT_GAIN * (sums[i, 4 + axis] - sums[i, 1 + axis] ** 2 / sums[i, 0])
+                gain = SPLIT_GAIN * (sums[i, 4 + axis] - sums[i, 1 + axis] ** 2 / sums[i, 0])
                 if gain > gains[i]:
                     gains[i], axes[i] = gain, axis
     return gains, axes
@@ -170,7 +170,7 @@ def _removal_costs(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[n
 def _place_beside(centers: np.ndarray, giver: int, taker: int, axis: int, gain: float, mass: float, fixed: int) -> None:
     """Put ``giver`` on one side of ``taker``, which steps to the other, to share its points."""
     # The halves of a normal distribution have their means 0.8 standard deviations from its own.
-    offset = np.float32(0.8 * np.sqrt(gain / _SPLIT_GAIN / mass))
+    offset = np.float32(0.8 * np.sqrt(gain / SPLIT_GAIN / mass))
     centers[giver] = centers[taker]
     centers[giver, axis] += offset
     if taker >= fixed:
@@ -224,14 +224,14 @@ def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarr
 @njit(cache=True, nogil=True)
 def _improve(cloud: Cloud, centers: np.ndarray, fixed: int, draws: np.ndarray) -> np.ndarray:
     """Lloyd's iteration, then moves as long as they help, then one drawn move for each row of ``draws``."""
-    error, sums = _lloyd(cloud, centers, fixed, _COARSE_ITERATIONS, 1e-3, _STEP)
+    error, sums = _lloyd(cloud, centers, fixed, _COARSE_ITERATIONS, 1e-3, STEP)
     most = max(1, len(centers) // 4)
     for _ in range(_MAX_MOVES):
         trial = centers.copy()
         moved = move_centers(trial, sums, fixed, most)
         if moved == 0:
             break
-        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, _STEP)
+        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, STEP)
         if trial_error < error * (1 - 1e-4):
             centers, error, sums = trial, trial_error, trial_sums
         elif moved == 1:
@@ -241,7 +241,7 @@ def _improve(cloud: Cloud, centers: np.ndarray, fixed: int, draws: np.ndarray) -
     for draw in draws:
         trial = centers.copy()
         _draw_move(trial, sums, fixed, draw)
-        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, _STEP)
+        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, STEP)
         if trial_error < error:
             centers, error, sums = trial, trial_error, trial_sums
     return centers
@@ -306,7 +306,7 @@ def kmeans(
         parts = over_slices(
             lambda first, last, current=current: _assign(cloud, first, last, current), len(cloud.boxes), 1024
         )
-        before, error = error, _update(np.sum(parts, axis=0), centers, len(fixed), _STEP)
+        before, error = error, _update(np.sum(parts, axis=0), centers, len(fixed), STEP)
         if before - error <= _SMALL_IMPROVEMENT * error:
             break
     return centers

@@ -63,6 +63,10 @@ class Sampler:
         parameters = inspect.signature(self.algorithm).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
+    def calls_per_step(self, options: dict[str, float]) -> int:
+        """How many calls of the network a step of the grid takes at most: each corrector step is one more."""
+        return 1 + int((self.options | options).get("corrector_steps", 0))
+
     def check(self, name: str, process: Process, options: dict[str, float]) -> None:
         """Raise InputError if this sampler, called ``name``, can't reverse ``process`` or has no such options."""
         if self.mask is not None and self.mask != process.has_mask:
