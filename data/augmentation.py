@@ -1,79 +1,65 @@
-"""Palette augmentation: the same picture in a palette that wasn't made for it.
+"""Augmentation: other pictures that might as well have been in the data set. Randomness comes from torch's global generator."""
 
-A picture's own palette holds just the colors that it uses. A palette that a person gives holds others too, and lacks
-some; a model that has seen only the first kind tries to use every entry of the second.
-"""
+import math
 
 import torch
 from torch import Tensor
 
+from quantization.color import oklab_to_srgb
+from quantization.luminance import luminance_of_indices, round_to_levels
 from quantization.palette import PaletteBatch
 
 from .index_maps import Batch
 
+JITTER_CHROMA, JITTER_LIGHTNESS = 0.3, 0.1
+"""Spread of the factor on chroma (of its logarithm) and of the shift of lightness at jitter 1, in OKLab."""
 
-def draw_foreign_palettes(pool: PaletteBatch, count: int, max_entries: int, no_transparency: float) -> PaletteBatch:
-    """Make palettes out of the colors of a data set; randomness comes from torch's global generator.
 
-    Half of them are another picture's palette, cut or repeated to their size, half are mixed from all pictures'
-    colors. Sizes are uniform from 2 to ``max_entries``.
+def mirror(x_0: Tensor, probability: float) -> Tensor:
+    """Turn each index map, ``[B, H, W]``, left to right with ``probability``."""
+    turned = torch.rand(len(x_0), 1, 1) < probability
+    return torch.where(turned, x_0.flip(2), x_0)
 
-    Args:
-        pool: the palettes of a data set.
-        count: how many to make.
-        max_entries: the largest size.
-        no_transparency: the share of palettes without a transparent entry; in the others it is entry 0.
+
+def shift(x_0: Tensor, most: int) -> Tensor:
+    """Move each index map, ``[B, H, W]``, by up to ``most`` pixels in both directions; the border's pixels are repeated."""
+    batch, height, width = x_0.shape
+    rows, columns = torch.randint(-most, most + 1, (2, batch, 1))
+    rows = (torch.arange(height) + rows).clamp(0, height - 1)
+    columns = (torch.arange(width) + columns).clamp(0, width - 1)
+    return x_0[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def jitter(palette: PaletteBatch, strength: float) -> PaletteBatch:
+    """Change all colors of a palette together, in OKLab: one turn of the hue, one factor on chroma, one shift of lightness.
+
+    At a strength of 1 hues turn by any angle; transparent entries stay as they are.
     """
-    opaque = pool.valid & (pool.colors[..., 3] > 0)
-    picture = torch.randint(len(pool.valid), (count, 1)).expand(-1, max_entries)
-    mixed = torch.randint(len(pool.valid), (count, max_entries))
-    picture = picture.where(torch.rand(count, 1) < 0.5, mixed)
-    # The n-th opaque entry of each picture, n random: entries sorted opaque first, n below their number.
-    order = opaque.int().argsort(dim=1, descending=True, stable=True)
-    shuffled = torch.rand(count, max_entries).argsort(dim=1)
-    entry = order[picture, shuffled % opaque.sum(dim=1).clamp_min(1)[picture]]
-    colors = pool.colors[picture, entry]
-    transparent = torch.rand(count) >= no_transparency
-    colors[transparent, 0] = 0
-    sizes = torch.randint(2, max_entries + 1, (count, 1))
-    return PaletteBatch(colors, torch.arange(max_entries) < sizes)
+    lab = palette.oklab()
+    count = len(lab)
+    angle = strength * math.pi * (2 * torch.rand(count, 1) - 1)
+    factor = (strength * JITTER_CHROMA * torch.randn(count, 1)).exp()
+    lightness = lab[..., 0] + strength * JITTER_LIGHTNESS * torch.randn(count, 1)
+    a, b = lab[..., 1], lab[..., 2]
+    turned = [factor * (a * angle.cos() - b * angle.sin()), factor * (a * angle.sin() + b * angle.cos())]
+    srgb = oklab_to_srgb(torch.stack([lightness.clamp(0, 1), *turned], dim=-1))
+    colors = torch.cat([(255 * srgb).round().to(torch.uint8), palette.colors[..., 3:]], dim=-1)
+    return PaletteBatch(colors.where(palette.colors[..., 3:] > 0, palette.colors), palette.valid)
 
 
-def recolor(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch) -> Tensor:
-    """Move index maps to other palettes: each entry goes to the nearest one in OKLab, transparent to transparent.
-
-    Where the target has no transparent entry, transparency goes to its lightest entry, like paper.
-
-    Args:
-        x_0: int64 ``[B, H, W]``.
-        palette: what they are drawn in, ``[B, K]``.
-        target: where to, ``[B, L]``; each has an opaque entry.
-
-    Returns:
-        int64 ``[B, H, W]``, indices of ``target``.
-    """
-    lab, target_lab = palette.oklab(), target.oklab()
-    distance = torch.cdist(lab, target_lab)  # [B, K, L]
-    target_transparent = target.valid & (target.colors[..., 3] == 0)
-    distance = distance.masked_fill((target_transparent | ~target.valid)[:, None, :], torch.inf)
-    nearest = distance.argmin(dim=2)  # [B, K]
-    lightest = target_lab[..., 0].masked_fill(target_transparent | ~target.valid, -torch.inf).argmax(dim=1)
-    paper = torch.where(target_transparent.any(dim=1), target_transparent.int().argmax(dim=1), lightest)
-    mapping = nearest.where(palette.colors[..., 3] > 0, paper[:, None])
-    return mapping.gather(1, x_0.flatten(1)).view_as(x_0)
+def augment(batch: Batch, mirrored: float, shifted: int, jittered: float) -> Batch:
+    """Mirror with a probability, shift by up to so many pixels, jitter palettes with a strength; 0 leaves each out."""
+    x_0, palette = batch.x_0, batch.palette
+    if mirrored > 0:
+        x_0 = mirror(x_0, mirrored)
+    if shifted > 0:
+        x_0 = shift(x_0, shifted)
+    if jittered > 0:
+        palette = jitter(palette, jittered)
+    return Batch(x_0, palette, batch.labels)
 
 
-def with_foreign_palettes(batch: Batch, pool: PaletteBatch, probability: float, max_entries: int = 32) -> Batch:
-    """Recolor each picture of ``batch`` with ``probability``; the others keep their palettes, padded as needed."""
-    if probability == 0:
-        return batch
-    target = draw_foreign_palettes(pool, len(batch.x_0), max_entries, no_transparency=0.15)
-    chosen = torch.rand(len(batch.x_0)) < probability
-    padding = max(0, max_entries - batch.palette.mask_index)
-    colors = torch.nn.functional.pad(batch.palette.colors, (0, 0, 0, padding))
-    valid = torch.nn.functional.pad(batch.palette.valid, (0, padding))
-    colors[chosen, :max_entries], valid[chosen] = target.colors[chosen], False
-    valid[chosen, :max_entries] = target.valid[chosen]
-    x_0 = batch.x_0.clone()
-    x_0[chosen] = recolor(batch.x_0[chosen], batch.palette[chosen], target[chosen])
-    return Batch(x_0, PaletteBatch(colors, valid), batch.labels)
+def rounded_luminance(batch: Batch) -> Tensor:
+    """Luminance maps ``[B, H, W]`` as grey images of 4 to 256 levels would give them, few levels as often as many."""
+    levels = 2 ** torch.randint(2, 9, (len(batch.x_0),), device=batch.x_0.device)
+    return round_to_levels(luminance_of_indices(batch.x_0, batch.palette), levels)

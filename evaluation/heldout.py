@@ -1,18 +1,27 @@
 """Bits per pixel over a whole data set, with its standard error."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.index_maps import IndexMaps
+from data.index_maps import Batch, IndexMaps
 from diffusion.any_order import AnyOrderBits, any_order_bits_per_pixel
 from diffusion.likelihood import bits_per_pixel, mean_and_stderr
 from diffusion.process import Process
 from diffusion.schedules import low_discrepancy_times
-from models.denoiser import Denoiser, bind
-from quantization.errors import InputError
+from models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
+from quantization.errors import InputError, choose
+from quantization.luminance import luminance_of_indices
+
+TOLD: dict[str, Callable[[Batch], Conditions]] = {
+    "nothing": lambda batch: NO_CONDITIONS,
+    "class": lambda batch: Conditions(class_labels=batch.labels),
+    "luminance": lambda batch: Conditions(luminance=luminance_of_indices(batch.x_0, batch.palette)),
+}
+"""What a denoiser may be told of the image that it is to predict, besides its palette."""
 
 
 class BitsPerPixel(NamedTuple):
@@ -42,7 +51,7 @@ def heldout_estimates(
     images: IndexMaps,
     times_per_image: int = 4,
     batch_size: int = 64,
-    with_labels: bool = False,
+    told: str = "nothing",
     seed: int = 0,
 ) -> Estimates:
     """Estimate the negative ELBO of every image at several times.
@@ -53,9 +62,10 @@ def heldout_estimates(
         images: the data set, usually the held-out side.
         times_per_image: corruptions of each image; each pass spreads its times evenly over the set.
         batch_size: images at once.
-        with_labels: tell the denoiser each image's class.
+        told: what the denoiser is told of each image, a name in `TOLD`.
         seed: of times and corruptions; the same seed makes two models comparable image by image.
     """
+    conditions = choose("told", told, TOLD)
     device = next(denoiser.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     was_training = denoiser.training
@@ -66,7 +76,7 @@ def heldout_estimates(
         times[repeat] = low_discrepancy_times(len(images), generator)
         for rows in torch.arange(len(images)).split(batch_size):
             batch = images.batch(rows).to(device)
-            denoise = bind(denoiser, batch.palette, batch.labels if with_labels else None)
+            denoise = bind(denoiser, batch.palette, conditions(batch))
             t = times[repeat, rows].to(device)
             bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generator).cpu()
     denoiser.train(was_training)
@@ -104,7 +114,7 @@ def exact_estimates(
     measured = []
     for rows in tqdm(torch.arange(len(images)).split(batch_size), desc="exact bits", unit="batch", leave=False):
         batch = images.batch(rows).to(device)
-        denoise = bind(denoiser, batch.palette, None)
+        denoise = bind(denoiser, batch.palette, NO_CONDITIONS)
         measured.append(any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generator, times))
     denoiser.train(was_training)
     return AnyOrderBits(*(torch.cat(bits).cpu() for bits in zip(*measured, strict=True)))

@@ -18,6 +18,7 @@ class DenoiserConfig:
         condition_channels: size of the vector that carries time and class.
         class_dropout: how often training hides the label, 0 to 1.
         time_conditioning: whether the network is told the time; for the absorbing process it needn't be.
+        luminance_dropout: how often training hides the luminance map, 0 to 1; null for a model that is never shown one.
     """
 
     kind: Literal["palette", "index"] = "palette"
@@ -26,6 +27,7 @@ class DenoiserConfig:
     condition_channels: int = 128
     class_dropout: float = 0.1
     time_conditioning: bool = True
+    luminance_dropout: float | None = None
     unet: UNetConfig = field(default_factory=UNetConfig)
 
 

@@ -1,9 +1,10 @@
-"""Denoisers: (x_t, t, palette, class) → logits of p(x_0 | x_t).
+"""Denoisers: (x_t, t, palette, conditions) → logits of p(x_0 | x_t).
 
 `PaletteDenoiser` is equivariant to its palette; `IndexDenoiser` is the usual per-index model, the baseline it must beat.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
 
+from .luminance import LuminanceEmbedding
 from .palette_encoder import PaletteEncoder
 from .unet import UNet, UNetConfig
 
@@ -53,10 +55,35 @@ class Condition(nn.Module):
         return F.silu(condition)
 
 
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What a denoiser may be told besides the palette. Whatever is left out, it draws without."""
+
+    class_labels: Tensor | None = None
+    """int64 ``[B]``; the number of classes stands for "no label"."""
+    luminance: Tensor | None = None
+    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.luminance`; not a number where nothing is known."""
+
+    def __getitem__(self, rows: Tensor | slice) -> "Conditions":
+        """The conditions of the images at ``rows``."""
+        return self._each(lambda value: value[rows])
+
+    def to(self, device: torch.device | str) -> "Conditions":
+        """The same conditions on ``device``."""
+        return self._each(lambda value: value.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
+        return Conditions(*(None if value is None else change(value) for value in (self.class_labels, self.luminance)))
+
+
+NO_CONDITIONS = Conditions()
+
+
 class Denoiser(ModelMixin, ConfigMixin):
-    """What the two denoisers share: a condition vector and a UNet between pixel embeddings and logits."""
+    """What the two denoisers share: their conditions, and a UNet between pixel embeddings and logits."""
 
     condition: Condition
+    luminance: LuminanceEmbedding | None
     backbone: UNet
 
     @property
@@ -67,14 +94,20 @@ class Denoiser(ModelMixin, ConfigMixin):
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if the denoiser can't draw with ``palette``."""
 
-    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
+    def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """Embedded pixels ``[B, H, W, D]``, times and conditions → the UNet's features ``[B, C, H, W]``."""
+        if self.luminance is not None and conditions.luminance is not None:
+            x = x + self.luminance(conditions.luminance)
+        return self.backbone(rearrange(x, "b h w d -> b d h w"), self.condition(t, conditions.class_labels))
+
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
         """Predict the clean entry of every pixel.
 
         Args:
             x_t: corrupted index maps, int64 ``[B, H, W]``; ``palette.mask_index`` stands for the mask.
             t: times, float ``[B]``, 0 (clean) to 1 (noise).
             palette: one palette for each image.
-            class_labels: int64 ``[B]``; ``num_classes``, or no tensor at all, stands for "no label".
+            conditions: class and luminance; a luminance is ignored by a denoiser that wasn't made for one.
 
         Returns:
             Logits, float ``[B, K, H, W]``; minus infinity for padded entries.
@@ -82,9 +115,13 @@ class Denoiser(ModelMixin, ConfigMixin):
         raise NotImplementedError
 
 
-def bind(denoiser: nn.Module, palette: PaletteBatch, class_labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-    """Fix a denoiser's palettes and labels: what is left takes (x_t, t), as samplers and bounds call it."""
-    return lambda x_t, t: denoiser(x_t, t, palette, class_labels)
+def bind(denoiser: nn.Module, palette: PaletteBatch, conditions: Conditions) -> Callable[[Tensor, Tensor], Tensor]:
+    """Fix a denoiser's palettes and conditions: what is left takes (x_t, t), as samplers and bounds call it."""
+    return lambda x_t, t: denoiser(x_t, t, palette, conditions)
+
+
+def _luminance_embedding(channels: int, dropout: float | None) -> LuminanceEmbedding | None:
+    return None if dropout is None else LuminanceEmbedding(channels, dropout)
 
 
 class PaletteDenoiser(Denoiser):
@@ -103,24 +140,25 @@ class PaletteDenoiser(Denoiser):
         num_classes: int = 0,
         class_dropout: float = 0.1,
         time_conditioning: bool = True,
+        luminance_dropout: float | None = None,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
+        self.luminance = _luminance_embedding(token_channels, luminance_dropout)
         self.palette_encoder = PaletteEncoder(token_channels, palette_depth)
         self.mask_token = nn.Parameter(torch.randn(token_channels))
         self.entry_in = nn.Linear(token_channels, token_channels)
         self.entry_out = nn.Linear(token_channels, token_channels + 1)  # a key and a bias
         self.backbone = UNet(token_channels, token_channels, condition_channels, UNetConfig(**unet or {}))
 
-    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
         """See `Denoiser.forward`."""
         batch, height, _ = x_t.shape
         tokens = self.palette_encoder(palette)  # [B, K, D]
         table = torch.cat([self.entry_in(tokens), self.mask_token.expand(batch, 1, -1)], dim=1)  # [B, K + 1, D]
         rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
-        x = rearrange(F.embedding(rows, table.flatten(0, 1)), "b h w d -> b d h w")
-        features = self.backbone(x, self.condition(t, class_labels))
+        features = self.run_backbone(F.embedding(rows, table.flatten(0, 1)), t, conditions)
         keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
         features = rearrange(features, "b d h w -> b (h w) d") * tokens.shape[-1] ** -0.5
         logits = torch.baddbmm(bias.mT, features, keys.mT)  # [B, H W, K]
@@ -144,11 +182,13 @@ class IndexDenoiser(Denoiser):
         num_classes: int = 0,
         class_dropout: float = 0.1,
         time_conditioning: bool = True,
+        luminance_dropout: float | None = None,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_entries = num_entries
         self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
+        self.luminance = _luminance_embedding(token_channels, luminance_dropout)
         self.embed = nn.Embedding(num_entries + 1, token_channels)
         self.backbone = UNet(token_channels, num_entries, condition_channels, UNetConfig(**unet or {}))
 
@@ -157,9 +197,8 @@ class IndexDenoiser(Denoiser):
         if len(palette) > self.num_entries:
             raise InputError(f"this model knows {self.num_entries} indices; the palette has {len(palette)} entries")
 
-    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
         """See `Denoiser.forward`."""
         rows = torch.where(x_t == palette.mask_index, self.num_entries, x_t)
-        x = rearrange(self.embed(rows), "b h w d -> b d h w")
-        logits = self.backbone(x, self.condition(t, class_labels))[:, : palette.mask_index]
+        logits = self.run_backbone(self.embed(rows), t, conditions)[:, : palette.mask_index]
         return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)

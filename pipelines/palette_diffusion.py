@@ -15,7 +15,7 @@ from diffusion.draws import image_generators
 from diffusion.prediction import Prediction
 from diffusion.reuse import Reuse
 from diffusion.scheduler import PaletteScheduler
-from models.denoiser import Denoiser
+from models.denoiser import NO_CONDITIONS, Conditions, Denoiser
 from quantization.errors import InputError, choose
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
@@ -63,6 +63,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         label_names: tuple = (),
     ) -> None:
         super().__init__()
+        denoiser.eval()  # as diffusers' own loading does: nothing is dropped while drawing
         self.register_modules(denoiser=denoiser, scheduler=scheduler, palette_bank=palette_bank)
         self.register_to_config(size=size, label_names=list(label_names))
 
@@ -85,6 +86,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         width: int | None = None,
         batch_size: int = 64,
         heldout_palettes: bool = False,
+        luminance: Tensor | None = None,
         logit_bias: Tensor | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
@@ -96,7 +98,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             palette: one for all images, or one for each; without it, each image draws one from the bank (among the
                 palettes of ``class_label``, if that is given).
             class_label: one of ``label_names``; without it, any class.
-            guidance_scale: how strongly to follow the class: 1 as the model learned it, above 1 more so, 0 not at all.
+            guidance_scale: how strongly to follow the class and the luminance: 1 as the model learned it, above 1 more so,
+                0 not at all.
             sampler: a name in `SAMPLERS` that fits the model's process; the scheduler's own if left out.
             sampler_options: of that sampler; its defaults if left out.
             grid: the schedule whose even steps are taken: a name in `SCHEDULES`, or ``fitted``; the process's own if left out.
@@ -108,6 +111,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             height, width: in pixels; the data set's size if left out.
             batch_size: images drawn at once; it changes memory and speed, not the images.
             heldout_palettes: draw from the bank's held-out palettes instead of the training ones.
+            luminance: how light each pixel shall be, float ``[num_images, H, W]`` as in `quantization.luminance`, for a
+                model that was trained with such maps.
             logit_bias: added to the logits of every step, float ``[num_images, K, H, W]``, with K the size of the
                 largest palette.
             output_type: a name in `OUTPUT_TYPES`.
@@ -131,12 +136,21 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             raise InputError(f"{len(generators)} generators for {num_images} images; give one for each")
         palettes = self._palettes(palette, generators, heldout_palettes, label)
         padded = max(len(p) for p in palettes)
+        if luminance is not None and self.denoiser.luminance is None:
+            raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
+        if luminance is not None and luminance.shape != (num_images, height, width):
+            raise InputError(f"luminance has the shape {list(luminance.shape)}, not {[num_images, height, width]}")
         if logit_bias is not None and logit_bias.shape != (num_images, padded, height, width):
             raise InputError(
                 f"logit_bias has the shape {list(logit_bias.shape)}, not {[num_images, padded, height, width]}"
             )
         scheduler.set_timesteps(steps, self.denoiser.device)
-        weights = [1.0] if label is None or guidance_scale == 1 else [guidance_scale, 1 - guidance_scale]
+        conditions = Conditions(
+            class_labels=None if label is None else torch.full((num_images,), label),
+            luminance=luminance,
+        )
+        guided = guidance_scale != 1 and not (label is None and luminance is None)
+        weights = [guidance_scale, 1 - guidance_scale] if guided else [1.0]
 
         images: list[IndexedImage] = []
         image_calls = 0
@@ -145,7 +159,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                 rows = slice(first, min(first + batch_size, num_images))
                 batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
                 bias = None if logit_bias is None else logit_bias[rows].to(self.denoiser.device)
-                denoise = Reuse(self._branches(batch, label, len(weights), bias), self.denoiser.depends_on_time)
+                told = [conditions[rows].to(self.denoiser.device), NO_CONDITIONS][: len(weights)]
+                denoise = Reuse(self._branches(batch, told, bias), self.denoiser.depends_on_time)
                 x_t = scheduler.prior(batch, height, width, generators[rows])
                 x_t = scheduler.start(x_t, batch, generators[rows])
                 for step, t in enumerate(scheduler.timesteps):
@@ -200,15 +215,13 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         return palettes
 
     def _branches(
-        self, palette: PaletteBatch, label: int | None, count: int, logit_bias: Tensor | None
+        self, palette: PaletteBatch, told: Sequence[Conditions], logit_bias: Tensor | None
     ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Bind palettes, class and bias to the denoiser, as `Reuse` calls it; the second branch has no class."""
-        labels = None if label is None else torch.full((len(palette.colors),), label, device=self.denoiser.device)
+        """Bind palettes, the conditions of each branch and the bias to the denoiser, as `Reuse` calls it."""
 
         def denoise(x_t: Tensor, t: Tensor, rows: Tensor) -> Tensor:
             chosen = palette[rows]
-            conditions = [None if labels is None else labels[rows], None][:count]
-            logits = torch.stack([self.denoiser(x_t, t, chosen, condition).float() for condition in conditions])
+            logits = torch.stack([self.denoiser(x_t, t, chosen, conditions[rows]).float() for conditions in told])
             return logits if logit_bias is None else logits + logit_bias[rows]
 
         return denoise

@@ -43,7 +43,10 @@ class TrainConfig:
         batch_size: images a step, over all processes.
         cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
-            the model can draw in any palette, not only in those that it would use up (see data/augmentation.py).
+            the model can draw in any palette, not only in those that it would use up (see data/foreign_palettes.py).
+        mirror: how often a picture is turned left to right, 0 to 1.
+        shift: by how many pixels at most a picture is moved, its border repeated.
+        palette_jitter: how far the hue, chroma and lightness of a whole palette are changed, 0 to 1.
         optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
         learning_rate: AdamW's, at the peak of the schedule, which rises linearly and falls as a cosine to 0 over the larger of the
             elapsed fractions of max_steps and max_minutes.
@@ -68,6 +71,9 @@ class TrainConfig:
     batch_size: int = 64
     cross_entropy: float = 0.0
     foreign_palettes: float = 0.0
+    mirror: float = 0.0
+    shift: int = 0
+    palette_jitter: float = 0.0
     optimizer: Literal["adamw", "muon"] = "muon"
     learning_rate: float = 2e-3
     muon_rate_factor: float = 10.0

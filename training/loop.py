@@ -14,13 +14,15 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from data.augmentation import with_foreign_palettes
+from data.augmentation import augment, rounded_luminance
+from data.foreign_palettes import with_foreign_palettes
 from data.index_maps import IndexMaps
 from diffusion.draws import mixed_seed
 from diffusion.losses import hybrid_loss
 from diffusion.schedules import fitted_knots, low_discrepancy_times
 from evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from models.config import build_denoiser
+from models.denoiser import Conditions
 from pipelines.folder import save_pipeline
 from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -98,16 +100,18 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     def evaluate(times_per_image: int) -> Estimates:
         """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
 
-        def measure(with_labels: bool) -> Estimates:
+        def measure(told: str) -> Estimates:
             return heldout_estimates(
-                average.module, process, heldout, times_per_image, config.train.batch_size, with_labels, config.seed
+                average.module, process, heldout, times_per_image, config.train.batch_size, told, config.seed
             )
 
-        estimates = measure(with_labels=False)
+        estimates = measure("nothing")
         result = estimates.result()
         scalars = {"heldout/bits_per_pixel": result.mean, "heldout/bits_per_pixel_stderr": result.stderr}
         if num_classes:
-            scalars["heldout/bits_per_pixel_given_class"] = measure(with_labels=True).result().mean
+            scalars["heldout/bits_per_pixel_given_class"] = measure("class").result().mean
+        if denoiser.luminance is not None:
+            scalars["heldout/bits_per_pixel_given_luminance"] = measure("luminance").result().mean
         tracker.scalars(progress.step, scalars)
         pipeline.set_progress_bar_config(disable=True)
         images = pipeline(
@@ -139,11 +143,16 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         torch.manual_seed(mixed_seed(config.seed, progress.step, rank))
         rows = batch_rows(len(training), config.train.batch_size, progress.step, config.seed)
         batch = training.batch(rows.chunk(world)[rank])
+        batch = augment(batch, config.train.mirror, config.train.shift, config.train.palette_jitter)
         batch = with_foreign_palettes(batch, training.palettes, config.train.foreign_palettes).to(accelerator.device)
         t = low_discrepancy_times(len(batch.x_0)).to(accelerator.device)
+        conditions = Conditions(
+            class_labels=batch.labels if num_classes else None,
+            luminance=rounded_luminance(batch) if denoiser.luminance is not None else None,
+        )
         model.train()
         x_t = process.q_sample(batch.x_0, t, batch.palette)
-        logits = model(x_t, t, batch.palette, batch.labels if num_classes else None).float()
+        logits = model(x_t, t, batch.palette, conditions).float()
         losses, bits = hybrid_loss(process, logits, batch.x_0, x_t, t, batch.palette, config.train.cross_entropy)
         loss, value = losses.mean(), bits.mean().item()
         for optimizer in prepared:

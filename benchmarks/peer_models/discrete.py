@@ -10,7 +10,7 @@ from diffusion.process import Process
 from diffusion.samplers import SAMPLERS, even_times, run
 from diffusion.schedules import low_discrepancy_times
 from evaluation.heldout import BitsPerPixel, heldout_estimates
-from models.denoiser import bind
+from models.denoiser import NO_CONDITIONS, bind
 from quantization.palette import PaletteBatch
 
 from .peer import BATCH, Drawing
@@ -32,7 +32,7 @@ class DiscretePeer:
         """The negative ELBO plus the weighted cross-entropy, bits per pixel."""
         t = low_discrepancy_times(len(batch.x_0)).to(batch.x_0.device)
         x_t = self.process.q_sample(batch.x_0, t, batch.palette)
-        logits = self.network(x_t, t, batch.palette, None).float()
+        logits = self.network(x_t, t, batch.palette).float()
         losses, _ = hybrid_loss(self.process, logits, batch.x_0, x_t, t, batch.palette, self.cross_entropy)
         return losses.mean()
 
@@ -51,5 +51,5 @@ class DiscretePeer:
             prior = self.process.prior(palette, size, size, generators)
             times = even_times(calls).to(prior.device)
             steps = SAMPLERS["ancestral"].algorithm(self.process, palette, prior, times, generators)
-            drawn.append(run(steps, bind(network, palette, None)).cpu())
+            drawn.append(run(steps, bind(network, palette, NO_CONDITIONS)).cpu())
         return Drawing(torch.cat(drawn))

@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from models.denoiser import NO_CONDITIONS, Conditions
 from quantization.palette import PaletteBatch
 
 Backbone = Callable[[Tensor, Tensor], Tensor]
@@ -27,7 +28,7 @@ class PerIndexDenoiser(nn.Module):
         self.embed = nn.Embedding(num_entries + 1, channels)
         self.backbone = backbone
 
-    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, class_labels: Tensor | None = None) -> Tensor:
-        """As `Denoiser.forward`; ``class_labels`` are not looked at."""
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
+        """As `Denoiser.forward`; conditions are not looked at."""
         x = rearrange(self.embed(x_t), "b h w c -> b c h w")
         return self.backbone(x, t).masked_fill(~palette.valid[:, :, None, None], -torch.inf)

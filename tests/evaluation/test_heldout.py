@@ -8,7 +8,9 @@ from diffusion.absorbing import AbsorbingProcess
 from diffusion.schedules import cosine, linear
 from diffusion.uniform import UniformProcess
 from evaluation.heldout import exact_estimates, heldout_estimates
+from models.denoiser import NO_CONDITIONS
 from quantization.errors import InputError
+from quantization.luminance import TRANSPARENT
 from quantization.palette import PaletteBatch
 
 
@@ -19,7 +21,7 @@ class Indifferent(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
-    def forward(self, x_t, t, palette, class_labels=None):
+    def forward(self, x_t, t, palette, conditions=None):
         logits = torch.zeros(*palette.valid.shape, *x_t.shape[1:])
         return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)
 
@@ -57,14 +59,19 @@ def test_the_model_comes_back_in_the_mode_it_was_in(images):
         assert model.training is mode
 
 
-def test_labels_are_given_only_on_request(images):
+def test_a_class_and_a_luminance_are_given_only_on_request(images):
     seen = []
     model = Indifferent()
-    model.forward, forward = (lambda x, t, p, labels: (seen.append(labels), forward(x, t, p))[1]), model.forward
+    model.forward, forward = (lambda x, t, p, told: (seen.append(told), forward(x, t, p))[1]), model.forward
     heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100)
-    heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100, with_labels=True)
-    assert seen[0] is None
-    assert torch.equal(seen[1], images.labels)
+    heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100, told="class")
+    heldout_estimates(model, AbsorbingProcess(linear()), images, times_per_image=1, batch_size=100, told="luminance")
+    nothing, labels, luminance = seen
+    assert nothing == NO_CONDITIONS
+    assert torch.equal(labels.class_labels, images.labels)
+    assert labels.luminance is None
+    assert luminance.class_labels is None
+    assert (luminance.luminance == TRANSPARENT).all()  # all entries of these palettes are transparent
 
 
 def test_exact_bits_of_a_model_that_knows_nothing_have_no_error(images):

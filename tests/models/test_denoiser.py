@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.config import DenoiserConfig, build_denoiser
-from models.denoiser import IndexDenoiser, PaletteDenoiser
+from models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
 
@@ -99,8 +99,8 @@ def test_images_of_a_batch_do_not_see_each_other(denoiser):
 def test_classes_matter_and_no_label_is_the_last_row(denoiser):
     x_t, t, palette = random_batch(2, 9)
     unlabelled = denoiser(x_t, t, palette)
-    assert torch.equal(denoiser(x_t, t, palette, torch.tensor([5, 5])), unlabelled)
-    assert (denoiser(x_t, t, palette, torch.tensor([1, 2])) - unlabelled).abs().max() > 1e-3
+    assert torch.equal(denoiser(x_t, t, palette, Conditions(torch.tensor([5, 5]))), unlabelled)
+    assert (denoiser(x_t, t, palette, Conditions(torch.tensor([1, 2]))) - unlabelled).abs().max() > 1e-3
 
 
 @torch.no_grad()
@@ -108,10 +108,37 @@ def test_labels_are_dropped_in_training_only():
     torch.manual_seed(0)
     model = randomize(PaletteDenoiser(num_classes=3, class_dropout=1.0, **SMALL))
     x_t, t, palette = random_batch(2, 4)
-    labels = torch.tensor([0, 1])
+    labels = Conditions(torch.tensor([0, 1]))
     assert not torch.equal(model(x_t, t, palette, labels), model(x_t, t, palette))
     model.train()
     assert torch.equal(model(x_t, t, palette, labels), model(x_t, t, palette))
+
+
+@torch.no_grad()
+def test_luminance_matters_where_it_is_known_and_nowhere_else():
+    torch.manual_seed(0)
+    model = randomize(PaletteDenoiser(luminance_dropout=0.5, **SMALL))
+    x_t, t, palette = random_batch(2, 9)
+    unknown = torch.full((2, 16, 16), torch.nan)
+    plain = model(x_t, t, palette)
+    torch.testing.assert_close(model(x_t, t, palette, Conditions(luminance=unknown)), plain)
+    dark, light = (unknown.index_fill(0, torch.tensor([1]), value) for value in (0.2, 0.8))
+    told = [model(x_t, t, palette, Conditions(luminance=luminance)) for luminance in (dark, light)]
+    torch.testing.assert_close(told[0][0], plain[0])
+    assert (told[0][1] - plain[1]).abs().max() > 1e-3
+    assert (told[0][1] - told[1][1]).abs().max() > 1e-3
+    assert torch.isfinite(told[0]).all()
+
+
+@torch.no_grad()
+def test_luminance_is_hidden_in_training_for_whole_images():
+    torch.manual_seed(0)
+    model = randomize(PaletteDenoiser(luminance_dropout=0.5, **SMALL)).train()
+    x_t, t, palette = (each.repeat_interleave(40, 0) if torch.is_tensor(each) else each for each in random_batch(1, 9))
+    palette = palette[torch.zeros(40, dtype=torch.long)]
+    logits = model(x_t, t, palette, Conditions(luminance=torch.full((40, 16, 16), 0.4)))
+    hidden = (logits - model(x_t, t, palette)).abs().amax((1, 2, 3)) < 1e-5
+    assert 8 < hidden.sum() < 32
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ def pipeline():
         palette_depth=1,
         condition_channels=32,
         num_classes=2,
+        luminance_dropout=0.5,
         unet={"channels": (32, 32), "blocks": (1, 1), "head_channels": 32, "head_blocks": 1},
     )
     palettes = PaletteBatch.from_palettes([random_palette(n, n) for n in (3, 5, 8, 4)])
@@ -88,6 +89,19 @@ def test_a_logit_bias_decides_pixels(pipeline):
     for image in pipeline(2, palette=palette, steps=3, logit_bias=bias).images:
         assert (image.indices[:, :4] == 2).all()
         assert (image.indices[:, 4:] != 2).any()
+
+
+def test_a_luminance_map_is_told_to_the_model_image_by_image(pipeline):
+    torch.nn.init.normal_(pipeline.denoiser.luminance.project.weight, std=3.0)
+    palette, maps = random_palette(6), torch.rand(5, 8, 8)
+    maps[0] = torch.nan
+    told = pipeline(5, palette, luminance=maps, steps=4, batch_size=2, sampler="confidence").images
+    assert same(told, pipeline(5, palette, luminance=maps, steps=4, sampler="confidence").images)
+    free = pipeline(5, palette, steps=4, sampler="confidence").images
+    assert same(told[:1], free[:1])  # nothing is known of the first image
+    assert not any(same([a], [b]) for a, b in zip(told[1:], free[1:], strict=True))
+    unguided = pipeline(5, palette, luminance=maps, guidance_scale=0.0, steps=4, sampler="confidence").images
+    assert same(unguided, free)
 
 
 def test_temperature_zero_leaves_nothing_to_chance_but_the_order(pipeline):
@@ -211,6 +225,7 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
         ),
         ({"output_type": "jpeg"}, "output_type"),
         ({"height": 0}, "height is 0"),
+        ({"luminance": torch.zeros(2, 8, 9)}, "luminance has the shape"),
     ],
 )
 def test_wrong_arguments_are_refused(pipeline, options, message):
