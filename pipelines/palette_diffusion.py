@@ -11,6 +11,9 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
+from controls.init import Init
+from controls.views import WHOLE, Canvas, View
+from controls.wishes import Wish
 from diffusion.draws import image_generators
 from diffusion.prediction import Prediction
 from diffusion.reuse import Reuse
@@ -20,6 +23,7 @@ from quantization.errors import InputError, choose
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 
+from .guided_denoiser import GuidedDenoiser
 from .palette_bank import PaletteBank
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
@@ -88,6 +92,9 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         heldout_palettes: bool = False,
         luminance: Tensor | None = None,
         logit_bias: Tensor | None = None,
+        wishes: Sequence[Wish] = (),
+        init: Init | None = None,
+        canvas: Canvas = WHOLE,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
     ) -> PaletteDiffusionOutput:
@@ -115,9 +122,12 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                 model that was trained with such maps.
             logit_bias: added to the logits of every step, float ``[num_images, K, H, W]``, with K the size of the
                 largest palette.
+            wishes: asked of every pixel (`ColorWish`, `LightnessWish`); their biases add up.
+            init: a picture to start from, with kept pixels or only partly corrupted.
+            canvas: symmetry, seamless borders, and the size of the windows through which the network sees large pictures.
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`); pixels still masked show the
-                palette's first entry in its ``images``.
+                palette's first entry in its ``images``. In a mirrored picture, ``x_t`` is the part that is drawn.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
@@ -136,15 +146,12 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             raise InputError(f"{len(generators)} generators for {num_images} images; give one for each")
         palettes = self._palettes(palette, generators, heldout_palettes, label)
         padded = max(len(p) for p in palettes)
-        if luminance is not None and self.denoiser.luminance is None:
-            raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
-        if luminance is not None and luminance.shape != (num_images, height, width):
-            raise InputError(f"luminance has the shape {list(luminance.shape)}, not {[num_images, height, width]}")
-        if logit_bias is not None and logit_bias.shape != (num_images, padded, height, width):
-            raise InputError(
-                f"logit_bias has the shape {list(logit_bias.shape)}, not {[num_images, padded, height, width]}"
-            )
-        scheduler.set_timesteps(steps, self.denoiser.device)
+        self._check_controls((num_images, padded, height, width), luminance, logit_bias, wishes)
+        if init is not None:
+            init.check(palettes, height, width)
+        tie = canvas.tie(height, width)
+        tie = None if tie is None else tie.to(self.denoiser.device)
+        scheduler.set_timesteps(steps, self.denoiser.device, start=1.0 if init is None else init.strength)
         conditions = Conditions(
             class_labels=None if label is None else torch.full((num_images,), label),
             luminance=luminance,
@@ -158,22 +165,34 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             for first in range(0, num_images, batch_size):
                 rows = slice(first, min(first + batch_size, num_images))
                 batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
-                bias = None if logit_bias is None else logit_bias[rows].to(self.denoiser.device)
-                told = [conditions[rows].to(self.denoiser.device), NO_CONDITIONS][: len(weights)]
-                denoise = Reuse(self._branches(batch, told, bias), self.denoiser.depends_on_time)
-                x_t = scheduler.prior(batch, height, width, generators[rows])
+                biases = [wish.bias(batch, rows) for wish in wishes]
+                biases += [] if logit_bias is None else [logit_bias[rows].to(self.denoiser.device)]
+                denoise = GuidedDenoiser(
+                    self.denoiser,
+                    batch,
+                    [conditions[rows].to(self.denoiser.device), NO_CONDITIONS][: len(weights)],
+                    sum(biases) if biases else None,
+                    canvas,
+                    tie,
+                    generators[rows],
+                    batch_size,
+                )
+                reuse = Reuse(denoise, self.denoiser.depends_on_time)
+                size = (height, width) if tie is None else tie.size
+                x_t = scheduler.prior(batch, *size, generators[rows])
+                x_t, hold = _begin(x_t, scheduler, batch, generators[rows], init, rows, tie)
                 x_t = scheduler.start(x_t, batch, generators[rows])
                 for step, t in enumerate(scheduler.timesteps):
                     if not scheduler.finished:
-                        branches = denoise(x_t, scheduler.times).unbind(0)
+                        branches = reuse(x_t, scheduler.times).unbind(0)
                         prediction = Prediction(branches, weights, temperature, top_p)
-                        x_t = scheduler.step(prediction, t, x_t).prev_sample
+                        x_t = hold(scheduler.step(prediction, t, x_t).prev_sample)
                         if callback_on_step_end is not None:
-                            seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows])
+                            seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows], tie)
                             x_t = callback_on_step_end(self, step, t, {"x_t": x_t, "images": seen}).get("x_t", x_t)
                     progress.update()
-                images += _indexed(x_t, palettes[rows])
-                image_calls += denoise.image_calls
+                images += _indexed(x_t, palettes[rows], tie)
+                image_calls += reuse.image_calls
         return PaletteDiffusionOutput(convert(images), image_calls)
 
     def _scheduler(
@@ -214,21 +233,50 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             self.denoiser.check_palette(p)
         return palettes
 
-    def _branches(
-        self, palette: PaletteBatch, told: Sequence[Conditions], logit_bias: Tensor | None
-    ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """Bind palettes, the conditions of each branch and the bias to the denoiser, as `Reuse` calls it."""
+    def _check_controls(
+        self,
+        shape: tuple[int, int, int, int],
+        luminance: Tensor | None,
+        logit_bias: Tensor | None,
+        wishes: Sequence[Wish],
+    ) -> None:
+        """Raise InputError if a control doesn't fit images of that shape, ``(N, K, H, W)``, or the model."""
+        images, _, height, width = shape
+        if luminance is not None and self.denoiser.luminance is None:
+            raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
+        if luminance is not None and luminance.shape != (images, height, width):
+            raise InputError(f"luminance has the shape {list(luminance.shape)}, not {[images, height, width]}")
+        if logit_bias is not None and logit_bias.shape != shape:
+            raise InputError(f"logit_bias has the shape {list(logit_bias.shape)}, not {list(shape)}")
+        for wish in wishes:
+            if wish.shape[0] not in (1, images) or wish.shape[1:] != (height, width):
+                raise InputError(
+                    f"a {type(wish).__name__} has the shape {list(wish.shape)}, not {[images, height, width]}"
+                )
 
-        def denoise(x_t: Tensor, t: Tensor, rows: Tensor) -> Tensor:
-            chosen = palette[rows]
-            logits = torch.stack([self.denoiser(x_t, t, chosen, conditions[rows]).float() for conditions in told])
-            return logits if logit_bias is None else logits + logit_bias[rows]
 
-        return denoise
+def _begin(
+    x_t: Tensor,
+    scheduler: PaletteScheduler,
+    palette: PaletteBatch,
+    generators: Sequence[torch.Generator],
+    init: Init | None,
+    images: slice,
+    tie: View | None,
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Where to start instead of at pure noise ``x_t``, and what puts the kept pixels back in after each step."""
+    if init is None:
+        return x_t, lambda x: x
+    clean, kept = (value.to(x_t.device) for value in init.on_canvas(images, len(x_t), tie))
+    if init.strength < 1:
+        x_t = scheduler.add_noise(clean, scheduler.timesteps[0].expand(len(x_t)), palette, generators)
+    # A process without a mask would corrupt kept pixels again, and remasking would mask them.
+    return clean.where(kept, x_t), lambda x: clean.where(kept, x)
 
 
-def _indexed(x: Tensor, palettes: list[Palette]) -> list[IndexedImage]:
-    index_maps = x.cpu().numpy().astype(np.uint8)
+def _indexed(x: Tensor, palettes: list[Palette], tie: View | None) -> list[IndexedImage]:
+    whole = x if tie is None else tie.show(x)
+    index_maps = whole.cpu().numpy().astype(np.uint8)
     return [IndexedImage(indices, palette) for indices, palette in zip(index_maps, palettes, strict=True)]
 
 

@@ -11,9 +11,10 @@ BELOW = {
     "data": {"quantization"},
     "models": {"quantization"},
     "diffusion": {"quantization"},
-    "pipelines": {"quantization", "models", "diffusion"},
-    "evaluation": {"quantization", "data", "models", "diffusion", "pipelines"},
-    "training": {"quantization", "data", "models", "diffusion", "pipelines", "evaluation"},
+    "controls": {"quantization", "diffusion"},
+    "pipelines": {"quantization", "models", "diffusion", "controls"},
+    "evaluation": {"quantization", "data", "models", "diffusion", "controls", "pipelines"},
+    "training": {"quantization", "data", "models", "diffusion", "controls", "pipelines", "evaluation"},
 }
 
 

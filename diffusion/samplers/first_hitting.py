@@ -20,17 +20,18 @@ def first_hitting(
     """
     masked = is_masked(x_t, palette)
     start = masked.sum(dim=1)  # [B]
-    calls = min(len(times) - 1, int(start.max()))
+    calls = start.clamp_max(len(times) - 1)  # of each image: some may have few pixels to draw
     order = uniform(masked.shape, generator, x_t.device)  # pixels are unmasked by rising numbers
+    draws = uniform(masked.shape, generator, x_t.device)  # one for each hit, however many images there are
     left = start
     noise = process.schedule.noise(times[0].to(order)).expand(len(x_t)).clone()
-    for call in range(calls):
-        after = start * (calls - call - 1) // calls
+    for call in range(int(calls.max())):
+        after = start * (calls - call - 1).clamp_min(0) // calls.clamp_min(1)
         levels = [noise]
-        draws = uniform((len(x_t), int((left - after).max())), generator, x_t.device)
-        for n in range(draws.shape[1]):
+        for _ in range(int((left - after).max())):
             hit = left > after
-            levels.append(levels[-1] * (draws[:, n] ** (1 / left.clamp_min(1))).where(hit, 1))
+            draw = draws.gather(1, (start - left).clamp_max(draws.shape[1] - 1)[:, None])[:, 0]
+            levels.append(levels[-1] * (draw ** (1 / left.clamp_min(1))).where(hit, 1))
             left = left - hit.long()
         noise = levels[-1]
         x_t, prediction = yield x_t, process.schedule.time(levels[1]).float()

@@ -1,0 +1,150 @@
+"""Wishes about pixels: a palette is a finite set, so "near this color" or "this bright" is a number for each entry.
+
+With the bias -F · d², p(entry) becomes p(entry | what is drawn so far) · exp(-F d²): the model is a prior, the wish a
+Gaussian likelihood of variance 1 / 2F, and what is drawn is a draw from the posterior.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from quantization.color import srgb_to_oklab
+from quantization.errors import InputError
+from quantization.histogram import OPAQUE_ALPHA
+from quantization.luminance import TRANSPARENT, entry_luminance
+from quantization.palette import PaletteBatch
+
+TRANSPARENT_DISTANCE = 2.0
+"""The squared distance of an opaque color from transparency: more than that of any two opaque colors, which is at most 1."""
+
+
+class Wish(Protocol):
+    """Something asked of every pixel."""
+
+    shape: tuple[int, int, int]
+    """Images, height and width; one image stands for as many as are drawn."""
+
+    def bias(self, palette: PaletteBatch, images: slice) -> Tensor:
+        """What is added to the logits of ``images``, whose palettes these are: float ``[B, K, H, W]``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ColorWish:
+    """Be near these colors: -fidelity · squared distance in OKLab.
+
+    From a fidelity of 0 (drawn freely) to infinity (the nearest entry, as `quantization.encoding.encode` finds it).
+
+    Args:
+        pixels: sRGB RGBA, uint8 ``[H, W, 4]`` for all images or ``[N, H, W, 4]``. Transparent pixels (alpha below 128)
+            ask for the transparent entry; where the palette has none, they count as white.
+        fidelity: 0 or more; infinity is allowed.
+
+    Raises:
+        InputError: the shape or the fidelity is wrong.
+    """
+
+    pixels: Tensor
+    fidelity: float
+
+    def __post_init__(self) -> None:
+        pixels = torch.as_tensor(self.pixels)
+        if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 4:
+            raise InputError(f"a target is uint8 [H, W, 4] or [N, H, W, 4], not {pixels.dtype} {list(pixels.shape)}")
+        _check_fidelity(self.fidelity)
+        object.__setattr__(self, "pixels", pixels.view(-1, *pixels.shape[-3:]))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `Wish`."""
+        return tuple(self.pixels.shape[:3])
+
+    def bias(self, palette: PaletteBatch, images: slice) -> Tensor:
+        """See `Wish`."""
+        pixels = _of(self.pixels, images).to(palette.colors.device)
+        return _bias(color_distances(palette, pixels), self.fidelity, palette)
+
+
+@dataclass(frozen=True, eq=False)
+class LightnessWish:
+    """Be this light, in whatever color: -fidelity · squared difference of OKLab lightness.
+
+    Args:
+        luminance: float ``[H, W]`` for all images or ``[N, H, W]``, as in `quantization.luminance`; nothing is asked
+            where it is not a number.
+        fidelity: 0 or more; infinity is allowed.
+
+    Raises:
+        InputError: the shape or the fidelity is wrong.
+    """
+
+    luminance: Tensor
+    fidelity: float
+
+    def __post_init__(self) -> None:
+        luminance = torch.as_tensor(self.luminance)
+        if not luminance.is_floating_point() or luminance.ndim not in (2, 3):
+            raise InputError(f"a luminance is float [H, W] or [N, H, W], not {luminance.dtype} {list(luminance.shape)}")
+        _check_fidelity(self.fidelity)
+        object.__setattr__(self, "luminance", luminance.view(-1, *luminance.shape[-2:]))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `Wish`."""
+        return tuple(self.luminance.shape)
+
+    def bias(self, palette: PaletteBatch, images: slice) -> Tensor:
+        """See `Wish`."""
+        luminance = _of(self.luminance, images).to(palette.colors.device)
+        return _bias(lightness_distances(palette, luminance), self.fidelity, palette)
+
+
+def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
+    """Squared OKLab distances of RGBA pixels, uint8 ``[B or 1, H, W, 4]``, from each entry, float ``[B, K, H, W]``.
+
+    Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque.
+    """
+    wanted = pixels[..., 3] >= OPAQUE_ALPHA  # [B, H, W]
+    clear = palette.colors[..., 3] == 0  # [B, K]
+    has_clear = (clear & palette.valid).any(dim=1)[:, None, None]
+    white = torch.ones(3, device=pixels.device)
+    colors = torch.where(wanted[..., None], pixels[..., :3].float() / 255, white)
+    oklab = srgb_to_oklab(colors)  # [B, H, W, 3]
+    difference = palette.oklab()[:, :, None, None] - oklab[:, None]  # [B, K, H, W, 3]
+    between_opaque = difference.square().sum(dim=-1)
+    wanted = wanted | ~has_clear
+    clear = clear[:, :, None, None]
+    return between_opaque.where(
+        wanted[:, None] & ~clear, torch.where(wanted[:, None] == clear, TRANSPARENT_DISTANCE, 0.0)
+    )
+
+
+def lightness_distances(palette: PaletteBatch, luminance: Tensor) -> Tensor:
+    """Squared differences of luminance, float ``[B or 1, H, W]``, from each entry's, float ``[B, K, H, W]``; 0 if unknown.
+
+    A transparent pixel counts as the lightest color where the palette has no transparent entry.
+    """
+    entries = entry_luminance(palette)
+    has_clear = ((entries == TRANSPARENT) & palette.valid).any(dim=1)[:, None, None]
+    luminance = torch.where((luminance == TRANSPARENT) & ~has_clear, 1.0, luminance)
+    # A transparent entry stands at -1: at least 1 from every lightness, as far as black is from white.
+    return (entries[:, :, None, None] - luminance[:, None]).square().nan_to_num(0.0)
+
+
+def _bias(distances: Tensor, fidelity: float, palette: PaletteBatch) -> Tensor:
+    if fidelity < float("inf"):
+        return -fidelity * distances
+    distances = distances.masked_fill(~palette.valid[:, :, None, None], torch.inf)
+    nearest = distances == distances.min(dim=1, keepdim=True).values
+    return torch.zeros_like(distances).masked_fill(~nearest, -torch.inf)
+
+
+def _of(values: Tensor, images: slice) -> Tensor:
+    return values if len(values) == 1 else values[images]
+
+
+def _check_fidelity(fidelity: float) -> None:
+    if not fidelity >= 0:
+        raise InputError(f"the fidelity is {fidelity}; it must be 0 (none) or more")

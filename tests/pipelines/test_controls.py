@@ -1,0 +1,200 @@
+"""What people ask of pixels, through the whole pipeline: kept pixels, wishes, symmetry, tiles, windows."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from controls.init import Init
+from controls.views import Canvas
+from controls.wishes import ColorWish, LightnessWish, color_distances
+from diffusion.scheduler import PaletteScheduler, sampler_names
+from models.denoiser import PaletteDenoiser
+from pipelines.palette_bank import PaletteBank
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from quantization.encoding import encode
+from quantization.errors import InputError
+from quantization.luminance import luminance_of_indices
+from quantization.palette import Palette, PaletteBatch
+
+PROCESSES = ("absorbing", "uniform", "color-heat")
+WAYS = [(p, s) for p in PROCESSES for s in sampler_names(PaletteScheduler(process=p).process)]
+
+
+def random_palette(entries, seed=0):
+    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
+    colors[:, 3] = 255
+    return Palette(colors)
+
+
+def make_pipeline(process="absorbing", time_conditioning=True):
+    torch.manual_seed(0)
+    denoiser = PaletteDenoiser(
+        token_channels=32,
+        palette_depth=1,
+        condition_channels=16,
+        time_conditioning=time_conditioning,
+        luminance_dropout=0.5,
+        unet={
+            "channels": (16, 16),
+            "blocks": (1, 1),
+            "attention_head_channels": 16,
+            "head_channels": 16,
+            "head_blocks": 1,
+        },
+    )
+    palettes = PaletteBatch.from_palettes([random_palette(n, n) for n in (3, 5)])
+    bank = PaletteBank.of(palettes, torch.tensor([0, 0]), torch.tensor([False, False]))
+    pipeline = PaletteDiffusionPipeline(denoiser, PaletteScheduler(process=process), bank, size=8)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return make_pipeline()
+
+
+def index_maps(drawn):
+    return np.stack([image.indices for image in drawn.images])
+
+
+@pytest.mark.parametrize(("process", "sampler"), WAYS)
+@pytest.mark.parametrize("strength", [1.0, 0.4])
+def test_kept_pixels_never_change(process, sampler, strength):
+    pipeline = make_pipeline(process)
+    palette, shape = random_palette(6), (5, 7, 9)
+    generator = torch.Generator().manual_seed(1)
+    indices = torch.randint(0, 6, shape, generator=generator)
+    keep = torch.rand(shape, generator=generator) < torch.tensor([0.02, 0.3, 0.5, 0.9, 0.98])[:, None, None]
+    keep[:, 0, 0], keep[:, 0, 1] = True, False
+    seen = []
+
+    def note(_, __, ___, state):
+        seen.append(np.stack([image.indices for image in state["images"]]))
+        return {}
+
+    options = {"palette": palette, "height": 7, "width": 9, "steps": 6, "sampler": sampler}
+    init = Init(indices, keep, strength)
+    drawn = index_maps(pipeline(5, init=init, callback_on_step_end=note, **options))
+    assert (drawn == indices.numpy())[keep.numpy()].all()
+    assert (drawn != indices.numpy())[~keep.numpy()].any()
+    assert all((maps == indices.numpy())[keep.numpy()].all() for maps in seen)
+    for batch_size in (1, 2):  # image i depends on the seed and i alone, however few pixels others have to draw
+        assert np.array_equal(index_maps(pipeline(5, init=init, batch_size=batch_size, **options)), drawn)
+
+
+def test_a_weaker_strength_leaves_more_of_the_picture(pipeline):
+    palette, indices = random_palette(6), torch.randint(0, 6, (16, 8, 8), generator=torch.Generator().manual_seed(0))
+    same = [
+        (index_maps(pipeline(16, palette, init=Init(indices, strength=s), steps=8)) == indices.numpy()).mean()
+        for s in (0.02, 0.25, 0.5, 0.75)
+    ]
+    assert same == sorted(same, reverse=True)
+    assert same[0] > 0.95
+    assert same[-1] < 0.6
+
+
+def test_from_free_drawing_to_the_nearest_entry(pipeline, rng):
+    target, palette = rng.integers(0, 256, (8, 8, 4), np.uint8), random_palette(7)
+    target[..., 3] = 255
+    goal = encode(target, palette)
+
+    of_entries = color_distances(PaletteBatch.from_palettes([palette] * 32), torch.from_numpy(target)[None])
+
+    def distance(fidelity):
+        drawn = pipeline(32, palette, wishes=[ColorWish(target, fidelity)], steps=4, output_type="pt").images
+        return of_entries.gather(1, drawn[:, None]).mean().item()
+
+    # 2,048 pixels with a spread of about 0.1: the means are known to 0.003, and neighbors are farther apart.
+    distances = [distance(fidelity) for fidelity in (0.0, 3.0, 10.0, 30.0, 100.0)]
+    assert all(weaker > stronger + 0.003 for weaker, stronger in pairwise(distances))
+    for fidelity in (1e8, float("inf")):
+        drawn = index_maps(pipeline(3, palette, wishes=[ColorWish(target, fidelity)], steps=2))
+        assert (drawn == goal).all()
+
+
+def test_free_of_wishes_is_free_drawing(pipeline, rng):
+    target = rng.integers(0, 256, (8, 8, 4), np.uint8)
+    assert np.array_equal(
+        index_maps(pipeline(3, wishes=[ColorWish(target, 0.0)], steps=3)), index_maps(pipeline(3, steps=3))
+    )
+
+
+def test_a_colorization_is_as_light_as_the_palette_allows(pipeline, rng):
+    luminance, palette = torch.from_numpy(rng.random((8, 8), np.float32)), random_palette(16)
+    batch = PaletteBatch.from_palettes([palette] * 8)
+    drawn = pipeline(8, palette, wishes=[LightnessWish(luminance, 1e4)], steps=4, output_type="pt").images
+    error = (luminance_of_indices(drawn, batch) - luminance).abs().mean()
+    best = (luminance - batch.oklab()[0, :, 0, None, None]).abs().min(dim=0).values.mean()
+    assert error <= 1.05 * best
+    assert len({image.numpy().tobytes() for image in drawn}) > 1  # colors of one lightness are the model's choice
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9)])
+def test_a_mirrored_picture_is_symmetric(pipeline, size):
+    options = {"palette": random_palette(5), "steps": 4, "height": size[0], "width": size[1]}
+    for axes, flips in {"x": [2], "y": [1], "both": [1, 2]}.items():
+        drawn = index_maps(pipeline(3, canvas=Canvas(mirror=axes), **options))
+        assert drawn.shape == (3, *size)
+        assert all(np.array_equal(np.flip(drawn, axis), drawn) for axis in flips)
+    assert not np.array_equal(np.flip(drawn[:, :, : size[1] // 2], 2), drawn[:, :, : size[1] // 2])
+
+
+@pytest.mark.parametrize(("sampler", "time_conditioning"), [("ancestral", True), ("entropy-bounded", False)])
+def test_image_i_depends_on_the_seed_and_i_alone_whatever_is_asked(rng, sampler, time_conditioning):
+    pipeline = make_pipeline(time_conditioning=time_conditioning)
+    target = rng.integers(0, 256, (3, 8, 9, 4), np.uint8)
+    keep = torch.zeros(8, 9, dtype=torch.bool)
+    keep[3:6, 4] = True
+    controls = {
+        "wishes": [ColorWish(target, 3.0), LightnessWish(torch.rand(8, 9), 2.0)],
+        "init": Init(torch.zeros(8, 9, dtype=torch.long), keep),
+        "luminance": torch.rand(3, 8, 9),
+        "canvas": Canvas(mirror="x", tile="x", window=16),
+    }
+    options = {"height": 8, "width": 9, "steps": 3, "sampler": sampler, "guidance_scale": 2.0, **controls}
+    drawn = index_maps(pipeline(3, **options))
+    assert (drawn[:, keep.numpy()] == 0).all()
+    assert np.array_equal(np.flip(drawn, 2), drawn)
+    assert np.array_equal(index_maps(pipeline(3, batch_size=2, **options)), drawn)
+
+
+def test_a_tile_and_a_window_change_what_the_network_sees_but_not_what_it_can_draw(pipeline):
+    palette = random_palette(4)
+    plain = index_maps(pipeline(3, palette, steps=4, height=16, width=16))
+    for canvas in (Canvas(tile="both"), Canvas(window=8)):
+        drawn = index_maps(pipeline(3, palette, steps=4, height=16, width=16, canvas=canvas))
+        assert drawn.shape == plain.shape
+        assert drawn.max() < 4
+        assert not np.array_equal(drawn, plain)
+
+
+HALF = torch.zeros(8, 8, dtype=torch.bool)
+HALF[:, 0], HALF[:, 7] = True, True
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (lambda: {"init": Init(torch.zeros(8, 9, dtype=torch.long), strength=0.5)}, "9×8 pixels; .* is 8×8"),
+        (lambda: {"init": Init(torch.full((8, 8), 5), strength=0.5)}, "the index 5; the palette has 5 entries"),
+        (lambda: {"init": Init(torch.full((8, 8), -1), strength=0.5)}, "the index -1; entries start at 0"),
+        (lambda: {"init": Init(torch.zeros(3, 8, 8, dtype=torch.long), strength=0.5)}, "3 initial images for 2"),
+        (lambda: {"init": Init(torch.zeros(8, 8))}, "an initial image is integers"),
+        (lambda: {"init": Init(torch.zeros(8, 8, dtype=torch.long))}, "nothing of the initial image would be left"),
+        (lambda: {"init": Init(torch.zeros(8, 8, dtype=torch.long), HALF | True)}, "there is nothing to draw"),
+        (lambda: {"init": Init(torch.zeros(8, 8, dtype=torch.long), HALF[:7])}, r"keep is bool \[8, 8\]"),
+        (lambda: {"init": Init(torch.zeros(8, 8, dtype=torch.long), HALF, 0.0)}, "strength is 0"),
+        (
+            lambda: {"init": Init(torch.arange(64).view(8, 8) % 5, HALF), "canvas": Canvas(mirror="x")},
+            "not symmetric",
+        ),
+        (lambda: {"wishes": [ColorWish(np.zeros((8, 9, 4), np.uint8), 1.0)]}, "a ColorWish has the shape"),
+        (lambda: {"wishes": [LightnessWish(torch.zeros(3, 8, 8), 1.0)]}, "a LightnessWish has the shape"),
+    ],
+)
+def test_controls_that_do_not_fit_are_refused(pipeline, options, message):
+    with pytest.raises(InputError, match=message):
+        pipeline(2, random_palette(5), steps=1, **options())
