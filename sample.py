@@ -10,10 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 import cli
+from controls.options import add_control_options, check_controls, own_palette, read_controls
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules import SCHEDULES
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from pipelines.posterior_mean import dithered_means
 from pipelines.sheet import contact_sheet
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
@@ -38,10 +40,12 @@ def make_parser() -> ArgumentParser:
     add("--num-images", type=int, default=16, help="how many images to draw")
     add(
         "--palette",
-        default="train",
+        type=str | None,
+        default=None,
         help="a file (.hex, .gpl, .pal, .txt, .act, .ase), a picture, a name ("
         + ", ".join(named_palettes())
-        + "), or train / heldout: for each image the palette of another picture of the model's data set",
+        + "), or train / heldout: for each image the palette of another picture of the model's data set; if left out, that of "
+        "--init-image or --target where there is one, else train",
     )
     add(
         "--colors",
@@ -52,7 +56,10 @@ def make_parser() -> ArgumentParser:
     add("--transparent", action="store_true", help="add a transparent entry after the palette's last, if it has none")
     add("--class-label", type=str | None, default=None, help="draw images of this class only")
     add(
-        "--guidance-scale", type=float, default=1.0, help="how strongly to follow the class: 1 as learned, 0 not at all"
+        "--guidance-scale",
+        type=float,
+        default=1.0,
+        help="how strongly to follow class and luminance: 1 as learned, 0 not at all",
     )
     add(
         "--sampler",
@@ -82,6 +89,7 @@ def make_parser() -> ArgumentParser:
     add("--batch-size", type=int, default=64, help="images drawn at once; changes speed and memory only")
     add("--width", type=int | None, default=None, help="pixels; the model's own size if left out")
     add("--height", type=int | None, default=None, help="pixels; the model's own size if left out")
+    add_control_options(parser)
     add("--columns", type=int, default=8, help="images in a row of the sheet")
     add("--scale", type=int, default=3, help="screen pixels for one pixel in the sheet and the trajectory")
     add("--gif", action="store_true", help="also write trajectory.gif: the first images as they appear")
@@ -102,10 +110,13 @@ def main(arguments: list[str]) -> None:
     for name in ("columns", "scale"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    check_controls(options)
     sampler_options = read_sampler_options(options.sampler_options)
     claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
-    palette = choose_palette(options.palette, options.colors, options.transparent)
+    palette_name = options.palette or str(own_palette(options) or "train")
+    palette = choose_palette(palette_name, options.colors, options.transparent)
     pipeline = load_pipeline(options.checkpoint)
+    controls = read_controls(options, palette, pipeline.config.size, pipeline.denoiser.luminance is not None)
 
     frames: list[Image.Image] = []
 
@@ -116,8 +127,9 @@ def main(arguments: list[str]) -> None:
         return {}
 
     started = time.perf_counter()
+    draws = 1 if options.dither is None else options.dither_draws
     images = pipeline(
-        num_images=options.num_images,
+        num_images=options.num_images * draws,
         palette=palette,
         class_label=options.class_label,
         guidance_scale=options.guidance_scale,
@@ -128,12 +140,14 @@ def main(arguments: list[str]) -> None:
         temperature=options.temperature,
         top_p=options.top_p,
         seed=options.seed,
-        height=options.height,
-        width=options.width,
         batch_size=options.batch_size,
-        heldout_palettes=options.palette == "heldout",
+        heldout_palettes=palette_name == "heldout",
         callback_on_step_end=keep_frame if options.gif else None,
+        **controls.arguments(options.num_images * draws),
     ).images
+    if options.dither is not None:
+        keep = None if controls.init is None else controls.init.keep[0].numpy()
+        images = dithered_means(images, draws, options.dither, keep)
     seconds = time.perf_counter() - started
 
     with folder_written_whole(options.output) as folder:

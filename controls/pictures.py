@@ -1,0 +1,83 @@
+"""From picture files to what controls take: resized targets, masks, index maps in a palette, larger canvases."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from quantization.encoding import encode
+from quantization.errors import InputError
+from quantization.images import open_image, read_image, to_rgba
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+
+logger = logging.getLogger(__name__)
+
+
+def resized(pixels: np.ndarray, height: int | None, width: int | None) -> np.ndarray:
+    """RGBA pixels, uint8 ``[H, W, 4]``, at ``height × width``, by averaging areas; one side alone keeps the shape.
+
+    Raises:
+        InputError: a side is below 1.
+    """
+    own_height, own_width = pixels.shape[:2]
+    if height is None:
+        height = own_height if width is None else max(round(own_height * width / own_width), 1)
+    if width is None:
+        width = max(round(own_width * height / own_height), 1)
+    if min(height, width) < 1:
+        raise InputError(f"--width and --height are {width} and {height}; they must be at least 1 pixel")
+    if (height, width) == (own_height, own_width):
+        return pixels
+    # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their neighbors.
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
+
+
+def read_mask(path: Path, height: int, width: int) -> np.ndarray:
+    """Which pixels to draw anew, bool ``[height, width]``: those that are light (128 or more) and not transparent.
+
+    Raises:
+        InputError: the file is no picture, has another size, or leaves nothing to draw.
+    """
+    rgba = read_image(path)
+    if rgba.shape[:2] != (height, width):
+        raise InputError(f"the mask {path} is {rgba.shape[1]}×{rgba.shape[0]} pixels; the image is {width}×{height}")
+    grey = np.array(Image.fromarray(rgba[..., :3]).convert("L"))
+    redraw = (grey >= 128) & (rgba[..., 3] >= 128)
+    if not redraw.any():
+        raise InputError(f"the mask {path} has no white pixel: there is nothing to draw")
+    return redraw
+
+
+def read_indices(path: Path, palette: Palette) -> np.ndarray:
+    """A picture's index map in ``palette``, uint8 ``[H, W]``; a line of the log says if colors had to be changed.
+
+    An indexed picture whose palette begins ``palette`` keeps its indices, bit for bit.
+
+    Raises:
+        InputError: the file is no picture, or the palette has no opaque entry for opaque pixels.
+    """
+    image = open_image(path)
+    if image.mode == "P":
+        indexed = IndexedImage.from_pil(image)
+        own = indexed.palette.colors
+        used = int(indexed.indices.max()) + 1
+        if used <= len(palette) and np.array_equal(own[:used], palette.colors[:used]):
+            return indexed.indices
+    rgba = to_rgba(image)
+    indices = encode(rgba, palette)
+    opaque = rgba[..., 3] >= 128
+    exact = np.where(opaque, (palette.colors[indices][..., :3] == rgba[..., :3]).all(axis=-1), True)
+    if not exact.all():
+        logger.info(
+            "%s: %d of %d pixels are not in the palette; they take the nearest entry",
+            path, (~exact).sum(), exact.size,
+        )  # fmt: skip
+    return indices
+
+
+def with_margins(values: np.ndarray, margins: tuple[int, int, int, int], fill: bool | int) -> np.ndarray:
+    """A map, ``[H, W]``, with so many pixels of ``fill`` more at its left, top, right and bottom."""
+    left, top, right, bottom = margins
+    return np.pad(values, ((top, bottom), (left, right)), constant_values=fill)
