@@ -18,7 +18,7 @@ from tqdm import tqdm
 import cli
 from data.annotated_folder import AnnotatedImage, annotated_images
 from data.palette_jitter import PaletteJitter
-from data.palette_transform import to_palette
+from data.palette_transform import as_indexed, to_palette
 from data.sources import name_hash
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
@@ -243,12 +243,7 @@ class Recolorer:
 def read_indexed(path: Path, colors: int | None) -> IndexedImage:
     """A picture with its own index map if it is indexed and ``colors`` is none, else quantized to ``colors``."""
     image = open_image(path)
-    if image.mode == "P" and colors is None:
-        try:
-            return IndexedImage.from_pil(image)
-        except InputError:  # several transparent entries: read as pixels, they become one
-            pass
-    return quantize(to_rgba(image), colors or DEFAULT_COLORS)
+    return as_indexed(image, DEFAULT_COLORS) if colors is None else quantize(to_rgba(image), colors)
 
 
 def used_palette(image: IndexedImage) -> Palette:

@@ -1,6 +1,7 @@
 """A transform for data loaders: pictures with other palettes, on the fly, their labels and masks untouched."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,14 @@ def to_palette(image: IndexedImage, target: Palette, distinct: float = GENTLE) -
     return recolor(image, target, reversible=False, distinct=distinct)
 
 
+def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
+    """A picture of mode P with its own index map and palette, any other one quantized to ``colors`` entries."""
+    if image.mode == "P":
+        with suppress(InputError):  # several transparent entries: read as pixels, they become one
+            return IndexedImage.from_pil(image)
+    return quantize(to_rgba(image), colors)
+
+
 class PaletteAugmentation:
     """Give each picture another palette, at random.
 
@@ -95,16 +104,27 @@ class PaletteAugmentation:
     def __call__(self, image: Picture, *targets: Any) -> Any:
         """The changed picture, or a tuple of it and the targets."""
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))
+        if isinstance(image, Image.Image):
+            image = self._in_plain_mode(image)
         changed = self._change(image, rng) if rng.random() < self.probability else image
         return (changed, *targets) if targets else changed
+
+    def _in_plain_mode(self, image: Image.Image) -> Image.Image:
+        """P as it is unless in full detail, everything else as RGB or RGBA: so no chance decides on the mode."""
+        if image.mode == "P" and self.colors is not None:
+            return image
+        if image.mode == "RGBA" or (image.mode == "RGB" and not image.has_transparency_data):
+            return image
+        pixels = to_rgba(image)
+        return Image.fromarray(pixels if image.has_transparency_data else pixels[..., :3].copy())
 
     def _change(self, image: Picture, rng: np.random.Generator) -> Picture:
         way = self.ways[rng.integers(len(self.ways))]
         if isinstance(image, Image.Image):
-            if image.mode == "P" and self.colors is not None:
-                return way(IndexedImage.from_pil(image), rng).to_pil()
-            pixels = self._recolored(to_rgba(image), way, rng)
-            return Image.fromarray(pixels if image.has_transparency_data else pixels[..., :3].copy())
+            if image.mode == "P":
+                return way(as_indexed(image, self.colors), rng).to_pil()
+            pixels = self._recolored(np.array(image.convert("RGBA")), way, rng)
+            return Image.fromarray(pixels if image.mode == "RGBA" else pixels[..., :3].copy())
         is_tensor = isinstance(image, torch.Tensor)
         array = image.cpu().numpy().transpose(1, 2, 0) if is_tensor and image.ndim == 3 else np.asarray(image)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4):

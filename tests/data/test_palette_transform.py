@@ -7,7 +7,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from data.palette_jitter import PaletteJitter
-from data.palette_transform import OtherPalettes, PaletteAugmentation, to_palette
+from data.palette_transform import OtherPalettes, PaletteAugmentation, as_indexed, to_palette
 from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
@@ -62,6 +62,26 @@ def test_an_indexed_image_keeps_its_index_map_when_jittered(rng):
     changed = IndexedImage.from_pil(PaletteAugmentation()(image.to_pil()))
     assert np.array_equal(changed.indices, image.indices)
     assert changed.palette != image.palette
+
+
+def test_several_transparent_entries_become_one():
+    image = Image.fromarray(np.array([[0, 1, 2, 2]], np.uint8), mode="P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 9, 9, 9])
+    image.info["transparency"] = bytes([0, 0, 255])
+    indexed = as_indexed(image, 8)
+    assert indexed.to_rgba()[..., 3].tolist() == [[0, 0, 255, 255]]
+    assert PaletteAugmentation()(image).mode == "P"
+
+
+@pytest.mark.parametrize("probability", [0, 1])
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_no_chance_decides_on_the_mode(rng, mode, probability):
+    image = Image.fromarray(picture(rng))
+    deep = Image.fromarray(rng.integers(0, 65536, (5, 4)).astype(np.uint16))
+    image = deep if mode == "I;16" else image.convert(mode)
+    plain = "RGBA" if mode in ("LA", "RGBA") else "RGB"
+    assert PaletteAugmentation(probability=probability)(image).mode == ("P" if mode == "P" else plain)
+    assert PaletteAugmentation(colors=None, probability=probability)(image).mode == plain
 
 
 def test_every_pixel_is_an_entry_of_one_of_the_palettes(rng):
