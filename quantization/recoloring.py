@@ -1,8 +1,8 @@
 """Recoloring: an indexed image moved to another palette, each entry to one that plays its part there.
 
-A transport between palettes in OKLab (after Rubner, Tomasi and Guibas 2000), in which an entry weighs as much as the
-area that it covers and isn't divided: all pixels of one color get one color. How much area an entry of the target
-receives is free; how many entries may come together in it has a price.
+A transport between palettes in OKLab (after Rubner, Tomasi and Guibas 2000), in which no entry is divided: all pixels
+of one color get one color. An entry weighs as much as the area that it covers or, where there must be a way back, as
+much as any other. How much an entry of the target receives is free; that several come together in it has a price.
 """
 
 import numpy as np

@@ -197,3 +197,12 @@ def test_mistakes_give_one_line_and_nothing_is_written(run, folder, arguments, m
     assert err.startswith("error: ")
     assert message in err
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def test_help_names_every_option_with_its_unit(capsys):
+    with pytest.raises(SystemExit) as stop:
+        augment.main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--ways", "--masks", "--full-detail", "--originals", "--hue", "degrees", "pico-8", "--distinct"):
+        assert option in text
