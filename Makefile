@@ -1,4 +1,4 @@
-# The verbs of Tincture: make venv, demo, test, lint.
+# The verbs of Tincture: make venv, demo, test, test-slow, lint.
 
 # Threads that wait give their core away soon, so that a busy machine slows training down without stalling it.
 export GOMP_SPINCOUNT ?= 2000
@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 
-.PHONY: venv demo test lint clean
+.PHONY: venv demo test test-slow lint clean
 
 venv: .venv/ready
 
@@ -27,6 +27,9 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest
+
+test-slow: venv
+	$(BIN)/python -m pytest -m slow
 
 lint: venv
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.posterior_mean import dithered_means
 from pipelines.sheet import contact_sheet
+from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
 from quantization.images import read_image
@@ -24,10 +25,13 @@ from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import is_picture, named_palettes, read_palette
 from quantization.quantizers import fit_palette
+from quantization.sprite_sheet import make_sprite_sheet
 
 SAMPLES_FILE = "samples.json"
 MAX_TRAJECTORY_IMAGES = 16
 TRAJECTORY_MILLISECONDS = 80
+SHEET_SCALE = 3
+SPRITES_FILE, VARIANTS_FILE, SCALED_FOLDER = "sprites.png", "variants.gif", "scaled"
 
 
 def make_parser() -> ArgumentParser:
@@ -90,10 +94,32 @@ def make_parser() -> ArgumentParser:
     add("--width", type=int | None, default=None, help="pixels; the model's own size if left out")
     add("--height", type=int | None, default=None, help="pixels; the model's own size if left out")
     add_control_options(parser)
-    add("--columns", type=int, default=8, help="images in a row of the sheet")
-    add("--scale", type=int, default=3, help="screen pixels for one pixel in the sheet and the trajectory")
+    add("--columns", type=int, default=8, help="images in a row of the sheet and of the sprite sheet")
+    add(
+        "--scale",
+        type=int | None,
+        default=None,
+        help=f"screen pixels for one pixel in the sheet and the trajectory, {SHEET_SCALE} if left out; if given, "
+        f"enlarged images are also written, as {SCALED_FOLDER}/0000.png …",
+    )
     add("--gif", action="store_true", help="also write trajectory.gif: the first images as they appear")
+    add_export_options(parser)
     return parser
+
+
+def add_export_options(parser: ArgumentParser) -> None:
+    """The options of what is written for other programs (docs/exports.md)."""
+    add = parser.add_argument
+    add(
+        "--sprite-sheet",
+        action="store_true",
+        help=f"also write {SPRITES_FILE}, all images on one picture, and sprites.json, where each stands, "
+        "as Aseprite and TexturePacker do (hash form)",
+    )
+    add("--shape-padding", type=int, default=0, help="pixels between the images of the sprite sheet")
+    add("--border-padding", type=int, default=0, help="pixels along the edges of the sprite sheet")
+    add("--variants-gif", action="store_true", help=f"also write {VARIANTS_FILE}: all images in turn, in exact colors")
+    add("--duration", type=int, default=100, help="milliseconds for each image in sprites.json and in variants.gif")
 
 
 def _describe_options() -> list[str]:
@@ -107,14 +133,15 @@ def _describe_options() -> list[str]:
 def main(arguments: list[str]) -> None:
     """Parse, draw, write, report."""
     options = make_parser().parse_args(arguments)
-    for name in ("columns", "scale"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    check_export_options(options)
     check_controls(options)
     sampler_options = read_sampler_options(options.sampler_options)
     claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
     palette_name = options.palette or str(own_palette(options) or "train")
     palette = choose_palette(palette_name, options.colors, options.transparent)
+    if options.variants_gif and palette is not None:
+        check_gif_palette(palette)
+    scale = SHEET_SCALE if options.scale is None else options.scale
     pipeline = load_pipeline(options.checkpoint)
     controls = read_controls(options, palette, pipeline.config.size, pipeline.denoiser.luminance is not None)
 
@@ -123,7 +150,7 @@ def main(arguments: list[str]) -> None:
     def keep_frame(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
         if step == len(frames):  # the first batch only
             shown = state["images"][:MAX_TRAJECTORY_IMAGES]
-            frames.append(contact_sheet(shown, options.columns, options.scale))
+            frames.append(contact_sheet(shown, options.columns, scale))
         return {}
 
     started = time.perf_counter()
@@ -153,9 +180,10 @@ def main(arguments: list[str]) -> None:
     with folder_written_whole(options.output) as folder:
         for number, image in enumerate(images):
             image.save(folder / f"{number:04d}.png")
-        contact_sheet(images, options.columns, options.scale).save(folder / "sheet.png")
+        contact_sheet(images, options.columns, scale).save(folder / "sheet.png")
         if frames:
             save_gif(folder / "trajectory.gif", frames)
+        write_exports(folder, images, options)
         write_json(folder / SAMPLES_FILE, describe(options, images, seconds))
     print(f"drew {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
 
@@ -207,6 +235,37 @@ def save_gif(path: Path, frames: list[Image.Image]) -> None:
     """Write an endless animation that rests a second on its last frame."""
     durations = [TRAJECTORY_MILLISECONDS] * (len(frames) - 1) + [1000]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def check_export_options(options: Namespace) -> None:
+    """Raise InputError for export options that are out of range, or that nothing asks for."""
+    least = {"columns": 1, "scale": 1, "shape_padding": 0, "border_padding": 0}
+    for name, value in least.items():
+        given = getattr(options, name)
+        if given is not None and given < value:
+            raise InputError(f"--{name.replace('_', '-')} is {given}; it must be at least {value}")
+    for name in ("shape_padding", "border_padding"):
+        if getattr(options, name) and not options.sprite_sheet:
+            raise InputError(f"--{name.replace('_', '-')} is for a sprite sheet: add --sprite-sheet")
+    if options.duration not in GIF_MILLISECONDS:
+        first, last = GIF_MILLISECONDS[0], GIF_MILLISECONDS[-1]
+        raise InputError(f"--duration is {options.duration}; it must be {first} to {last:,} milliseconds")
+
+
+def write_exports(folder: Path, images: list[IndexedImage], options: Namespace) -> None:
+    """What ``--sprite-sheet``, ``--variants-gif`` and ``--scale`` ask for besides the images."""
+    if options.sprite_sheet:
+        named = {f"{number:04d}.png": image for number, image in enumerate(images)}
+        paddings = options.shape_padding, options.border_padding
+        make_sprite_sheet(named, options.columns, *paddings, options.duration).save(folder / SPRITES_FILE)
+    if options.variants_gif:
+        write_animation(folder / VARIANTS_FILE, images, options.duration)
+    if options.scale is not None:
+        enlarged = [image.enlarged(options.scale) for image in images]
+        for number, image in enumerate(enlarged):
+            image.save(folder / SCALED_FOLDER / f"{number:04d}.png")
+        if options.variants_gif:
+            write_animation(folder / SCALED_FOLDER / VARIANTS_FILE, enlarged, options.duration)
 
 
 def describe(options: Namespace, images: list[IndexedImage], seconds: float) -> dict:

@@ -6,7 +6,7 @@ the weights are the config's for all of them, and so is the number of parameters
 Two sets of palettes: `shared` is one of 64 entries for all icons, `own` 16 entries for each icon, in which a per-index model can
 only learn what the order of the entries tells.
 
-Writes `peers.json` after each seed, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
+Writes `peers.json` after each peer, so that `--resume` can add seeds and palettes to it, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
 over calls of the network. Minutes count training only: neither measuring nor waiting. Bits per pixel are negative ELBOs on the held-out
 icons; Fréchet and kernel distances and recall are against them too, and so are those of real icons from the training side.
 """
@@ -16,6 +16,7 @@ import math
 import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from torch import Tensor
 from tqdm import tqdm
 
@@ -51,8 +52,8 @@ PALETTES = {"shared": 64, "own": 16}
 MEMORY_STEPS = 3
 
 
-def main(arguments: list[str]) -> None:
-    """Train all peers in turns, measure, write."""
+def make_parser() -> ArgumentParser:
+    """Every option, with its unit and default."""
     parser = cli.make_parser(__doc__.split("\n")[0])
     add = parser.add_argument
     add(
@@ -62,6 +63,7 @@ def main(arguments: list[str]) -> None:
     )
     add("--output", type=Path, required=True, help="folder for peers.json, peers.md and peers.png")
     add("--overwrite", action="store_true", help="replace what an earlier comparison left there")
+    add("--resume", action="store_true", help="keep what peers.json holds there and run what it lacks")
     add("--peers", nargs="+", default=list(PEERS), help=f"whom to compare: {', '.join(PEERS)}")
     add("--palettes", nargs="+", default=list(PALETTES), choices=list(PALETTES), help="sets of palettes")
     add("--minutes", type=float, default=10.0, help="of training, for each peer, seed and set of palettes")
@@ -76,8 +78,37 @@ def main(arguments: list[str]) -> None:
     )
     add("--times", type=int, default=8, help="corruptions of each held-out icon for its final bits per pixel")
     parser.add_class_arguments(RunConfig)
+    return parser
+
+
+def main(arguments: list[str]) -> None:
+    """Train all peers in turns, measure, write."""
+    parser = make_parser()
     options = parser.parse_args(arguments)
+    check(options)
+    results = options.output / "peers.json"
+    plain = {name: value for name, value in json.loads(parser.dump(options, format="json")).items() if name != "config"}
+    if options.resume and results.exists():
+        records = earlier_records(results, plain)
+    else:
+        claim_output_folder(options.output, options.overwrite, marker=("a comparison of peers", results.name))
+        records = []
+    require_matplotlib()
+
     config = parser.instantiate(options)
+    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
+    extractor = load_extractor(device=device)
+    for record in compare(options, config, records, extractor, device):
+        records.append(record)
+        write_json(results, {"options": plain, "device": str(device), "records": records})
+    text = tables(records)
+    write_atomically(options.output / "peers.md", lambda path: path.write_text(text))
+    plot(options.output / "peers.png", records)
+    print(text)
+
+
+def check(options: Namespace) -> None:
+    """Raise InputError for numbers and names that make no sense."""
     for name in options.peers:
         choose("peer", name, PEERS)
     for name in ("minutes", "seeds", "slices", "times"):
@@ -85,41 +116,56 @@ def main(arguments: list[str]) -> None:
             raise InputError(f"--{name} is {options[name]}; it must be above 0")
     if options.samples < MIN_IMAGES:
         raise InputError(f"--samples is {options.samples}; to be compared, at least {MIN_IMAGES} must be drawn")
-    claim_output_folder(options.output, options.overwrite, marker=("a comparison of peers", "peers.json"))
-    require_matplotlib()
 
-    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
-    extractor = load_extractor(device=device)
-    records: list[dict[str, Any]] = []
-    plain = {name: value for name, value in json.loads(parser.dump(options, format="json")).items() if name != "config"}
+
+def compare(
+    options: Namespace,
+    config: RunConfig,
+    earlier: list[dict[str, Any]],
+    extractor: FeatureExtractor,
+    device: torch.device,
+) -> Iterator[dict[str, Any]]:
+    """Train and measure all peers that ``earlier`` has no record of; their records."""
     for palettes in options.palettes:
         entries = PALETTES[palettes]
         data = replace(config.data, source="icons", palette=palettes, min_colors=entries, max_colors=entries)
         training, heldout = load_index_maps(data)
         real = extractor(rgba_of(heldout.indices.long(), heldout.palettes))
-        records.append(
-            {"palettes": palettes, "entries": entries} | real_figures(extractor, training, real, options.samples)
-        )
-        memory = {name: peak_memory(name, config.model, config.train, data, device) for name in options.peers}
+        known = {(record["peer"], record.get("seed")) for record in earlier if record["palettes"] == palettes}
+        if not known:
+            figures = real_figures(extractor, training, real, options.samples)
+            yield {"palettes": palettes, "entries": entries} | figures
         for seed in range(options.seeds):
             trainings = {
-                name: start(name, config.model, config.train, training, seed, device) for name in options.peers
+                name: start(name, config.model, config.train, training, seed, device)
+                for name in options.peers
+                if (name, seed) not in known
             }
             curves = take_turns(trainings, heldout, 60 * options.minutes, options.slices)
             for name, each in trainings.items():
-                record = {"palettes": palettes, "peer": name, "seed": seed, "peak_mib": memory[name]}
+                memory = peak_memory(name, config.model, config.train, data, device)
+                record = {"palettes": palettes, "peer": name, "seed": seed, "peak_mib": memory}
                 record |= training_figures(each, heldout, options.times) | {"curve": curves[name]}
                 record["calls"] = {}
                 for calls in tqdm(options.calls, desc=f"{name} draws", leave=False):
                     record["calls"][str(calls)] = drawing_figures(
                         each, heldout, real, extractor, calls, options.samples
                     )
-                records.append(record)
-            write_json(options.output / "peers.json", {"options": plain, "device": str(device), "records": records})
-    text = tables(records)
-    write_atomically(options.output / "peers.md", lambda path: path.write_text(text))
-    plot(options.output / "peers.png", records)
-    print(text)
+                yield record
+
+
+def earlier_records(path: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a comparison that goes on.
+
+    Raises:
+        InputError: it was made otherwise, so that its figures can't stand beside new ones.
+    """
+    earlier = json.loads(path.read_text())
+    free = ("output", "overwrite", "resume", "peers", "palettes", "seeds")
+    for name, value in options.items():
+        if name not in free and earlier["options"].get(name) != value:
+            raise InputError(f"{path} was made with another --{name}; it can't be resumed with this one")
+    return earlier["records"]
 
 
 def start(
@@ -135,6 +181,7 @@ def take_turns(
 ) -> dict[str, list[dict[str, float]]]:
     """Train each peer for ``budget`` seconds in ``slices`` turns, whose order rotates; bits over time for each."""
     names, curves = list(trainings), {name: [] for name in trainings}
+    slices = slices if names else 0
     for turn in tqdm(range(slices), desc="turns of training", unit="turn"):
         first = turn % len(names)
         for name in names[first:] + names[:first]:

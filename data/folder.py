@@ -45,7 +45,7 @@ def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Sourc
     """The pictures below ``path`` as a `Source`; in the place of a broken one stands its InputError.
 
     A picture's label is the first folder of its path below ``path``. Its base name, by which it is assigned to a
-    side of the split, is its path without the suffix.
+    side of the split, is its path without the suffix. Pictures with the same pixels stand on the side of the first one.
 
     Raises:
         InputError: ``path`` is not a folder, or holds no pictures.
@@ -61,6 +61,7 @@ def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Sourc
         digest.update(hashlib.blake2b(file.read_bytes()).digest())
 
     def images() -> Iterator[LabelledImage | InputError]:
+        sides: dict[bytes, bool] = {}
         for file in files:
             relative = file.relative_to(path)
             label = relative.parts[0] if len(relative.parts) > 1 else OTHER_LABEL
@@ -70,6 +71,8 @@ def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Sourc
                 yield error
                 continue
             name = relative.with_suffix("").as_posix()
-            yield LabelledImage(name, pixels, label, is_heldout(name, heldout_fraction))
+            content = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+            heldout = sides.setdefault(content, is_heldout(name, heldout_fraction))
+            yield LabelledImage(name, pixels, label, heldout)
 
     return Source(digest.hexdigest(), len(files), images())

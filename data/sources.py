@@ -35,7 +35,7 @@ class Source:
 
 def name_hash(name: str) -> int:
     """An integer below 2⁶⁴ that depends on the name alone."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "big")
 
 
 def is_heldout(name: str, fraction: float) -> bool:

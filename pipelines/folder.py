@@ -1,5 +1,6 @@
 """A pipeline as a folder: saved part by part, each part whole or not at all; loaded only if it is one of ours."""
 
+import copy
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +23,20 @@ _COMPONENTS = {
 }
 
 
-def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path) -> None:
-    """Write the pipeline into ``folder``, replacing an older one there and touching nothing else."""
+def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path, half: bool = False) -> None:
+    """Write the pipeline into ``folder``, replacing an older one there and touching nothing else.
+
+    Args:
+        pipeline: what to save.
+        folder: where.
+        half: write weights as float16, half as large. Loading makes them float32 again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if half:
+        denoiser = copy.deepcopy(pipeline.denoiser).half()
+        parts = {"scheduler": pipeline.scheduler, "palette_bank": pipeline.palette_bank}
+        options = {"size": pipeline.config.size, "label_names": pipeline.config.label_names}
+        pipeline = PaletteDiffusionPipeline(denoiser, **parts, **options)
     with TemporaryDirectory(prefix=".pipeline-", dir=folder) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
         for part in sorted(Path(temporary).iterdir(), key=lambda path: path.name == INDEX):  # the index last

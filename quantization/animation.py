@@ -1,5 +1,6 @@
-"""Animated pictures: frames and how long each is shown, read from GIF, WebP and APNG."""
+"""Animated pictures: frames and how long each is shown, read from GIF, WebP and APNG; indexed images written as GIF."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,11 +8,16 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from .errors import InputError
-from .gif import read_gif
+from .gif import read_gif, write_gif
 from .images import open_image, to_rgba
+from .indexed_image import IndexedImage
+from .palette import Palette
 
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})
 """The frames of other formats are no animation: pages of a TIFF, the small preview in a camera's JPEG."""
+
+GIF_MILLISECONDS = range(10, 655_350 + 1)
+"""How long a frame can be shown: 1 to 65,535 hundredths of a second (0 leaves it to the program that shows it)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,3 +59,35 @@ def read_animation(path: Path) -> Animation:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is broken or cut off: {error}") from None
+
+
+def check_gif_palette(palette: Palette) -> None:
+    """Raise InputError if an entry is neither opaque nor transparent, the only two that GIF knows."""
+    between = [color for color in palette.to_hex() if len(color) == 8 and not color.endswith("00")]
+    if between:
+        raise InputError(f"a GIF's colors are opaque or transparent, but the palette holds {between[0]} (RRGGBBAA)")
+
+
+def write_animation(path: Path, images: Sequence[IndexedImage], duration: int) -> None:
+    """Write images as the frames of a GIF that repeats for ever, each pixel in its exact color.
+
+    Images that share a palette share the file's color table, in the palette's order; otherwise each has its own.
+
+    Args:
+        path: where to, whole or not at all.
+        images: at least one, all of one size.
+        duration: milliseconds for each frame; GIF keeps hundredths of a second.
+
+    Raises:
+        InputError: the images differ in size, an entry is half transparent, or GIF can't hold the duration.
+    """
+    sizes = {image.indices.shape for image in images}
+    if len(sizes) != 1:
+        raise InputError(f"the frames of a GIF have one size, not {sorted(sizes)}")
+    if duration not in GIF_MILLISECONDS:
+        first, last = GIF_MILLISECONDS[0], GIF_MILLISECONDS[-1]
+        raise InputError(f"a GIF shows each frame for {first} to {last:,} milliseconds, not {duration}")
+    for palette in {image.palette for image in images}:
+        check_gif_palette(palette)
+    indices, palettes = [image.indices for image in images], [image.palette for image in images]
+    write_gif(path, indices, palettes, [duration] * len(images))

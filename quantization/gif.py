@@ -1,4 +1,4 @@
-"""Animated GIF: frames composed as browsers show them, and written in one palette with every frame and duration.
+"""Animated GIF: frames composed as browsers show them, and written in their palettes with every frame and duration.
 
 Pillow decodes and compresses the pixels; its composition shows the background color where a browser shows nothing, and
 its writer drops frames that equal the one before and reorders palettes. The format: CompuServe 1990, "GIF89a".
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .files import write_atomically
-from .palette import Palette
+from .palette import MAX_ENTRIES, Palette
 
 KEEP, CLEAR, RESTORE = 1, 2, 3
 """Disposal: what becomes of a frame's area after it was shown. It stays, turns transparent, or is as before."""
@@ -108,35 +108,58 @@ def _decompress(data: bytes, width: int, height: int, interlaced: int) -> np.nda
 
 
 def write_gif(
-    path: Path, frames: Sequence[np.ndarray], palette: Palette, durations: Sequence[int], loops: int | None = 0
+    path: Path,
+    frames: Sequence[np.ndarray],
+    palette: Palette | Sequence[Palette],
+    durations: Sequence[int],
+    loops: int | None = 0,
 ) -> None:
-    """Write an animation in one palette, in its order.
+    """Write an animation in one palette, in its order, or each frame in its own.
 
-    Frames of an opaque palette are cut to the rectangle that changes.
+    Frames of one opaque palette are cut to the rectangle that changes.
 
     Args:
         path: where to, whole or not at all.
         frames: index maps, uint8 ``[H, W]``, all of one size, H and W at most 65,535.
-        palette: of all frames. GIF knows opaque and transparent: entries of other alphas become opaque.
+        palette: of all frames, or one for each. GIF knows opaque and transparent: entries of other alphas become opaque.
         durations: milliseconds for each frame; GIF keeps hundredths of a second, rounded so that no error adds up.
         loops: how often the animation is repeated: 0 for ever, none for once.
     """
     height, width = frames[0].shape
-    bits = max((len(palette) - 1).bit_length(), 1)
-    table = palette.colors[:, :3].tobytes().ljust(3 * 2**bits, b"\0")
-    parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0xF0 | (bits - 1), 0, 0), table]
+    palettes = [palette] * len(frames) if isinstance(palette, Palette) else list(palette)
+    is_shared, has_transparency = len(set(palettes)) == 1, any(p.transparent is not None for p in palettes)
+    flags, table = _stored_table(palettes[0], len(palettes[0]) - 1) if is_shared else (0, b"")
+    parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70 | flags, 0, 0), table]
     if loops is not None:
         parts.append(struct.pack("<BBB11sBBHB", _EXTENSION, _APPLICATION, 11, b"NETSCAPE2.0", 3, 1, loops, 0))
-    has_transparency, previous = palette.transparent is not None, None
-    for indices, hundredths in zip(frames, _hundredths(durations), strict=True):
-        top, left, area = (0, 0, indices) if has_transparency or previous is None else _changed(previous, indices)
-        flags = (CLEAR if has_transparency else KEEP) << 2 | has_transparency
-        parts.append(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, flags, hundredths, palette.transparent or 0, 0))
-        parts.append(struct.pack("<BHHHHB", _FRAME, left, top, area.shape[1], area.shape[0], 0))
+    previous = None
+    for indices, own, hundredths in zip(frames, palettes, _hundredths(durations), strict=True):
+        is_whole = has_transparency or not is_shared or previous is None
+        top, left, area = (0, 0, indices) if is_whole else _changed(previous, indices)
+        hidden = _hidden_index(own) if has_transparency else None
+        control = (CLEAR if has_transparency else KEEP) << 2 | (hidden is not None)
+        flags, table = (0, b"") if is_shared else _stored_table(own, max(len(own) - 1, hidden or 0))
+        parts.append(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, control, hundredths, hidden or 0, 0))
+        parts.append(struct.pack("<BHHHHB", _FRAME, left, top, area.shape[1], area.shape[0], flags) + table)
         parts.append(_compress(area))
         previous = indices
     parts.append(bytes([_END]))
     write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(parts)))
+
+
+def _hidden_index(palette: Palette) -> int | None:
+    """The transparent entry, or an index behind the last entry, which no pixel holds; none if all 256 are opaque.
+
+    A browser clears a frame's area to nothing; Pillow does so only if the frame announces a transparent index.
+    """
+    behind = len(palette) if len(palette) < MAX_ENTRIES else None
+    return behind if palette.transparent is None else palette.transparent
+
+
+def _stored_table(palette: Palette, last: int) -> tuple[int, bytes]:
+    """The flags that announce a color table up to at least the index ``last``, and its colors, black behind our own."""
+    bits = max(last.bit_length(), 1)
+    return 0x80 | (bits - 1), palette.colors[:, :3].tobytes().ljust(3 * 2**bits, b"\0")
 
 
 def _hundredths(durations: Sequence[int]) -> list[int]:

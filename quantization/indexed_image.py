@@ -36,6 +36,16 @@ class IndexedImage:
         """Every pixel's color, uint8 ``[H, W, 4]``."""
         return self.palette.colors[self.indices]
 
+    def enlarged(self, scale: int) -> "IndexedImage":
+        """Every pixel as a square of ``scale`` pixels, in the same palette.
+
+        Raises:
+            InputError: ``scale`` is below 1.
+        """
+        if scale < 1:
+            raise InputError(f"the scale is {scale}; it must be at least 1")
+        return IndexedImage(self.indices.repeat(scale, axis=0).repeat(scale, axis=1), self.palette)
+
     def to_pil(self) -> Image.Image:
         """A Pillow image of mode P with this palette in this order, and its alpha."""
         image = Image.fromarray(self.indices, mode="P")

@@ -6,14 +6,23 @@ from numba import njit
 
 @njit(cache=True)
 def cheapest_transport(costs: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> float:
-    """The least cost of moving all units from n sources into m sinks.
+    """The least cost of moving all units from n sources into m sinks; arguments as for `cheapest_flow`."""
+    return (cheapest_flow(costs, supply, demand) * costs).sum()
+
+
+@njit(cache=True)
+def cheapest_flow(costs: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> np.ndarray:
+    """The cheapest way to move all units from n sources into m sinks.
 
     Each round fills the cheapest path from any source with units left to any sink with room left.
 
     Args:
-        costs: of one unit from each source to each sink, float64 ``[n, m]``.
+        costs: of one unit from each source to each sink, at least 0, float64 ``[n, m]``.
         supply: units at each source, int64 ``[n]``.
-        demand: room in each sink, int64 ``[m]``, as many units together.
+        demand: room in each sink, int64 ``[m]``, at least as many units together.
+
+    Returns:
+        The units that go from each source to each sink, int64 ``[n, m]``.
     """
     n, m = costs.shape
     units, room = supply.copy(), demand.copy()
@@ -38,7 +47,7 @@ def cheapest_transport(costs: np.ndarray, supply: np.ndarray, demand: np.ndarray
             else:
                 flow[node, parent[node] - n] -= amount
             node = parent[node]
-    return (flow * costs).sum()
+    return flow
 
 
 @njit(cache=True)

@@ -12,6 +12,7 @@ from PIL import Image
 
 import sample
 import train
+from quantization.animation import read_animation
 from quantization.indexed_image import IndexedImage
 from quantization.palette_files import read_palette
 
@@ -40,6 +41,36 @@ def test_sample_writes_indexed_pngs_in_the_palette_as_given(run, checkpoint, tmp
     assert record["samples"][2]["palette"] == read_palette("pico-8").to_hex()
     with Image.open(output / "trajectory.gif") as gif:
         assert gif.n_frames == 3
+
+
+@pytest.mark.parametrize("palette", ["sweetie-16", "train"])
+def test_sample_exports_what_it_drew_exactly(run, checkpoint, tmp_path, palette):
+    output = tmp_path / "drawn"
+    status, _, _ = run(
+        sample, "--checkpoint", checkpoint, "--output", output, "--palette", palette, "--num-images", 5, "--steps", 2,
+        "--sprite-sheet", "--columns", 2, "--shape-padding", 1, "--border-padding", 2, "--variants-gif",
+        "--duration", 70, "--scale", 4,
+    )  # fmt: skip
+    assert status == 0
+    names = [f"{number:04d}.png" for number in range(5)]
+    images = [IndexedImage.load(output / name) for name in names]
+    sheet = np.array(Image.open(output / "sprites.png").convert("RGBA"))
+    data = json.loads((output / "sprites.json").read_text())
+    assert list(data["frames"]) == names
+    assert data["meta"]["image"] == "sprites.png"
+    gif = read_animation(output / "variants.gif")
+    assert gif.durations == [frame["duration"] for frame in data["frames"].values()] == [70] * 5
+    for name, image, shown in zip(names, images, gif.frames, strict=True):
+        x, y, w, h = (data["frames"][name]["frame"][key] for key in "xywh")
+        assert np.array_equal(sheet[y : y + h, x : x + w], image.to_rgba())
+        assert np.array_equal(shown, image.to_rgba())
+        large = IndexedImage.load(output / "scaled" / name)
+        assert large.palette == image.palette
+        assert np.array_equal(large.indices, image.indices.repeat(4, axis=0).repeat(4, axis=1))
+    for large, shown in zip(read_animation(output / "scaled" / "variants.gif").frames, gif.frames, strict=True):
+        assert np.array_equal(large[::4, ::4], shown)
+    if palette == "sweetie-16":
+        assert IndexedImage.load(output / "sprites.png").palette == read_palette(palette)
 
 
 def test_a_picture_gives_a_palette(run, checkpoint, tmp_path, rng):
@@ -132,6 +163,11 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         ("--steps 0", "steps is 0"),
         ("--num-images -3", "num_images is -3"),
         ("--scale 0", "--scale is 0"),
+        ("--sprite-sheet --columns 0", "--columns is 0"),
+        ("--sprite-sheet --shape-padding -1", "--shape-padding is -1"),
+        ("--border-padding 2", "add --sprite-sheet"),
+        ("--duration 5", "--duration is 5; it must be 10 to 655,350 milliseconds"),
+        ("--variants-gif --palette half.hex", "the palette holds ff000080"),
         ("--output full", "is not empty"),
         ("--output whole.png", "is a file"),
         ("--colour red", "--colour"),
@@ -145,6 +181,7 @@ def test_mistakes_in_sampling_give_one_line_and_nothing_is_written(
         Path(name).mkdir()
     Path("full/file").write_text("kept")
     Path("one.hex").write_text("000000\n")
+    Path("half.hex").write_text("000000\nff000080\n")
     Path("large.hex").write_text("000000\n" * 300)
     Image.new("RGB", (20, 20)).save("whole.png")
     Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:50])

@@ -36,6 +36,12 @@ from .config import RunConfig, TrainConfig
 from .optimizers import OPTIMIZERS
 from .tracking import Tracker
 
+CLOCKS: dict[str, Callable[[], float]] = {
+    "wall": time.monotonic,
+    "cpu": lambda: time.process_time() / torch.get_num_threads(),
+}
+"""Seconds that pass, and seconds in which this process had all its threads' processors to itself."""
+
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
@@ -122,7 +128,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
         return estimates
 
-    clock = _cpu_clock if config.train.clock == "cpu" else time.monotonic
+    clock = CLOCKS[config.train.clock]
     started, minutes_before = clock(), progress.minutes
     bar = tqdm(
         total=1.0, desc="training", bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
@@ -226,11 +232,6 @@ def _fraction_done(config: TrainConfig, progress: Progress, device: torch.device
     steps = progress.step / config.max_steps if config.max_steps else 0.0
     minutes = progress.minutes / config.max_minutes if config.max_minutes else 0.0
     return broadcast(torch.tensor(max(steps, minutes), dtype=torch.float32, device=device)).item()
-
-
-def _cpu_clock() -> float:
-    """Seconds in which this process had all its threads' processors to itself."""
-    return time.process_time() / torch.get_num_threads()
 
 
 def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:

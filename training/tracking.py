@@ -11,6 +11,8 @@ from quantization.files import write_atomically
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
 
+METRICS_FILE = "metrics.jsonl"
+
 
 def start_wandb(folder: Path, config: dict[str, Any], project: str, job_type: str = "train") -> "Run":
     """Begin a wandb run with its files below ``folder``: online where logged in, else offline."""
@@ -38,7 +40,7 @@ class Tracker:
 
     def __init__(self, output: Path, config: dict[str, Any], wandb_project: str | None, resumed_step: int = 0) -> None:
         self.previews = output / "previews"
-        self.metrics = output / "metrics.jsonl"
+        self.metrics = output / METRICS_FILE
         if self.metrics.exists():
             lines = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= resumed_step]
             text = "".join(f"{line}\n" for line in lines)

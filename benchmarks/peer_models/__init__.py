@@ -17,7 +17,7 @@ from .peer import Peer, nearest_width, num_parameters
 from .unet2d import unet2d
 
 HYBRID_WEIGHT = 1.0
-"""D3PM's λ of 0.001 stands beside one of its 1,000 steps' terms; beside their sum, as here, it is 1."""
+"""D3PM's λ of 0.001 stands beside the term of the one step of 1,000 that is drawn for an image; beside their sum, as here, it is 1."""
 
 
 def _ours(config: DenoiserConfig, entries: int) -> Peer:

@@ -1,7 +1,6 @@
 """One peer's training, which can pause so that peers take turns: a busy minute of the machine then hits all of them."""
 
 import math
-import time
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -10,7 +9,7 @@ from data.index_maps import IndexMaps
 from diffusion.draws import mixed_seed
 from quantization.errors import InputError
 from training.config import TrainConfig
-from training.loop import batch_rows, exponential_average, learning_rate_factor
+from training.loop import CLOCKS, batch_rows, exponential_average, learning_rate_factor
 from training.optimizers import OPTIMIZERS
 
 from .peer import Peer
@@ -21,7 +20,7 @@ class PeerTraining:
 
     Args:
         peer: what to train.
-        config: batch size, optimizer, rates and average; its budgets and intervals are not looked at.
+        config: batch size, optimizer, rates, average and clock; its budgets and intervals are not looked at.
         training: the side of the data set to learn from.
         seed: of the order of images and every corruption.
         device: where.
@@ -38,10 +37,11 @@ class PeerTraining:
 
     def run(self, until: float, budget: float) -> None:
         """Train until ``until`` seconds of training have passed, out of ``budget``, pauses not counted."""
-        before, started = self.seconds, time.perf_counter()
+        clock = CLOCKS[self.config.clock]
+        before, started = self.seconds, clock()
         while self.seconds < until:
             self.step(self.seconds / budget)
-            self.seconds = before + time.perf_counter() - started
+            self.seconds = before + clock() - started
 
     def step(self, fraction: float) -> float:
         """Take one step at a fraction of the budget; returns the loss.

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -61,3 +63,19 @@ def test_mistakes_are_one_line_and_nothing_is_written(run, tmp_path, arguments, 
     assert message in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "peers").exists()
+
+
+@pytest.mark.slow
+def test_a_comparison_goes_on_where_it_ended_and_only_as_it_began(run, tmp_path):
+    small = "--model.unet.channels [8,32] --model.unet.blocks [1,1] --model.token_channels 32 --train.batch_size 8"
+    options = f"--peers ours --palettes own --minutes 0.01 --slices 1 --samples 20 --calls 2 --times 1 {small}".split()
+    output = tmp_path / "peers"
+    assert run(peers, "--output", output, *options, "--seeds", 1)[0] == 0
+    first = json.loads((output / "peers.json").read_text())["records"]
+    assert run(peers, "--output", output, *options, "--seeds", 2, "--resume")[0] == 0
+    records = json.loads((output / "peers.json").read_text())["records"]
+    assert records[:2] == first
+    assert [(record["peer"], record.get("seed")) for record in records] == [("real", None), ("ours", 0), ("ours", 1)]
+    status, _, err = run(peers, "--output", output, *options, "--times", 2, "--resume")
+    assert status == 2
+    assert "was made with another --times" in err

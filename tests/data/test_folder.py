@@ -57,6 +57,15 @@ def test_subfolders_are_labels_and_broken_files_stand_as_errors(tmp_path):
     assert [item for item in items if isinstance(item, InputError) and "broken.png" in str(item)]
 
 
+def test_copies_of_a_picture_stand_on_one_side(tmp_path):
+    for number in range(100):
+        Image.fromarray(gradient(4, 4) + np.uint8(number // 5)).save(tmp_path / f"{number:03d}.png")
+    items = list(folder(tmp_path, 4, "area", 0.3).images)
+    heldout = np.array([item.heldout for item in items]).reshape(20, 5)
+    assert (heldout == heldout[:, :1]).all()
+    assert 0 < heldout[:, 0].sum() < 20
+
+
 def test_the_fingerprint_follows_content_and_settings(tmp_path):
     Image.fromarray(gradient(4, 4)).save(tmp_path / "a.png")
     first = folder(tmp_path, 4, "area", 0.1).fingerprint

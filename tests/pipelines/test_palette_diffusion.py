@@ -231,3 +231,15 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
 def test_wrong_arguments_are_refused(pipeline, options, message):
     with pytest.raises(InputError, match=message):
         pipeline(**{"num_images": 2, "steps": 1, **options})
+
+
+def test_half_precision_is_half_as_large_and_loads_as_single(pipeline, tmp_path):
+    for name, half in (("whole", False), ("half", True)):
+        save_pipeline(pipeline, tmp_path / name, half=half)
+    weights = [tmp_path / name / "denoiser" / "diffusion_pytorch_model.safetensors" for name in ("whole", "half")]
+    whole, half = (path.stat().st_size for path in weights)
+    assert half < 0.55 * whole
+    loaded = load_pipeline(tmp_path / "half").denoiser.state_dict()
+    for name, weight in pipeline.denoiser.state_dict().items():
+        assert loaded[name].dtype == torch.float32 == weight.dtype
+        assert torch.equal(loaded[name], weight.half().float())

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from quantization.animation import read_animation
+from quantization.animation import read_animation, write_animation
 from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif"])
@@ -39,3 +41,68 @@ def test_broken_animations_and_bombs_are_named(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
     with pytest.raises(InputError, match="3 frames"):
         read_animation(tmp_path / "a.webp")
+
+
+def random_images(rng, palettes, size=(5, 7)):
+    return [IndexedImage(rng.integers(0, len(p), size).astype(np.uint8), p) for p in palettes]
+
+
+def random_palette(rng, entries, transparent=None):
+    colors = np.full((entries, 4), 255, np.uint8)
+    colors[:, :3] = rng.integers(0, 256, (entries, 3))
+    if transparent is not None:
+        colors[transparent] = 0
+    return Palette(colors)
+
+
+def shown_by_pillow(path):
+    with Image.open(path) as gif:
+        assert gif.info["loop"] == 0
+        return [np.array(frame.convert("RGBA")) for frame in ImageSequence.Iterator(gif)]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [(16, 3)] * 6,
+        [(16, None)] * 6,
+        [(2, 0), (256, 255), (16, None), (3, 1)],
+        [(2, None), (255, None), (16, None)],
+        [(1, 0), (1, None), (1, 0)],
+    ],
+)
+@pytest.mark.parametrize("is_one_palette", [True, False])
+def test_every_frame_shows_its_image_exactly(tmp_path, rng, entries, is_one_palette):
+    palettes = [random_palette(rng, *entries[0])] * 4 if is_one_palette else [random_palette(rng, *e) for e in entries]
+    images = random_images(rng, palettes)
+    write_animation(tmp_path / "a.gif", images, 120)
+    read = read_animation(tmp_path / "a.gif")
+    assert (read.durations, read.loops) == ([120] * len(images), 0)
+    expected = [image.to_rgba() for image in images]
+    assert np.array_equal(np.stack(read.frames), np.stack(expected))
+    for frame, image in zip(shown_by_pillow(tmp_path / "a.gif"), expected, strict=True):
+        opaque = image[..., 3] == 255
+        assert np.array_equal(frame[..., 3] == 255, opaque)
+        assert np.array_equal(frame[opaque], image[opaque])
+
+
+def test_a_gif_of_one_palette_holds_it_once_and_in_its_order(tmp_path, rng):
+    palette = random_palette(rng, 256, transparent=77)
+    write_animation(tmp_path / "a.gif", random_images(rng, [palette] * 3), 50)
+    data = (tmp_path / "a.gif").read_bytes()
+    assert data.count(palette.colors[:, :3].tobytes()) == 1
+    assert data[13 : 13 + 768] == palette.colors[:, :3].tobytes()
+
+
+def test_what_a_gif_cannot_hold_is_refused(tmp_path, rng):
+    half, opaque = Palette.from_hex(["000000", "ff000080"]), random_palette(rng, 4)
+    with pytest.raises(InputError, match="ff000080"):
+        write_animation(tmp_path / "a.gif", random_images(rng, [half]), 100)
+    with pytest.raises(InputError, match="one size"):
+        write_animation(tmp_path / "a.gif", random_images(rng, [opaque]) + random_images(rng, [opaque], (2, 2)), 100)
+    with pytest.raises(InputError, match="one size"):
+        write_animation(tmp_path / "a.gif", [], 100)
+    for duration in (9, 655_351):
+        with pytest.raises(InputError, match="10 to 655,350"):
+            write_animation(tmp_path / "a.gif", random_images(rng, [opaque]), duration)
+    assert list(tmp_path.iterdir()) == []

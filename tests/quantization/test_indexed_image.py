@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,3 +63,35 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).save(tmp_path / "i.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def png_chunks(path):
+    data, offset = path.read_bytes(), 8
+    while offset < len(data):
+        (length,) = struct.unpack_from(">I", data, offset)
+        yield data[offset + 4 : offset + 8], data[offset + 8 : offset + 8 + length]
+        offset += length + 12
+
+
+@pytest.mark.parametrize("transparent", [None, 0, 3])
+def test_a_png_stores_every_entry_in_its_order_used_or_not_and_the_alphas_in_trns(tmp_path, rng, transparent):
+    palette = make_palette(rng, 21, transparent)
+    IndexedImage(np.full((4, 4), 7, np.uint8), palette).save(tmp_path / "i.png")
+    chunks = dict(png_chunks(tmp_path / "i.png"))
+    assert chunks[b"PLTE"] == palette.colors[:, :3].tobytes()
+    assert chunks.get(b"tRNS", b"").ljust(21, b"\xff") == palette.colors[:, 3].tobytes()
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5])
+def test_every_nth_pixel_of_an_enlarged_image_is_the_image(rng, scale):
+    image = IndexedImage(rng.integers(0, 9, (6, 4)).astype(np.uint8), make_palette(rng, 9, 2))
+    large = image.enlarged(scale)
+    assert large.palette == image.palette
+    for row in range(scale):
+        for column in range(scale):
+            assert np.array_equal(large.indices[row::scale, column::scale], image.indices)
+
+
+def test_an_image_is_not_enlarged_by_less_than_one():
+    with pytest.raises(InputError, match="the scale is 0"):
+        IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).enlarged(0)

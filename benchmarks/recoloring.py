@@ -1,0 +1,70 @@
+"""What recoloring keeps of held-out icons: `python -m benchmarks.recoloring` prints a table."""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from tqdm import tqdm
+
+from data.icons import icons
+from data.sources import LabelledImage
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+from quantization.palette_files import read_palette
+from quantization.quantizers import quantize
+from quantization.recoloring import recolor
+from quantization.spaces import SPACES
+
+WAYS: dict[str, Callable[[IndexedImage, Palette], IndexedImage]] = {
+    "nearest": partial(recolor, reversible=False, distinct=0, stretch=0),
+    "gentle": partial(recolor, reversible=False),
+    "one-to-one by area": partial(recolor, reversible=False, distinct=np.inf),
+    "reversible": recolor,
+}
+TELLING = 0.02
+"""Differences of OKLab lightness below this are too small for an order."""
+
+
+def kept(before: IndexedImage, after: IndexedImage) -> tuple[float, float, float]:
+    """The share of neighboring pixels whose lightness order stays, of those whose difference stays, and the mean ΔE.
+
+    Only opaque pixels count; the first share is among neighbors that differ in lightness, the second among those
+    that differ at all.
+    """
+    labs = [SPACES["oklab"].from_bytes(x.palette.colors)[x.indices] for x in (before, after)]
+    opaque = before.to_rgba()[..., 3] > 0
+    order, edges = [], []
+    for axis in (0, 1):
+        steps = [np.diff(lab[..., 0], axis=axis) for lab in labs]
+        differ = [np.diff(x.indices.astype(int), axis=axis) != 0 for x in (before, after)]
+        slices = [tuple(slice(a, b) if d == axis else slice(None) for d in (0, 1)) for a, b in ((0, -1), (1, None))]
+        both = opaque[slices[0]] & opaque[slices[1]]
+        order.append((steps[0] * steps[1] > 0)[both & (np.abs(steps[0]) > TELLING)])
+        edges.append(differ[1][both & differ[0]])
+    distance = np.linalg.norm(labs[0] - labs[1], axis=-1)[opaque]
+    return tuple(float(np.mean(np.concatenate(values))) for values in (order, edges, [distance]))
+
+
+def main() -> None:
+    """Recolor icons to each palette in each way and print the means."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--palettes", nargs="+", default=["pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb"])
+    parser.add_argument("--colors", type=int, default=16, help="entries of an icon, transparency included")
+    parser.add_argument("--limit", type=int, default=400, help="icons")
+    options = parser.parse_args()
+    pictures = [image for image in icons(0.1).images if isinstance(image, LabelledImage) and image.heldout]
+    images = [quantize(picture.pixels, options.colors) for picture in pictures[: options.limit]]
+    images = [image for image in images if len(np.unique(image.indices)) > 4]
+    print(f"{len(images)} held-out icons\n\n| palette | way | lightness order kept | edges kept | ΔE |")
+    print("| --- | --- | ---: | ---: | ---: |")
+    for name in options.palettes:
+        palette = read_palette(name).with_transparency()
+        for way, move in WAYS.items():
+            results = [kept(image, move(image, palette)) for image in tqdm(images, leave=False, disable=None)]
+            order, edges, distance = np.nanmean(results, axis=0)
+            print(f"| {name} | {way} | {100 * order:.1f} % | {100 * edges:.1f} % | {distance:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Compare variants of a training run at equal processor time, and print docs/architecture-study.md's table.
+
+``python -m benchmarks.study --config configs/icons16.yaml --trials benchmarks/study.yaml --output runs/study --minutes 6``. Each trial
+is a ``train.py`` run of one thread in a folder of its own under ``--output``; trials that are finished there are not run again, so a
+study can be stopped, and trials can be added. Differences to the base are paired: the same held-out images with the same
+corruptions, so their standard error is much smaller than each figure's. It doesn't hold the spread over seeds, for which finalists
+are run with ``--seeds``.
+"""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+from tqdm import tqdm
+
+import cli
+from data.index_maps import load_index_maps
+from diffusion.likelihood import mean_and_stderr
+from evaluation.heldout import heldout_estimates
+from pipelines.folder import load_pipeline
+from quantization.errors import InputError, choose
+from quantization.files import write_json
+from training.config import RunConfig
+from training.loop import CONFIG_FILE
+from training.tracking import METRICS_FILE
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One training run."""
+
+    name: str
+    changes: dict[str, Any]
+    seed: int
+
+    def folder(self, output: Path) -> Path:
+        """Where it is trained."""
+        return output / (self.name if self.seed == 0 else f"{self.name}-seed{self.seed}")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a trial came to."""
+
+    steps: int
+    parameters: int
+    bits: Tensor
+    """Of each held-out image, float ``[N]``."""
+
+
+def main(arguments: list[str]) -> None:
+    """Train what isn't trained yet, measure, print."""
+    parser = cli.make_parser(__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--config", type=Path, required=True, help="what all trials start from")
+    add("--trials", type=Path, required=True, help="YAML: name → {key of the config: value}; the first is the base")
+    add("--output", type=Path, required=True, help="folder of the trials' folders and study.json")
+    add("--only", nargs="+", default=[], help="names of the trials to run; all if left out")
+    add("--minutes", type=float, default=6.0, help="of processor time, for each trial")
+    add("--seeds", type=int, nargs="+", default=[0], help="seeds of each trial")
+    add("--parallel", type=int, default=1, help="trials at once, of one thread each")
+    add("--times", type=int, default=16, help="corruptions of each held-out image in the final figure")
+    options = parser.parse_args(arguments)
+    trials = yaml.safe_load(options.trials.read_text())
+    names = options.only or list(trials)
+    for name in names:
+        choose("trial", name, trials)
+    runs = [Trial(name, trials[name], seed) for name in names for seed in options.seeds]
+    with ThreadPoolExecutor(options.parallel) as pool:
+        done = pool.map(lambda trial: train(trial, options.config, options.output, options.minutes), runs)
+        for _ in tqdm(done, total=len(runs), desc="trials", unit="trial"):
+            pass
+    results = {trial: measure(trial.folder(options.output), options.times) for trial in runs}
+    write_json(
+        options.output / "study.json",
+        {
+            "options": cli.plain_options(options),
+            "trials": [record(trial, result) for trial, result in results.items()],
+        },
+    )
+    print(table(results))
+
+
+def train(trial: Trial, config: Path, output: Path, minutes: float) -> None:
+    """Run ``train.py`` in a process of one thread, unless it was run.
+
+    Raises:
+        InputError: it failed; its own words are in the message.
+    """
+    folder = trial.folder(output)
+    if (folder / "model_index.json").exists():
+        return
+    settings = trial.changes | {
+        "seed": trial.seed,
+        "train.clock": "cpu",
+        "train.max_steps": None,
+        "train.max_minutes": minutes,
+        "train.evaluate_every": 10**6,
+        "train.checkpoint_every": 10**6,
+        "track.wandb": False,
+    }
+    words = [word for key, value in settings.items() for word in (f"--{key}", yaml.safe_dump(value).split("\n")[0])]
+    command = [sys.executable, "train.py", "--config", str(config), "--output", str(folder), "--overwrite", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise InputError(f"the trial {trial.name} ended with status {finished.returncode}: {finished.stderr[-500:]}")
+
+
+def measure(folder: Path, times: int) -> Result:
+    """Bits per pixel of each held-out image by the model in ``folder``."""
+    pipeline = load_pipeline(folder)
+    config = cli.make_parser("")
+    config.add_class_arguments(RunConfig)
+    run = config.instantiate(config.parse_path(folder / CONFIG_FILE))
+    _, heldout = load_index_maps(run.data)
+    estimates = heldout_estimates(pipeline.denoiser, pipeline.scheduler.process, heldout, times)
+    steps = yaml.safe_load((folder / METRICS_FILE).read_text().splitlines()[-1])["step"]
+    parameters = sum(parameter.numel() for parameter in pipeline.denoiser.parameters())
+    return Result(steps, parameters, estimates.bits.mean(dim=0))
+
+
+def record(trial: Trial, result: Result) -> dict[str, Any]:
+    """A trial as JSON."""
+    mean, stderr = mean_and_stderr(result.bits)
+    return {
+        "name": trial.name,
+        "seed": trial.seed,
+        "changes": trial.changes,
+        "steps": result.steps,
+        "parameters": result.parameters,
+        "bits_per_pixel": mean,
+        "bits_per_pixel_stderr": stderr,
+    }
+
+
+def table(results: dict[Trial, Result]) -> str:
+    """Markdown, best first. A seed's difference is to the first trial with the same seed."""
+    bases = {
+        trial.seed: result for trial, result in reversed(results.items()) if trial.name == next(iter(results)).name
+    }
+    lines = [
+        "| trial | what differs | parameters | steps | held-out bits per pixel | difference |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for trial, result in sorted(results.items(), key=lambda item: item[1].bits.mean().item()):
+        changes = ", ".join(f"{key} {value}" for key, value in trial.changes.items()) or "nothing"
+        mean, stderr = mean_and_stderr(result.bits)
+        difference, error = mean_and_stderr(result.bits - bases[trial.seed].bits)
+        name = trial.name if trial.seed == 0 else f"{trial.name}, seed {trial.seed}"
+        cells = [name, changes, f"{result.parameters:,}", f"{result.steps}", f"{mean:.3f} ± {stderr:.3f}"]
+        lines.append(f"| {' | '.join([*cells, f'{difference:+.3f} ± {error:.3f}'])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    cli.run(main)

@@ -1,0 +1,185 @@
+"""Where the time of a training step goes: ``python -m benchmarks.training_speed --config configs/icons16.yaml``.
+
+Operations are counted by torch's FlopCounterMode (multiplications and additions of matrix products and convolutions, forward and
+backward). The peak is that of a 2,048² matrix product, measured between the steps, so that a busy machine slows both alike. Figures are
+medians; ratios hold where seconds don't.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from jsonargparse import ActionConfigFile
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.flop_counter import FlopCounterMode
+
+import cli
+from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
+from data.augmentation import augment, rounded_luminance
+from data.foreign_palettes import with_foreign_palettes
+from data.index_maps import Batch, load_index_maps
+from diffusion.losses import hybrid_loss
+from diffusion.schedules import low_discrepancy_times
+from models.config import build_denoiser
+from models.denoiser import Conditions
+from training.config import RunConfig
+from training.loop import batch_rows, exponential_average
+from training.optimizers import OPTIMIZERS
+
+MATRIX = 2048
+PRODUCT, NETWORK = "matrix product", "corruption, network and loss"
+
+
+class Stopwatch:
+    """Seconds of named parts, on any device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, list[float]] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        self._wait()
+        started = time.perf_counter()
+        yield
+        self._wait()
+        self.seconds.setdefault(name, []).append(time.perf_counter() - started)
+
+    def median(self, name: str) -> float:
+        """Of all times that a part was run."""
+        return statistics.median(self.seconds[name])
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class Step:
+    """The parts of a step of training/loop.py, each to be timed."""
+
+    def __init__(self, config: RunConfig, device: torch.device, compiled: bool) -> None:
+        self.config, self.device = config.train, device
+        self.training, _ = load_index_maps(config.data)
+        torch.manual_seed(config.seed)
+        self.model = build_denoiser(config.model, len(self.training.label_names), self.training.palettes.mask_index)
+        self.model.to(device, memory_format=torch.channels_last)
+        self.network = torch.compile(self.model) if compiled else self.model
+        self.process = config.process.make_scheduler().process
+        self.average = AveragedModel(self.model, multi_avg_fn=exponential_average(config.train.ema_decay))
+        self.optimizers = OPTIMIZERS[config.train.optimizer](self.model, config.train)
+
+    def load(self, step: int) -> Batch:
+        """The step's pictures, augmented, on the device."""
+        rows = batch_rows(len(self.training), self.config.batch_size, step, seed=0)
+        batch = self.training.batch(rows)
+        batch = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
+        return with_foreign_palettes(batch, self.training.palettes, self.config.foreign_palettes).to(self.device)
+
+    def learn(self, batch: Batch) -> None:
+        """Corrupt, predict, and propagate back."""
+        t = low_discrepancy_times(len(batch.x_0)).to(self.device)
+        x_t = self.process.q_sample(batch.x_0, t, batch.palette)
+        luminance = rounded_luminance(batch) if self.model.luminance is not None else None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"):
+            logits = self.network(x_t, t, batch.palette, Conditions(batch.labels, luminance)).float()
+        weight = self.config.cross_entropy
+        losses, _ = hybrid_loss(self.process, logits, batch.x_0, x_t, t, batch.palette, weight)
+        losses.mean().backward()
+
+    def update(self) -> None:
+        """Change the weights and their average."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.average.update_parameters(self.model)
+
+    def run(self) -> None:
+        """All of it."""
+        self.learn(self.load(0))
+        self.update()
+
+
+def main(arguments: list[str]) -> None:
+    """Time steps and products in turn, print."""
+    parser = cli.make_parser(__doc__.split(":")[0])
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
+    parser.add_argument("--steps", type=int, default=10, help="training steps to time, after two that are not")
+    parser.add_argument("--compile", action="store_true", help="compile the network")
+    parser.add_argument("--profile", action="store_true", help="print the operations that take longest")
+    parser.add_class_arguments(RunConfig)
+    options = parser.parse_args(arguments)
+    config: RunConfig = parser.instantiate(options)
+    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
+    step = Step(config, device, options.compile)
+    memory = peak_memory(step.run, device)
+    with FlopCounterMode(display=False) as counter:
+        step.run()
+    number_format = torch.bfloat16 if config.train.mixed_precision == "bf16" else torch.float32
+    matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=number_format)
+    watch = Stopwatch(device)
+    for number in range(options.steps):
+        with watch.part(PRODUCT):
+            matrix @ matrix
+        with watch.part("loading and augmentation"):
+            batch = step.load(number)
+        with watch.part(NETWORK):
+            step.learn(batch)
+        with watch.part("optimizer and average"):
+            step.update()
+    report(watch, counter.get_total_flops(), config.train.batch_size, memory)
+    if options.profile:
+        print_profile(step.run)
+
+
+def report(watch: Stopwatch, operations: int, batch_size: int, memory: float) -> None:
+    """Print two tables."""
+    parts = [name for name in watch.seconds if name != PRODUCT]
+    step = sum(watch.median(name) for name in parts)
+    peak = 2 * MATRIX**3 / watch.median(PRODUCT)
+    print("| part of a step | share |\n| --- | --- |")
+    for name in parts:
+        print(f"| {name} | {watch.median(name) / step:.1%} |")
+    reached, network = operations / step, operations / watch.median(NETWORK)
+    print("\n| | |\n| --- | --- |")
+    print(f"| operations for an image | {operations / batch_size / 1e9:.3f} GFLOP |")
+    print(f"| images a second | {batch_size / step:.0f} |")
+    print(f"| peak: a {MATRIX}² matrix product | {peak / 1e9:.0f} GFLOP/s |")
+    print(f"| reached by the network | {network / 1e9:.0f} GFLOP/s, {network / peak:.0%} of the peak |")
+    print(f"| reached by the whole step | {reached / 1e9:.0f} GFLOP/s, {reached / peak:.0%} of the peak |")
+    print(f"| memory of a step | {memory:.0f} MiB, {memory / batch_size:.1f} MiB an image |")
+
+
+def peak_memory(run: Callable[[], object], device: torch.device) -> float:
+    """MiB that ``run`` needs at most above what was there before; not a number where that can't be measured."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    if not can_measure():
+        return float("nan")
+    before = resident_mib()
+    reset_peak()
+    run()
+    return peak_mib() - before
+
+
+def print_profile(run: Callable[[], object]) -> None:
+    """The operations that ``run`` spends most time in."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profile:
+        run()
+    total = sum(event.self_cpu_time_total for event in profile.key_averages())
+    print("\n| operation | share of the step's processor time |\n| --- | --- |")
+    for event in sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)[:12]:
+        print(f"| {event.key} | {event.self_cpu_time_total / total:.1%} |")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,146 @@
+"""A transform for data loaders: pictures with other palettes, on the fly, their labels and masks untouched."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from quantization.errors import InputError
+from quantization.images import to_rgba
+from quantization.indexed_image import IndexedImage
+from quantization.palette import MAX_ENTRIES, Palette
+from quantization.quantizers import quantize
+from quantization.recoloring import GENTLE, recolor
+
+from .palette_jitter import PaletteJitter
+
+Picture = Image.Image | torch.Tensor | np.ndarray
+"""A Pillow image of any mode, a tensor uint8 ``[3 or 4, H, W]``, or an array uint8 ``[H, W, 3 or 4]``."""
+
+Way = Callable[[IndexedImage, np.random.Generator], IndexedImage]
+"""How an indexed image gets another palette: `PaletteJitter`, `OtherPalettes`, or any function that pickles."""
+
+
+@dataclass(frozen=True)
+class OtherPalettes:
+    """Recolor to one of several palettes, drawn at random.
+
+    Args:
+        palettes: at least one, each with an opaque entry. Those without a transparent entry get one after their last
+            where a picture needs it.
+        distinct: what each color that is used is worth, as for `recolor`; infinite keeps all colors apart that the
+            palette has room for.
+
+    Raises:
+        InputError: there is no palette, or one of them has no opaque entry.
+    """
+
+    palettes: Sequence[Palette]
+    distinct: float = GENTLE
+
+    def __post_init__(self) -> None:
+        if not self.palettes or not all((palette.colors[:, 3] > 0).any() for palette in self.palettes):
+            raise InputError("other palettes to recolor to: give at least one, each with an opaque entry")
+
+    def __call__(self, image: IndexedImage, rng: np.random.Generator) -> IndexedImage:
+        """The image in one of the palettes."""
+        target = self.palettes[rng.integers(len(self.palettes))]
+        return to_palette(image, target, self.distinct)
+
+
+def to_palette(image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
+    """Recolor an image whose transparent pixels stay transparent; 256 opaque entries alone leave no place for them."""
+    if (image.indices == image.palette.transparent).any() and len(target) < MAX_ENTRIES:
+        target = target.with_transparency()
+    return recolor(image, target, reversible=False, distinct=distinct)
+
+
+def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
+    """A picture of mode P with its own index map and palette, any other one quantized to ``colors`` entries."""
+    if image.mode == "P":
+        with suppress(InputError):  # several transparent entries: read as pixels, they become one
+            return IndexedImage.from_pil(image)
+    return quantize(to_rgba(image), colors)
+
+
+class PaletteAugmentation:
+    """Give each picture another palette, at random.
+
+    ``augment(image)`` returns a picture of the same kind, layout and size, ``augment(image, target, …)`` a tuple with
+    whatever targets unchanged: labels, masks and boxes hold for the new picture as they are. Pillow images of mode P
+    keep it, and their index map where colors are jittered; others come back as RGB, or RGBA if they have alpha, which
+    stays as it is.
+
+    Randomness comes from torch's global generator, which differs between the workers of a `DataLoader` and is
+    repeated by `torch.manual_seed`.
+
+    Args:
+        ways: one of them is drawn for each picture.
+        colors: entries, 2 to 256, to which pictures that are not indexed are quantized first. None: `PaletteJitter`
+            changes them in full detail, and is the only way.
+        probability: share of pictures that are changed, 0 to 1.
+
+    Raises:
+        InputError: an argument is out of range, or a picture is none of these kinds.
+    """
+
+    def __init__(
+        self, ways: Sequence[Way] = (PaletteJitter(),), colors: int | None = 64, probability: float = 1.0
+    ) -> None:
+        if not ways:
+            raise InputError("ways to change a palette: give at least one, such as PaletteJitter()")
+        if colors is None and not all(isinstance(way, PaletteJitter) for way in ways):
+            raise InputError("in full detail (colors=None) only PaletteJitter works; give a number of colors")
+        if colors is not None and not 2 <= colors <= MAX_ENTRIES:
+            raise InputError(f"colors is {colors}; it must be 2 to {MAX_ENTRIES}, or None for full detail")
+        if not 0 <= probability <= 1:
+            raise InputError(f"probability is {probability}; it must be between 0 and 1")
+        self.ways, self.colors, self.probability = tuple(ways), colors, probability
+
+    def __call__(self, image: Picture, *targets: Any) -> Any:
+        """The changed picture, or a tuple of it and the targets."""
+        rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))
+        if isinstance(image, Image.Image):
+            image = self._in_plain_mode(image)
+        changed = self._change(image, rng) if rng.random() < self.probability else image
+        return (changed, *targets) if targets else changed
+
+    def _in_plain_mode(self, image: Image.Image) -> Image.Image:
+        """P as it is unless in full detail, everything else as RGB or RGBA: so no chance decides on the mode."""
+        if image.mode == "P" and self.colors is not None:
+            return image
+        if image.mode == "RGBA" or (image.mode == "RGB" and not image.has_transparency_data):
+            return image
+        pixels = to_rgba(image)
+        return Image.fromarray(pixels if image.has_transparency_data else pixels[..., :3].copy())
+
+    def _change(self, image: Picture, rng: np.random.Generator) -> Picture:
+        way = self.ways[rng.integers(len(self.ways))]
+        if isinstance(image, Image.Image):
+            if image.mode == "P":
+                return way(as_indexed(image, self.colors), rng).to_pil()
+            pixels = self._recolored(np.array(image.convert("RGBA")), way, rng)
+            return Image.fromarray(pixels if image.mode == "RGBA" else pixels[..., :3].copy())
+        is_tensor = isinstance(image, torch.Tensor)
+        array = image.cpu().numpy().transpose(1, 2, 0) if is_tensor and image.ndim == 3 else np.asarray(image)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4):
+            layout = "[3 or 4, H, W]" if is_tensor else "[H, W, 3 or 4]"
+            raise InputError(f"a picture is uint8 {layout}, not {image.dtype} {list(image.shape)}; augment it before")
+        rgba = np.concatenate([array, np.full((*array.shape[:2], 1), 255, np.uint8)], axis=-1)[..., :4]
+        pixels = np.ascontiguousarray(self._recolored(rgba, way, rng)[..., : array.shape[2]])
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(image.device) if is_tensor else pixels
+
+    def _recolored(self, rgba: np.ndarray, way: Way, rng: np.random.Generator) -> np.ndarray:
+        """Visible pixels in other colors, everything else as it is; uint8 ``[H, W, 4]``."""
+        if self.colors is None and isinstance(way, PaletteJitter):
+            changed = way.pixels(rgba, rng)
+        else:
+            solid = rgba.copy()
+            solid[..., 3] = np.where(rgba[..., 3] > 0, 255, 0)  # soft edges have a color, and are shown by their alpha
+            changed = way(quantize(solid, self.colors), rng).to_rgba()
+        visible = rgba[..., 3:] > 0
+        return np.where(visible, np.concatenate([changed[..., :3], rgba[..., 3:]], axis=-1), rgba)

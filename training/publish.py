@@ -1,0 +1,38 @@
+"""Make a trained model small enough for a repository: ``python -m training.publish --checkpoint runs/reference --output checkpoints/icons16``.
+
+Writes the pipeline with weights in half precision, and the config of its run, by which ``evaluate.py`` finds the data. Evaluate what
+this wrote, not what it was made from.
+"""
+
+from pathlib import Path
+
+import cli
+from pipelines.folder import load_pipeline, save_pipeline
+from quantization.errors import InputError
+from quantization.files import claim_output_folder, write_atomically
+
+from .loop import CONFIG_FILE
+
+
+def main(arguments: list[str]) -> None:
+    """Load, save smaller."""
+    parser = cli.make_parser("Make a trained model small enough for a repository: weights in half precision.")
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
+    add("--output", type=Path, required=True, help="folder for the smaller one")
+    add("--overwrite", action="store_true", help="replace a smaller one there")
+    options = parser.parse_args(arguments)
+    pipeline = load_pipeline(options.checkpoint)
+    config = options.checkpoint / CONFIG_FILE
+    if not config.is_file():
+        raise InputError(f"there is no {CONFIG_FILE} in {options.checkpoint}: give the folder that train.py wrote")
+    claim_output_folder(options.output, options.overwrite, marker=("a model", CONFIG_FILE))
+    save_pipeline(pipeline, options.output, half=True)
+    text = config.read_text()
+    write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
+    size = sum(file.stat().st_size for file in options.output.rglob("*") if file.is_file())
+    print(f"{options.output}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    cli.run(main)
