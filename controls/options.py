@@ -63,7 +63,7 @@ def add_control_options(parser: ArgumentParser) -> None:
     )
     add(
         "--fidelity",
-        type=float,
+        type=_number,
         default=FIDELITY,
         help="how near: the weight of the squared OKLab distance in nats; 0: not at all, inf: the nearest entries",
     )
@@ -76,7 +76,7 @@ def add_control_options(parser: ArgumentParser) -> None:
     )
     add(
         "--luminance-fidelity",
-        type=float | None,
+        type=_number,
         default=None,
         help="how near the lightness shall be: the weight of its squared OKLab difference in nats; if left out, 0 for a "
         f"model that is told the luminance, else {LUMINANCE_FIDELITY:g}",
@@ -99,6 +99,11 @@ def add_control_options(parser: ArgumentParser) -> None:
         + "; needs a palette of yours",
     )
     add("--dither-draws", type=int, default=16, help="drawings of which --dither shows the mean, for each image")
+
+
+def _number(text: str | float | None) -> float | None:
+    """A number, or infinity, which jsonargparse's own float doesn't take."""
+    return None if text is None else float(text)
 
 
 class Controls(NamedTuple):
