@@ -53,7 +53,8 @@ def add_control_options(parser: ArgumentParser) -> None:
         type=float | None,
         default=None,
         help="the noise level to which the init image is corrupted before it is drawn again, above 0, at most 1 "
-        "(nothing is left, but what is kept): small values give small variations; 1 if left out",
+        "(nothing is left, but what is kept): small values give small variations, but with the sampler remasking, which "
+        "draws again what was left; 1 if left out",
     )
     add(
         "--target",
