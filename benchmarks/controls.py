@@ -35,6 +35,8 @@ from quantization.luminance import luminance_of_indices, round_to_levels
 from quantization.palette import Palette, PaletteBatch
 from quantization.palette_files import read_palette
 
+CALLS = 16
+"""Of the network, for each drawing."""
 MEDIAN_DRAWS = 16
 COLORFUL = ("endesga-64", "resurrect-64")
 LEVELS = 8
@@ -137,12 +139,12 @@ def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tupl
         return each_image(one, pictures, truth)
 
     init = Init(truth.indices, ~hidden)
-    options = {"init": init, "steps": 64}
+    options = {"init": init, "steps": CALLS}
     return truth, {
         "nearest kept pixel": lambda: truth.indices[:, near[0], near[1]],
         "OpenCV, Telea": lambda: by_opencv(cv2.INPAINT_TELEA),
         "OpenCV, Navier-Stokes": lambda: by_opencv(cv2.INPAINT_NS),
-        "one draw (first-hitting, 64 calls)": lambda: draw(pipeline, palettes, sampler="first-hitting", **options),
+        "one draw (first-hitting)": lambda: draw(pipeline, palettes, sampler="first-hitting", **options),
         "surest first, likeliest entry": lambda: draw(
             pipeline,
             palettes,
@@ -179,7 +181,7 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
         bias = LightnessWish(luminance, fidelity).bias(truth.batch, slice(None))
         return torch.distributions.Categorical(logits=bias.movedim(1, -1)).sample()
 
-    wish = {"wishes": [LightnessWish(luminance, fidelity)], "sampler": "first-hitting", "steps": 64}
+    wish = {"wishes": [LightnessWish(luminance, fidelity)], "sampler": "first-hitting", "steps": CALLS}
     ways: Ways = {
         "nearest lightness": nearest,
         "any entry of about that lightness": arbitrary,
@@ -187,7 +189,7 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
         f"bias, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **wish),
     }
     if pipeline.denoiser.luminance is not None:
-        told = {"luminance": luminance, "sampler": "first-hitting", "steps": 64}
+        told = {"luminance": luminance, "sampler": "first-hitting", "steps": CALLS}
         ways |= {
             "condition, one draw": lambda: draw(pipeline, palettes, **told),
             f"condition, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told),
@@ -220,7 +222,7 @@ def palettize_ways(
 
     def options(fidelity: float) -> dict[str, Any]:
         wishes = [ColorWish(torch.from_numpy(targets), fidelity)]
-        return {"wishes": wishes, "sampler": "confidence", "steps": 16}
+        return {"wishes": wishes, "sampler": "confidence", "steps": CALLS}
 
     def one_draw(fidelity: float, temperature: float = 1.0) -> Callable[[], Tensor]:
         return lambda: draw(pipeline, palettes, temperature=temperature, **options(fidelity))
@@ -229,7 +231,7 @@ def palettize_ways(
         "nearest entry": lambda: each_image(encode, targets, truth),
         "Floyd-Steinberg": lambda: each_image(lambda t, p: dither(t, p, "floyd-steinberg"), targets, truth),
         "blue noise": lambda: each_image(lambda t, p: dither(t, p, "blue-noise"), targets, truth),
-        **{f"F = {f}, one draw (confidence, 16 calls)": one_draw(f) for f in (30, 100, 300, 1000)},
+        **{f"F = {f}, one draw (confidence)": one_draw(f) for f in (30, 100, 300, 1000)},
         "F = 300, likeliest entries": one_draw(300, temperature=0.0),
         f"F = 300, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options(300)),
         f"F = 100, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options(100)),
@@ -275,7 +277,7 @@ def seams(pipeline: PaletteDiffusionPipeline, tiles: int) -> list[dict]:
     records = []
     for name, canvas in {"drawn without tiling": Canvas(), "tile both": Canvas(tile="both")}.items():
         images = pipeline(
-            tiles, canvas=canvas, heldout_palettes=True, sampler="first-hitting", steps=64, output_type="pt"
+            tiles, canvas=canvas, heldout_palettes=True, sampler="first-hitting", steps=CALLS, output_type="pt"
         )
         palettes = pipeline(tiles, heldout_palettes=True, steps=1).images  # drawn first, so the same
         colors = of_pixels(seen_colors(PaletteBatch.from_palettes([p.palette for p in palettes])), images.images)
