@@ -58,6 +58,11 @@ class View:
         """How many pictures show one canvas."""
         return len(self.weight)
 
+    @property
+    def area(self) -> Tensor:
+        """How many pixels of the pictures show each pixel of the canvas, float ``[h, w]``; of a view for all images."""
+        return torch.bincount(self.source.flatten(), minlength=self.size[0] * self.size[1]).view(self.size).float()
+
     def to(self, device: torch.device | str) -> "View":
         """The same view on ``device``."""
         return View(self.source.to(device), self.weight.to(device), self.size)

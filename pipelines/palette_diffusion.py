@@ -12,18 +12,22 @@ from PIL import Image
 from torch import Tensor
 
 from controls.init import Init
+from controls.joint import JointPalettes
+from controls.proportions import Proportions
 from controls.views import WHOLE, Canvas, View
 from controls.wishes import Wish
 from diffusion.draws import image_generators
 from diffusion.prediction import Prediction
 from diffusion.reuse import Reuse
 from diffusion.scheduler import PaletteScheduler
-from models.denoiser import NO_CONDITIONS, Conditions, Denoiser
+from models.denoiser import Denoiser
 from quantization.errors import InputError, choose
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 
+from .guidance import guidance_branches
 from .guided_denoiser import GuidedDenoiser
+from .joint_denoiser import JointDenoiser
 from .palette_bank import PaletteBank
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
@@ -79,6 +83,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         palette: Palette | Sequence[Palette] | None = None,
         class_label: str | None = None,
         guidance_scale: float = 1.0,
+        negative_classes: Sequence[str] = (),
+        negative_scale: float = 1.0,
         sampler: str | None = None,
         sampler_options: Mapping[str, float] | None = None,
         grid: str | None = None,
@@ -96,6 +102,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         wishes: Sequence[Wish] = (),
         init: Init | None = None,
         canvas: Canvas = WHOLE,
+        proportions: Proportions | None = None,
+        joint: JointPalettes | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
     ) -> PaletteDiffusionOutput:
@@ -108,6 +116,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             class_label: one of ``label_names``; without it, any class.
             guidance_scale: how strongly to follow the class and the luminance: 1 as the model learned it, above 1 more so,
                 0 not at all.
+            negative_classes: of ``label_names``, to keep away from.
+            negative_scale: how strongly, for each of them; 0 not at all (`guidance_branches` has the formula).
             sampler: a name in `SAMPLERS` that fits the model's process; the scheduler's own if left out.
             sampler_options: of that sampler; its defaults if left out.
             grid: the schedule whose even steps are taken: a name in `SCHEDULES`, or ``fitted``; the process's own if left out.
@@ -126,6 +136,9 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             wishes: asked of every pixel (`ColorWish`, `LightnessWish`); their biases add up.
             init: a picture to start from, with kept pixels or only partly corrupted.
             canvas: symmetry, seamless borders, and the size of the windows through which the network sees large pictures.
+            proportions: which share of each image each entry shall have (`Proportions`).
+            joint: instead of ``palette``, several palettes in which each drawing is shown (`JointPalettes`); the images
+                are those of the first drawing in each palette, then those of the second, and so on.
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`); pixels still masked show the
                 palette's first entry in its ``images``. In a mirrored picture, ``x_t`` is the part that is drawn.
@@ -133,50 +146,45 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
         """
-        _check(num_images, seed, guidance_scale, steps, temperature, top_p, batch_size)
+        _check(num_images, seed, guidance_scale, negative_scale, steps, temperature, top_p, batch_size)
         convert = choose("output_type", output_type, OUTPUT_TYPES)
         scheduler = self._scheduler(sampler, sampler_options, grid)
         label = self._label(class_label)
-        height = self.config.size if height is None else height
-        width = self.config.size if width is None else width
-        for name, value in (("height", height), ("width", width)):
-            if value < 1:
-                raise InputError(f"{name} is {value}; it must be at least 1 pixel")
+        height, width = self._size("height", height), self._size("width", width)
         generators = image_generators(seed, 0, num_images) if generator is None else list(generator)
         if len(generators) != num_images:
             raise InputError(f"{len(generators)} generators for {num_images} images; give one for each")
+        if joint is not None and palette is not None:
+            raise InputError("palette and joint both say which palettes to draw in; give one of the two")
+        palette = palette if joint is None else joint.base
         palettes = self._palettes(palette, generators, heldout_palettes, label)
+        denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
         padded = max(len(p) for p in palettes)
-        self._check_controls((num_images, padded, height, width), luminance, logit_bias, wishes)
+        self._check_controls((num_images, padded, height, width), luminance, logit_bias, wishes, proportions)
         if init is not None:
             init.check(palettes, height, width)
         tie = canvas.tie(height, width)
         tie = None if tie is None else tie.to(self.denoiser.device)
         scheduler.set_timesteps(steps, self.denoiser.device, start=1.0 if init is None else init.strength)
-        conditions = Conditions(
-            class_labels=None if label is None else torch.full((num_images,), label),
-            luminance=luminance,
-        )
-        guided = guidance_scale != 1 and not (label is None and luminance is None)
-        weights = [guidance_scale, 1 - guidance_scale] if guided else [1.0]
+        negatives = [self._label(name) for name in negative_classes]
+        branches = guidance_branches(num_images, label, negatives, luminance, guidance_scale, negative_scale)
+        area = None if tie is None else tie.area
 
-        images: list[IndexedImage] = []
-        image_calls = 0
+        images, image_calls = [], 0
         with self.progress_bar(total=len(scheduler.timesteps) * -(-num_images // batch_size)) as progress:
             for first in range(0, num_images, batch_size):
                 rows = slice(first, min(first + batch_size, num_images))
                 batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
-                biases = [wish.bias(batch, rows) for wish in wishes]
-                biases += [] if logit_bias is None else [logit_bias[rows].to(self.denoiser.device)]
+                bias = _bias(batch, wishes, logit_bias, rows)
                 denoise = GuidedDenoiser(
-                    self.denoiser,
+                    denoiser,
                     batch,
-                    [conditions[rows].to(self.denoiser.device), NO_CONDITIONS][: len(weights)],
-                    sum(biases) if biases else None,
+                    [branch.conditions[rows].to(self.denoiser.device) for branch in branches],
+                    bias,
                     canvas,
                     tie,
                     generators[rows],
-                    batch_size,
+                    max(batch_size // (1 if joint is None else len(joint.palettes)), 1),
                 )
                 reuse = Reuse(denoise, self.denoiser.depends_on_time)
                 size = (height, width) if tie is None else tie.size
@@ -185,8 +193,11 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                 x_t = scheduler.start(x_t, batch, generators[rows])
                 for step, t in enumerate(scheduler.timesteps):
                     if not scheduler.finished:
-                        branches = reuse(x_t, scheduler.times).unbind(0)
-                        prediction = Prediction(branches, weights, temperature, top_p)
+                        logits = reuse(x_t, scheduler.times).unbind(0)
+                        prediction = Prediction(logits, [branch.weight for branch in branches], temperature, top_p)
+                        if proportions is not None:
+                            drawn = x_t if scheduler.process.has_mask else torch.full_like(x_t, padded)
+                            prediction = proportions.steer(prediction, drawn, rows, area)
                         x_t = hold(scheduler.step(prediction, t, x_t).prev_sample)
                         if callback_on_step_end is not None:
                             seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows], tie)
@@ -194,7 +205,9 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                     progress.update()
                 images += _indexed(x_t, palettes[rows], tie)
                 image_calls += reuse.image_calls
-        return PaletteDiffusionOutput(convert(images), image_calls)
+        if joint is not None:
+            images = [version for image in images for version in joint.show(image)]
+        return PaletteDiffusionOutput(convert(images), image_calls * (1 if joint is None else len(joint.palettes)))
 
     def _scheduler(
         self, sampler: str | None, options: Mapping[str, float] | None, grid: str | None
@@ -204,6 +217,11 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         changes |= {"sampler_options": dict(options)} if options is not None else {}
         changes |= {"grid": grid} if grid is not None else {}
         return self.scheduler.but(**changes)
+
+    def _size(self, name: str, pixels: int | None) -> int:
+        if pixels is not None and pixels < 1:
+            raise InputError(f"{name} is {pixels}; it must be at least 1 pixel")
+        return self.config.size if pixels is None else pixels
 
     def _label(self, class_label: str | None) -> int | None:
         names = self.config.label_names
@@ -240,9 +258,10 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         luminance: Tensor | None,
         logit_bias: Tensor | None,
         wishes: Sequence[Wish],
+        proportions: Proportions | None,
     ) -> None:
         """Raise InputError if a control doesn't fit images of that shape, ``(N, K, H, W)``, or the model."""
-        images, _, height, width = shape
+        images, entries, height, width = shape
         if luminance is not None and self.denoiser.luminance is None:
             raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
         if luminance is not None and luminance.shape != (images, height, width):
@@ -254,6 +273,16 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                 raise InputError(
                     f"a {type(wish).__name__} has the shape {list(wish.shape)}, not {[images, height, width]}"
                 )
+        if proportions is not None and not (
+            len(proportions.shares) in (1, images) and proportions.shares.shape[1] == entries
+        ):
+            raise InputError(f"proportions have the shape {list(proportions.shares.shape)}, not {[images, entries]}")
+
+
+def _bias(palette: PaletteBatch, wishes: Sequence[Wish], logit_bias: Tensor | None, images: slice) -> Tensor | None:
+    biases = [wish.bias(palette, images) for wish in wishes]
+    biases += [] if logit_bias is None else [logit_bias[images].to(palette.colors.device)]
+    return sum(biases) if biases else None
 
 
 def _begin(
@@ -285,6 +314,7 @@ def _check(
     num_images: int,
     seed: int,
     guidance_scale: float,
+    negative_scale: float,
     steps: int,
     temperature: float,
     top_p: float,
@@ -293,7 +323,8 @@ def _check(
     for name, value in (("num_images", num_images), ("steps", steps), ("batch_size", batch_size)):
         if value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
-    for name, value in (("seed", seed), ("guidance_scale", guidance_scale), ("temperature", temperature)):
+    scales = (("guidance_scale", guidance_scale), ("negative_scale", negative_scale))
+    for name, value in (("seed", seed), *scales, ("temperature", temperature)):
         if not 0 <= value < float("inf"):
             raise InputError(f"{name} is {value}; it must be 0 or more")
     if not 0 < top_p <= 1:

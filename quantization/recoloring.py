@@ -5,6 +5,9 @@ of one color get one color. An entry weighs as much as the area that it covers o
 much as any other. How much an entry of the target receives is free; that several come together in it has a price.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from .errors import InputError
@@ -91,7 +94,12 @@ def _aligned(palette: Palette, stretch: float) -> np.ndarray:
 
 
 def match_palettes(
-    source: Palette, target: Palette, weights: np.ndarray, distinct: float = np.inf, stretch: float = 0.5
+    source: Palette,
+    target: Palette,
+    weights: np.ndarray,
+    distinct: float = np.inf,
+    stretch: float = 0.5,
+    costs: Callable[[Palette, Palette], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Find the entry of ``target`` for each entry of ``source``; `recolor` says which.
 
@@ -101,6 +109,7 @@ def match_palettes(
         weights: how many pixels each entry of ``source`` has, ``[N]``; for frames that belong together, in all frames.
         distinct: what each target color that is used is worth, as for `match_entries`.
         stretch: how far both palettes' lightness is brought in line, as for `color_costs`.
+        costs: instead of `color_costs`, of each two opaque colors: from two palettes to float64 ``[N, M]``, at least 0.
 
     Returns:
         int64 ``[N]``.
@@ -117,19 +126,20 @@ def match_palettes(
     colors, color_of_entry = np.unique(source.colors[is_visible], axis=0, return_inverse=True)
     target_colors, first = np.unique(target.colors[target_visible], axis=0, return_index=True)
     areas = np.bincount(color_of_entry, weights[is_visible], minlength=len(colors))
-    costs = np.zeros((0, len(target_colors)))
+    costs = costs or partial(color_costs, stretch=stretch)
+    pairs = np.zeros((0, len(target_colors)))
     if len(colors):
-        costs = color_costs(Palette(colors), Palette(target_colors), stretch) + _ties(colors, target_colors)
+        pairs = costs(Palette(colors), Palette(target_colors)) + _ties(colors, target_colors)
     mapping = np.zeros(len(source), np.int64)
     if is_visible.all() or target.transparent is not None:
         mapping[~is_visible] = target.transparent or 0
-        found = match_entries(costs, areas, distinct)
+        found = match_entries(pairs, areas, distinct)
     else:
         area = weights[~is_visible]
         elsewhere = 10 * max(1.0, weights.sum() / max(area[0], 1))  # more than all other colors together can gain
         paper = SPACES["oklab"].from_bytes(target_colors)[:, 0].argmax()
         row = np.where(np.arange(len(target_colors)) == paper, 0, elsewhere)
-        found = match_entries(np.vstack([costs, row]), np.append(areas, area), distinct)
+        found = match_entries(np.vstack([pairs, row]), np.append(areas, area), distinct)
         mapping[~is_visible] = target_visible[first[paper]]
     mapping[is_visible] = target_visible[first[found[color_of_entry]]]
     return mapping

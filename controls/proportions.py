@@ -1,0 +1,101 @@
+"""Color proportions: drawings that use each entry as much as a reference does.
+
+At each step the prediction p is replaced by the distribution nearest to it (in relative entropy) whose marginal, averaged
+over pixels, has the wanted proportions: the I-projection (Csiszár 1975). It is p · exp(λ_k), one number for each entry,
+which iterative proportional fitting finds (Deming and Stephan 1940). Pixels that are drawn already count as they are.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from diffusion.logits import mix
+from diffusion.prediction import Prediction
+from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+
+ITERATIONS = 30
+LEAST = 1e-2
+"""Pixels asked of an entry that has had its share: few enough to stop it, and a finite number for λ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proportions:
+    """Which share of an image's pixels each entry shall have.
+
+    Args:
+        shares: at least 0, float ``[K]`` for all images or ``[N, K]``; only ratios matter. Where it is not a number the
+            entry is free, and the others share what it leaves.
+        strength: 0 asks for nothing, 1 for the whole of it; between them, λ is scaled.
+
+    Raises:
+        InputError: the shape, a share or the strength is wrong, or there is nothing to share.
+    """
+
+    shares: Tensor
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        shares = torch.as_tensor(self.shares)
+        if not shares.is_floating_point() or shares.ndim not in (1, 2):
+            raise InputError(f"proportions are float [K] or [N, K], not {shares.dtype} {list(shares.shape)}")
+        if (shares < 0).any() or shares.isinf().any() or not (shares.nansum(dim=-1) > 0).all():
+            raise InputError("proportions are numbers of 0 or more, at least one of them above 0")
+        if not 0 <= self.strength <= 1:
+            raise InputError(f"the strength of proportions is {self.strength}; it must be 0 to 1")
+        shares = shares.view(-1, shares.shape[-1])
+        object.__setattr__(self, "shares", shares / shares.nansum(dim=1, keepdim=True))
+
+    @classmethod
+    def of(cls, image: IndexedImage, strength: float = 1.0) -> "Proportions":
+        """Those of an image; a transparent entry that it doesn't use is free."""
+        entries = len(image.palette)
+        shares = torch.bincount(torch.tensor(image.indices).flatten().long(), minlength=entries).float()
+        clear = image.palette.transparent
+        if clear is not None and shares[clear] == 0 and entries > 1:
+            shares[clear] = torch.nan
+        return cls(shares, strength)
+
+    def steer(self, prediction: Prediction, drawn: Tensor, images: slice, area: Tensor | None = None) -> Prediction:
+        """The prediction whose marginals are in proportion.
+
+        Args:
+            prediction: of B images, ``[B, K, H, W]``.
+            drawn: the entries of pixels that won't change, int64 ``[B, H, W]``; K or more where a pixel may.
+            images: which ones of all images these are.
+            area: how many pixels of the picture each of these stands for, float ``[H, W]``; 1 if left out.
+        """
+        logits = mix(prediction.branches, prediction.weights)
+        # A temperature sharpens the sum of logits and λ; at 0 there is no marginal, and λ is that of 1.
+        temperature = prediction.temperature or 1.0
+        shares = (self.shares if len(self.shares) == 1 else self.shares[images]).to(logits)
+        area = torch.ones_like(logits[0, 0]) if area is None else area.to(logits)
+        multipliers = self.strength * temperature * _multipliers(logits / temperature, drawn, shares, area)
+        branches = [branch + multipliers[:, :, None, None] for branch in prediction.branches]
+        return replace(prediction, branches=branches)
+
+
+def _multipliers(logits: Tensor, drawn: Tensor, shares: Tensor, area: Tensor) -> Tensor:
+    """λ of each entry, float ``[B, K]``: 0 for free ones, 0 on average over the others, as they are wanted."""
+    entries = logits.shape[1]
+    wanted = torch.nn.functional.pad(shares, (0, entries - shares.shape[1]))  # padded entries: no pixel, no matter
+    free = wanted.isnan()
+    wanted = wanted.nan_to_num(0.0)
+    area = area.flatten()
+    is_drawn = (drawn < entries).flatten(1)
+    flat = logits.flatten(2)  # [B, K, N]
+    one_hot = torch.zeros_like(flat).scatter_(1, drawn.flatten(1).clamp_max(entries - 1)[:, None], 1.0)
+    had = (one_hot * (is_drawn * area)[:, None]).sum(dim=2)  # [B, K]
+    left = (~is_drawn * area)[:, None]  # [B, 1, N]
+    multipliers = torch.zeros_like(had)
+    for _ in range(ITERATIONS):
+        expected = ((flat + multipliers[:, :, None]).softmax(dim=1) * left).sum(dim=2)
+        shared = (had + expected).masked_fill(free, 0.0).sum(dim=1, keepdim=True)
+        asked = (wanted * shared - had).clamp_min(LEAST)
+        change = (asked / expected.clamp_min(1e-9)).log().masked_fill(free, 0.0)
+        multipliers = multipliers + change
+        # The constraint is on ratios: it doesn't say how much of the picture the free entries have.
+        mean = (wanted * multipliers).sum(dim=1, keepdim=True)
+        multipliers = (multipliers - mean).masked_fill(free, 0.0)
+    return multipliers

@@ -1,0 +1,129 @@
+"""Recoloring with a model: by the role of entries in their palettes, or as the drawing that it finds likely.
+
+Like `quantization.recoloring`, both give all pixels of one color one color of the other palette, so shapes stay as they are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from controls.views import Canvas, View
+from models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
+from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette, PaletteBatch
+from quantization.recoloring import GENTLE, color_costs, match_palettes, recolor
+
+from .guided_denoiser import GuidedDenoiser
+
+FIDELITY = 30.0
+"""What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 30) = 0.13."""
+DISTINCT = 0.02
+"""What each color of the target that is used is worth, in shares of the area times nats."""
+SWEEPS = 3
+
+
+def role_costs(denoiser: Denoiser) -> Callable[[Palette, Palette], np.ndarray]:
+    """Costs for `match_palettes`: squared distances of the tokens that the denoiser's palette encoder gives entries.
+
+    A token knows the other entries of its palette ("the darkest", "the only red"). Each feature is divided by its standard
+    deviation, and the costs are scaled to have the mean of `color_costs`, so that prices mean the same.
+
+    Raises:
+        InputError: the denoiser has no palette encoder.
+    """
+    if not isinstance(denoiser, PaletteDenoiser):
+        raise InputError("this model has no palette encoder, so entries have no roles; recolor by areas or reversibly")
+
+    @torch.inference_mode()
+    def costs(source: Palette, target: Palette) -> np.ndarray:
+        tokens = [
+            denoiser.palette_encoder(PaletteBatch.from_palettes([palette]).to(denoiser.device))[0].double().cpu()
+            for palette in (source, target)
+        ]
+        deviation = torch.cat(tokens).std(dim=0, correction=0).clamp_min(1e-6)
+        distances = torch.cdist(tokens[0] / deviation, tokens[1] / deviation).square().numpy()
+        return distances * (color_costs(source, target).mean() / max(distances.mean(), 1e-12))
+
+    return costs
+
+
+def recolor_by_role(denoiser: Denoiser, image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
+    """Give each color the one that plays its part in ``target``, weighted by areas; arguments as for `recolor`.
+
+    Raises:
+        InputError: the denoiser has no palette encoder, or ``target`` no opaque entry.
+    """
+    weights = np.bincount(image.indices.ravel(), minlength=len(image.palette)).astype(np.float64)
+    mapping = match_palettes(image.palette, target, weights, distinct, costs=role_costs(denoiser))
+    return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
+
+
+@torch.inference_mode()
+def redraw_colors(
+    denoiser: Denoiser,
+    image: IndexedImage,
+    target: Palette,
+    *,
+    fidelity: float = FIDELITY,
+    distinct: float = DISTINCT,
+    sweeps: int = SWEEPS,
+    window: int | None = None,
+) -> IndexedImage:
+    """Give each color the one that the denoiser expects there, given all others.
+
+    A tie (`controls.views`) shows a canvas of one pixel for each color as the whole picture: to mask one of them is to
+    mask all pixels of a color, and the answer about it is the mean over them. From the recoloring by areas on, colors take
+    turns, the largest first: each is masked, and takes the entry k with the least ::
+
+        area · (-log p(k | the others) + fidelity · d²) - distinct · [no other color has k]
+
+    which is coordinate descent on the picture's pseudo-likelihood (Besag 1975), with a prior about colors.
+
+    Args:
+        denoiser: of the absorbing process.
+        image: with its own palette.
+        target: the result has this palette as it is.
+        fidelity: of the squared distance in OKLab between colors, lightness brought in line (`color_costs`), in nats.
+        distinct: what an entry that no other color has is worth.
+        sweeps: how often each color has its turn, at most.
+        window: pixels that the network sees at once; none for the whole picture.
+
+    Raises:
+        InputError: ``target`` has no opaque entry.
+    """
+    start = recolor(image, target, reversible=False)
+    if image.palette == target:
+        return start
+    colors, region = np.unique(image.to_rgba().reshape(-1, 4), axis=0, return_inverse=True)
+    first = np.unique(region.ravel(), return_index=True)[1]
+    mapping = torch.from_numpy(start.indices.ravel()[first].astype(np.int64))
+    visible = colors[:, 3] > 0
+    areas = np.bincount(region.ravel()) / region.size
+    height, width = image.indices.shape
+    tie = View(torch.from_numpy(region).view(1, 1, height, width), torch.ones(1, height, width), (1, len(colors)))
+    batch = PaletteBatch.from_palettes([target]).to(denoiser.device)
+    generator = torch.Generator().manual_seed(0)  # of the windows' places
+    ask = GuidedDenoiser(
+        denoiser, batch, [NO_CONDITIONS], None, Canvas(window=window), tie.to(denoiser.device), [generator], 64
+    )
+    costs = fidelity * color_costs(Palette(colors[visible]), target)
+    costs[:, target.colors[:, 3] == 0] = np.inf  # what is seen stays seen
+    costs_of = dict(zip(np.flatnonzero(visible).tolist(), costs, strict=True))
+    order = sorted(costs_of, key=lambda color: -areas[color])
+    row = torch.zeros(1, dtype=torch.long, device=denoiser.device)
+    for _ in range(sweeps):
+        before = mapping.clone()
+        for color in order:
+            x_t = mapping.clone()
+            x_t[color] = batch.mask_index
+            t = torch.tensor([areas[color]], dtype=torch.float32, device=denoiser.device)
+            logits = ask(x_t.view(1, 1, -1).to(denoiser.device), t, row)[0, 0, :, 0, color]
+            surprise = -logits.double().log_softmax(dim=0).cpu().numpy()
+            others = np.bincount(np.delete(mapping.numpy(), color), minlength=len(target))
+            total = areas[color] * (surprise + costs_of[color]) - distinct * (others == 0)
+            mapping[color] = int(total.argmin())
+        if torch.equal(before, mapping):
+            break
+    return IndexedImage(mapping.numpy().astype(np.uint8)[region.reshape(height, width)], target)
