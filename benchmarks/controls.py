@@ -38,6 +38,7 @@ from quantization.palette_files import read_palette
 CALLS = 16
 """Of the network, for each drawing."""
 MEDIAN_DRAWS = 16
+GREEDY = {"sampler": "confidence", "sampler_options": {"choice_temperature": 0.0}, "temperature": 0.0}
 COLORFUL = ("endesga-64", "resurrect-64")
 LEVELS = 8
 NOISE = 0.06
@@ -139,23 +140,14 @@ def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tupl
         return each_image(one, pictures, truth)
 
     init = Init(truth.indices, ~hidden)
-    options = {"init": init, "steps": CALLS}
+    options = {"init": init, "sampler": "first-hitting", "steps": CALLS}
     return truth, {
         "nearest kept pixel": lambda: truth.indices[:, near[0], near[1]],
         "OpenCV, Telea": lambda: by_opencv(cv2.INPAINT_TELEA),
         "OpenCV, Navier-Stokes": lambda: by_opencv(cv2.INPAINT_NS),
-        "one draw (first-hitting)": lambda: draw(pipeline, palettes, sampler="first-hitting", **options),
-        "surest first, likeliest entry": lambda: draw(
-            pipeline,
-            palettes,
-            sampler="confidence",
-            sampler_options={"choice_temperature": 0.0},
-            temperature=0,
-            **options,
-        ),
-        f"median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(
-            pipeline, palettes, sampler="first-hitting", **options
-        ),
+        "one draw": lambda: draw(pipeline, palettes, **options),
+        "surest first, likeliest entries": lambda: draw(pipeline, palettes, **options | GREEDY),
+        f"median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options),
     }
 
 
@@ -186,14 +178,17 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
         "nearest lightness": nearest,
         "any entry of about that lightness": arbitrary,
         f"bias (F = {fidelity:.0f}), one draw": lambda: draw(pipeline, palettes, **wish),
+        "bias, surest first, likeliest entries": lambda: draw(pipeline, palettes, **wish | GREEDY),
         f"bias, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **wish),
     }
     if pipeline.denoiser.luminance is not None:
         told = {"luminance": luminance, "sampler": "first-hitting", "steps": CALLS}
         ways |= {
             "condition, one draw": lambda: draw(pipeline, palettes, **told),
+            "condition, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | GREEDY),
             f"condition, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told),
             "both, one draw": lambda: draw(pipeline, palettes, **told | wish),
+            "both, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | wish | GREEDY),
             f"both, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told | wish),
         }
     return truth, ways
