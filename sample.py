@@ -3,32 +3,43 @@
 import time
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jsonargparse import ArgumentParser
 from PIL import Image
 from torch import Tensor
 
 import cli
-from controls.options import add_control_options, check_controls, own_palette, read_controls
+from controls.color_options import (
+    add_color_options,
+    add_palette_options,
+    check_color_options,
+    choose_palette,
+    palette_name,
+    read_joint,
+    read_negative_classes,
+    read_proportions,
+    read_recolored,
+)
+from controls.options import add_control_options, check_controls, read_controls
+from controls.views import AXES
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules import SCHEDULES
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.posterior_mean import dithered_means
-from pipelines.sheet import contact_sheet
+from pipelines.recoloring import RECOLORERS
+from pipelines.sheet import contact_sheet, repeated
 from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
-from quantization.errors import InputError
+from quantization.errors import InputError, choose
 from quantization.files import claim_output_folder, folder_written_whole, write_json
-from quantization.images import read_image
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
-from quantization.palette_files import is_picture, named_palettes, read_palette
-from quantization.quantizers import fit_palette
 from quantization.sprite_sheet import make_sprite_sheet
 
 SAMPLES_FILE = "samples.json"
 MAX_TRAJECTORY_IMAGES = 16
+COLUMNS = 8
 TRAJECTORY_MILLISECONDS = 80
 SHEET_SCALE = 3
 SPRITES_FILE, VARIANTS_FILE, SCALED_FOLDER = "sprites.png", "variants.gif", "scaled"
@@ -42,28 +53,20 @@ def make_parser() -> ArgumentParser:
     add("--output", type=Path, required=True, help="folder for 0000.png …, sheet.png and samples.json")
     add("--overwrite", action="store_true", help="replace earlier samples in the output folder")
     add("--num-images", type=int, default=16, help="how many images to draw")
-    add(
-        "--palette",
-        type=str | None,
-        default=None,
-        help="a file (.hex, .gpl, .pal, .txt, .act, .ase), a picture, a name ("
-        + ", ".join(named_palettes())
-        + "), or train / heldout: for each image the palette of another picture of the model's data set; if left out, that of "
-        "--init-image or --target where there is one, else train",
-    )
-    add(
-        "--colors",
-        type=int,
-        default=None,
-        help="entries to choose from a picture given as --palette; 16 if it has over 256 colors, else all of its colors",
-    )
-    add("--transparent", action="store_true", help="add a transparent entry after the palette's last, if it has none")
+    add_palette_options(parser)
     add("--class-label", type=str | None, default=None, help="draw images of this class only")
     add(
         "--guidance-scale",
         type=float,
         default=1.0,
         help="how strongly to follow class and luminance: 1 as learned, 0 not at all",
+    )
+    add("--negative-class", type=str | None, default=None, metavar="NAME[,NAME]", help="classes to keep away from")
+    add(
+        "--negative-scale",
+        type=float,
+        default=1.0,
+        help="how strongly, for each of them: 0 not at all; above 1, drawings may look like nothing at all",
     )
     add(
         "--sampler",
@@ -94,7 +97,28 @@ def make_parser() -> ArgumentParser:
     add("--width", type=int | None, default=None, help="pixels; the model's own size if left out")
     add("--height", type=int | None, default=None, help="pixels; the model's own size if left out")
     add_control_options(parser)
-    add("--columns", type=int, default=8, help="images in a row of the sheet and of the sprite sheet")
+    add_color_options(parser)
+    add(
+        "--recolor",
+        nargs="+",
+        type=Path,
+        default=None,
+        metavar="IMAGE",
+        help="don't draw, but move images to --palette",
+    )
+    add(
+        "--recolor-by",
+        type=str,
+        default="areas",
+        help="; ".join(f"{name}: {recolorer.meaning}" for name, recolorer in RECOLORERS.items()),
+    )
+    add(
+        "--columns",
+        type=int | None,
+        default=None,
+        help=f"images in a row of the sheet and of the sprite sheet; if left out, {COLUMNS}, or one for each palette of a "
+        "drawing that has several",
+    )
     add(
         "--scale",
         type=int | None,
@@ -131,35 +155,70 @@ def _describe_options() -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, draw, write, report."""
+    """Parse, draw or recolor, write, report."""
     options = make_parser().parse_args(arguments)
     check_export_options(options)
     check_controls(options)
-    sampler_options = read_sampler_options(options.sampler_options)
+    check_color_options(options)
     claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
-    palette_name = options.palette or str(own_palette(options) or "train")
-    palette = choose_palette(palette_name, options.colors, options.transparent)
+    palette = choose_palette(palette_name(options), options.colors, options.transparent)
     if options.variants_gif and palette is not None:
         check_gif_palette(palette)
+    started = time.perf_counter()
+    drawn = draw(options, palette) if options.recolor is None else recolored(options, palette)
+    seconds = time.perf_counter() - started
+    options.columns = options.columns or drawn.columns
     scale = SHEET_SCALE if options.scale is None else options.scale
+    images = drawn.images
+    with folder_written_whole(options.output) as folder:
+        for number, image in enumerate(images):
+            image.save(folder / f"{number:04d}.png")
+        contact_sheet(images, options.columns, scale).save(folder / "sheet.png")
+        if options.tile is not None:
+            times = [3 if tiled else 1 for tiled in AXES[options.tile]]
+            tiles = [repeated(image, *times) for image in images]
+            contact_sheet(tiles, options.columns, scale).save(folder / "tiled.png")
+        if drawn.steps:
+            frames = [contact_sheet(step, options.columns, scale) for step in drawn.steps]
+            save_gif(folder / "trajectory.gif", frames)
+        write_exports(folder, images, options)
+        write_json(folder / SAMPLES_FILE, describe(options, images, seconds))
+    print(f"{drawn.verb} {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
+
+
+class Drawn(NamedTuple):
+    """What came of the command."""
+
+    verb: str
+    images: list[IndexedImage]
+    columns: int
+    """In which they are best shown."""
+    steps: list[list[IndexedImage]]
+    """The first images after each step, for ``--gif``."""
+
+
+def draw(options: Namespace, palette: Palette | None) -> Drawn:
+    """Draw with everything that the options ask for."""
+    sampler_options = read_sampler_options(options.sampler_options)
+    joint = read_joint(options, palette)
+    palette = palette if joint is None else joint.base
     pipeline = load_pipeline(options.checkpoint)
     controls = read_controls(options, palette, pipeline.config.size, pipeline.denoiser.luminance is not None)
+    steps: list[list[IndexedImage]] = []
 
-    frames: list[Image.Image] = []
-
-    def keep_frame(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
-        if step == len(frames):  # the first batch only
-            shown = state["images"][:MAX_TRAJECTORY_IMAGES]
-            frames.append(contact_sheet(shown, options.columns, scale))
+    def keep_step(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        if step == len(steps):  # the first batch only
+            steps.append(state["images"][:MAX_TRAJECTORY_IMAGES])
         return {}
 
-    started = time.perf_counter()
     draws = 1 if options.dither is None else options.dither_draws
     images = pipeline(
         num_images=options.num_images * draws,
-        palette=palette,
+        palette=palette if joint is None else None,
         class_label=options.class_label,
         guidance_scale=options.guidance_scale,
+        negative_classes=read_negative_classes(options),
+        negative_scale=options.negative_scale,
         sampler=options.sampler,
         sampler_options=sampler_options,
         grid=options.grid,
@@ -168,24 +227,24 @@ def main(arguments: list[str]) -> None:
         top_p=options.top_p,
         seed=options.seed,
         batch_size=options.batch_size,
-        heldout_palettes=palette_name == "heldout",
-        callback_on_step_end=keep_frame if options.gif else None,
+        heldout_palettes=options.palette == "heldout",
+        proportions=read_proportions(options, palette),
+        joint=joint,
+        callback_on_step_end=keep_step if options.gif else None,
         **controls.arguments(options.num_images * draws),
     ).images
     if options.dither is not None:
         keep = None if controls.init is None else controls.init.keep[0].numpy()
         images = dithered_means(images, draws, options.dither, keep)
-    seconds = time.perf_counter() - started
+    return Drawn("drew", images, COLUMNS if joint is None else len(joint.palettes), steps)
 
-    with folder_written_whole(options.output) as folder:
-        for number, image in enumerate(images):
-            image.save(folder / f"{number:04d}.png")
-        contact_sheet(images, options.columns, scale).save(folder / "sheet.png")
-        if frames:
-            save_gif(folder / "trajectory.gif", frames)
-        write_exports(folder, images, options)
-        write_json(folder / SAMPLES_FILE, describe(options, images, seconds))
-    print(f"drew {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
+
+def recolored(options: Namespace, palette: Palette) -> Drawn:
+    """Move the images of ``--recolor`` to a palette."""
+    move = choose("--recolor-by", options.recolor_by, RECOLORERS).recolor
+    images = [read_recolored(path) for path in options.recolor]
+    pipeline = load_pipeline(options.checkpoint)
+    return Drawn("recolored", [move(pipeline, image, palette) for image in images], COLUMNS, [])
 
 
 def read_sampler_options(words: list[str]) -> dict[str, float] | None:
@@ -202,33 +261,6 @@ def read_sampler_options(words: list[str]) -> dict[str, float] | None:
         except ValueError:
             raise InputError(f"--sampler-options takes NAME=NUMBER, not {word!r}") from None
     return options or None
-
-
-def choose_palette(name: str, colors: int | None, transparent: bool) -> Palette | None:
-    """The palette that ``--palette``, ``--colors`` and ``--transparent`` ask for; none for the model's own ones.
-
-    Raises:
-        InputError: the palette can't be read, or the options contradict each other.
-    """
-    if name in ("train", "heldout"):
-        if colors is not None or transparent:
-            raise InputError(f"--colors and --transparent need a palette of yours, not --palette {name}")
-        return None
-    if is_picture(name) and (colors is not None or not _has_few_colors(Path(name))):
-        palette = fit_palette([read_image(Path(name))], colors or 16)
-    elif colors is not None:
-        raise InputError(f"--colors chooses from a picture, and --palette {name} is none")
-    else:
-        palette = read_palette(name)
-    return palette.with_transparency() if transparent else palette
-
-
-def _has_few_colors(path: Path) -> bool:
-    try:
-        read_palette(path)
-    except InputError:
-        return False
-    return True
 
 
 def save_gif(path: Path, frames: list[Image.Image]) -> None:

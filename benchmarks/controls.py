@@ -38,6 +38,7 @@ from quantization.palette_files import read_palette
 CALLS = 16
 """Of the network, for each drawing."""
 MEDIAN_DRAWS = 16
+GREEDY = {"sampler": "confidence", "sampler_options": {"choice_temperature": 0.0}, "temperature": 0.0}
 COLORFUL = ("endesga-64", "resurrect-64")
 LEVELS = 8
 NOISE = 0.06
@@ -139,23 +140,14 @@ def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tupl
         return each_image(one, pictures, truth)
 
     init = Init(truth.indices, ~hidden)
-    options = {"init": init, "steps": CALLS}
+    options = {"init": init, "sampler": "first-hitting", "steps": CALLS}
     return truth, {
         "nearest kept pixel": lambda: truth.indices[:, near[0], near[1]],
         "OpenCV, Telea": lambda: by_opencv(cv2.INPAINT_TELEA),
         "OpenCV, Navier-Stokes": lambda: by_opencv(cv2.INPAINT_NS),
-        "one draw (first-hitting)": lambda: draw(pipeline, palettes, sampler="first-hitting", **options),
-        "surest first, likeliest entry": lambda: draw(
-            pipeline,
-            palettes,
-            sampler="confidence",
-            sampler_options={"choice_temperature": 0.0},
-            temperature=0,
-            **options,
-        ),
-        f"median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(
-            pipeline, palettes, sampler="first-hitting", **options
-        ),
+        "one draw": lambda: draw(pipeline, palettes, **options),
+        "surest first, likeliest entries": lambda: draw(pipeline, palettes, **options | GREEDY),
+        f"median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options),
     }
 
 
@@ -186,21 +178,24 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
         "nearest lightness": nearest,
         "any entry of about that lightness": arbitrary,
         f"bias (F = {fidelity:.0f}), one draw": lambda: draw(pipeline, palettes, **wish),
+        "bias, surest first, likeliest entries": lambda: draw(pipeline, palettes, **wish | GREEDY),
         f"bias, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **wish),
     }
     if pipeline.denoiser.luminance is not None:
         told = {"luminance": luminance, "sampler": "first-hitting", "steps": CALLS}
         ways |= {
             "condition, one draw": lambda: draw(pipeline, palettes, **told),
+            "condition, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | GREEDY),
             f"condition, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told),
             "both, one draw": lambda: draw(pipeline, palettes, **told | wish),
+            "both, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | wish | GREEDY),
             f"both, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told | wish),
         }
     return truth, ways
 
 
 def degraded(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture, uint8 ``[H, W, 4]``, at half its size by area averages and back, its colors noised; alpha is averaged too."""
+    """A picture, uint8 ``[H, W, 4]``, at half its size by area averages and back, its colors noised."""
     height, width = rgba.shape[:2]
     small = Image.fromarray(rgba).resize((width // 2, height // 2), Image.Resampling.BOX)
     large = np.array(small.resize((width, height), Image.Resampling.NEAREST))
@@ -209,16 +204,21 @@ def degraded(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def palettize_ways(
-    pipeline: PaletteDiffusionPipeline, heldout: IndexMaps, keep_silhouette: bool = True
+    pipeline: PaletteDiffusionPipeline, heldout: IndexMaps, on_white: bool = False
 ) -> tuple[Truth, Ways]:
-    """Icons at half their size and noised, to be found in their own palettes; their silhouettes may stay sharp."""
+    """Icons at half their size and noised, to be found in their own palettes.
+
+    Their silhouettes stay sharp, and what is transparent doesn't count; or all icons are put on opaque white first, which
+    takes the transparent entry's place in the palette, and every pixel counts.
+    """
     palettes = [heldout.palette(n) for n in range(len(heldout))]
-    truth = Truth(heldout.indices.long(), palettes, torch.ones_like(heldout.indices, dtype=torch.bool))
+    if on_white:
+        palettes = [Palette(np.where(p.colors[:, 3:] == 0, np.uint8(255), p.colors)) for p in palettes]
+    truth = Truth(heldout.indices.long(), palettes, torch.empty(0))
     pictures, rng = rgba_of(truth), np.random.default_rng(0)
     targets = np.stack([degraded(rgba, rng) for rgba in pictures])
-    if keep_silhouette:  # it gives transparent pixels away, so that they don't count
-        targets[..., 3] = pictures[..., 3]
-        truth = truth._replace(where=torch.from_numpy(pictures[..., 3] > 0))
+    targets[..., 3] = pictures[..., 3]
+    truth = truth._replace(where=torch.from_numpy(pictures[..., 3] > 0))
 
     def options(fidelity: float) -> dict[str, Any]:
         wishes = [ColorWish(torch.from_numpy(targets), fidelity)]
@@ -242,7 +242,7 @@ TASKS: dict[str, Callable[[PaletteDiffusionPipeline, IndexMaps], tuple[Truth, Wa
     "inpaint": inpaint_ways,
     "colorize": colorize_ways,
     "palettize": palettize_ways,
-    "palettize-all-lost": partial(palettize_ways, keep_silhouette=False),
+    "palettize-on-white": partial(palettize_ways, on_white=True),
 }
 
 

@@ -82,7 +82,12 @@ def add_control_options(parser: ArgumentParser) -> None:
         help="how near the lightness shall be: the weight of its squared OKLab difference in nats; if left out, 0 for a "
         f"model that is told the luminance, else {LUMINANCE_FIDELITY:g}",
     )
-    add("--tile", type=str | None, default=None, help=f"repeat without a seam along: {', '.join(AXES)}")
+    add(
+        "--tile",
+        type=str | None,
+        default=None,
+        help=f"repeat without a seam along: {', '.join(AXES)}; tiled.png shows it",
+    )
     add("--mirror", type=str | None, default=None, help=f"be symmetric along: {', '.join(AXES)} (x: left to right)")
     add(
         "--window",

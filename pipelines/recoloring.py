@@ -4,6 +4,7 @@ Like `quantization.recoloring`, both give all pixels of one color one color of t
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +15,15 @@ from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 from quantization.recoloring import GENTLE, color_costs, match_palettes, recolor
+from quantization.spaces import SPACES
 
 from .guided_denoiser import GuidedDenoiser
+from .palette_diffusion import PaletteDiffusionPipeline
 
-FIDELITY = 30.0
-"""What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 30) = 0.13."""
-DISTINCT = 0.02
-"""What each color of the target that is used is worth, in shares of the area times nats."""
+FIDELITY = 100.0
+"""What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 100) = 0.07."""
+EDGES = 30.0
+"""What an edge between colors at an OKLab distance of 1 is worth, in nats."""
 SWEEPS = 3
 
 
@@ -67,7 +70,7 @@ def redraw_colors(
     target: Palette,
     *,
     fidelity: float = FIDELITY,
-    distinct: float = DISTINCT,
+    edges: float = EDGES,
     sweeps: int = SWEEPS,
     window: int | None = None,
 ) -> IndexedImage:
@@ -77,16 +80,17 @@ def redraw_colors(
     mask all pixels of a color, and the answer about it is the mean over them. From the recoloring by areas on, colors take
     turns, the largest first: each is masked, and takes the entry k with the least ::
 
-        area · (-log p(k | the others) + fidelity · d²) - distinct · [no other color has k]
+        area · (-log p(k | the others) + fidelity · d²) + edges · Σ_s contrast(s) · [s has k]
 
-    which is coordinate descent on the picture's pseudo-likelihood (Besag 1975), with a prior about colors.
+    summed over neighbors s of another color, which is coordinate descent on the picture's pseudo-likelihood (Besag 1975)
+    with a prior about colors and one about edges. Likelihood alone would flatten pictures: those of few colors are likely.
 
     Args:
         denoiser: of the absorbing process.
         image: with its own palette.
         target: the result has this palette as it is.
         fidelity: of the squared distance in OKLab between colors, lightness brought in line (`color_costs`), in nats.
-        distinct: what an entry that no other color has is worth.
+        edges: what a pair of neighbors that become alike costs, in nats for an OKLab distance of 1 between them before.
         sweeps: how often each color has its turn, at most.
         window: pixels that the network sees at once; none for the whole picture.
 
@@ -100,9 +104,10 @@ def redraw_colors(
     first = np.unique(region.ravel(), return_index=True)[1]
     mapping = torch.from_numpy(start.indices.ravel()[first].astype(np.int64))
     visible = colors[:, 3] > 0
-    areas = np.bincount(region.ravel()) / region.size
     height, width = image.indices.shape
-    tie = View(torch.from_numpy(region).view(1, 1, height, width), torch.ones(1, height, width), (1, len(colors)))
+    region = region.reshape(height, width)
+    areas, contrast = np.bincount(region.ravel()) / region.size, _contrast(colors, region)
+    tie = View(torch.from_numpy(region)[None, None], torch.ones(1, height, width), (1, len(colors)))
     batch = PaletteBatch.from_palettes([target]).to(denoiser.device)
     generator = torch.Generator().manual_seed(0)  # of the windows' places
     ask = GuidedDenoiser(
@@ -121,9 +126,46 @@ def redraw_colors(
             t = torch.tensor([areas[color]], dtype=torch.float32, device=denoiser.device)
             logits = ask(x_t.view(1, 1, -1).to(denoiser.device), t, row)[0, 0, :, 0, color]
             surprise = -logits.double().log_softmax(dim=0).cpu().numpy()
-            others = np.bincount(np.delete(mapping.numpy(), color), minlength=len(target))
-            total = areas[color] * (surprise + costs_of[color]) - distinct * (others == 0)
+            merged = np.bincount(mapping.numpy(), contrast[color], minlength=len(target))
+            total = areas[color] * (surprise + costs_of[color]) + edges * merged
             mapping[color] = int(total.argmin())
         if torch.equal(before, mapping):
             break
-    return IndexedImage(mapping.numpy().astype(np.uint8)[region.reshape(height, width)], target)
+    return IndexedImage(mapping.numpy().astype(np.uint8)[region], target)
+
+
+def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The OKLab distance of each two colors times the pairs of neighbors that have them, over the pixels, ``[R, R]``."""
+    pairs = np.zeros((len(colors), len(colors)))
+    for first, second in ((region[1:], region[:-1]), (region[:, 1:], region[:, :-1])):
+        np.add.at(pairs, (first.ravel(), second.ravel()), 1)
+    oklab = SPACES["oklab"].from_bytes(colors)
+    distance = np.linalg.norm(oklab[:, None] - oklab, axis=2)
+    visible = colors[:, 3] > 0
+    return (pairs + pairs.T) * distance * (visible & visible[:, None]) / region.size
+
+
+class Recolorer(NamedTuple):
+    """A way to recolor."""
+
+    recolor: Callable[[PaletteDiffusionPipeline, IndexedImage, Palette], IndexedImage]
+    meaning: str
+
+
+def _by_model(pipeline: PaletteDiffusionPipeline, image: IndexedImage, target: Palette) -> IndexedImage:
+    if not pipeline.scheduler.process.has_mask:
+        raise InputError("recoloring by the model needs the absorbing process; this model was trained with another one")
+    return redraw_colors(pipeline.denoiser, image, target, window=pipeline.config.size)
+
+
+RECOLORERS: dict[str, Recolorer] = {
+    "areas": Recolorer(
+        lambda _, image, target: recolor(image, target, reversible=False), "shades that are rare or alike come together"
+    ),
+    "reversible": Recolorer(lambda _, image, target: recolor(image, target), "one-to-one, with a way back"),
+    "role": Recolorer(
+        lambda pipeline, image, target: recolor_by_role(pipeline.denoiser, image, target),
+        "entries that the model's palette encoder finds alike",
+    ),
+    "model": Recolorer(_by_model, "colors that the model expects there"),
+}

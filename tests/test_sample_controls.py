@@ -105,8 +105,10 @@ def lightness(rgba):
     return srgb_to_oklab(torch.tensor(rgba[..., :3]))[..., 0].numpy()
 
 
-def test_tiles_and_mirrors(draw):
-    drawn = draw("--mirror", "both", "--tile", "x", "--width", 9, "--height", 6)
+def test_tiles_and_mirrors(draw, tmp_path):
+    drawn = draw("--mirror", "both", "--tile", "x", "--width", 9, "--height", 6, "--scale", 1)
+    with Image.open(tmp_path / "drawn" / "tiled.png") as sheet:
+        assert sheet.size == (2 * (3 * 9 + 2) + 2, 6 + 4)
     for result in drawn:
         assert np.array_equal(result.indices, np.flip(result.indices))
         assert result.indices.shape == (6, 9)
