@@ -14,12 +14,11 @@ from controls.color_options import (
     add_color_options,
     add_palette_options,
     check_color_options,
-    choose_palette,
-    palette_name,
     read_joint,
     read_negative_classes,
     read_proportions,
     read_recolored,
+    read_single_palette,
 )
 from controls.options import add_control_options, check_controls, read_controls
 from controls.views import AXES
@@ -158,10 +157,10 @@ def main(arguments: list[str]) -> None:
     """Parse, draw or recolor, write, report."""
     options = make_parser().parse_args(arguments)
     check_export_options(options)
-    check_controls(options)
     check_color_options(options)
+    check_controls(options)
     claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
-    palette = choose_palette(palette_name(options), options.colors, options.transparent)
+    palette = read_single_palette(options)
     if options.variants_gif and palette is not None:
         check_gif_palette(palette)
     started = time.perf_counter()

@@ -92,9 +92,16 @@ def check_color_options(options: Namespace) -> None:
         )
 
 
-def palette_name(options: Namespace) -> str:
-    """What ``--palette`` says or, where it is left out, stands for."""
-    return options.palette or str(own_palette(options) or options.style or "train")
+def read_single_palette(options: Namespace) -> Palette | None:
+    """The palette that is drawn with; none for the model's own ones, and where ``--palettes`` names several.
+
+    Raises:
+        InputError: as `choose_palette`.
+    """
+    if options.palettes is not None:
+        return None
+    name = options.palette or str(own_palette(options) or options.style or "train")
+    return choose_palette(name, options.colors, options.transparent)
 
 
 def choose_palette(name: str, colors: str | None, transparent: bool) -> Palette | None:

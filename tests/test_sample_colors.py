@@ -1,0 +1,104 @@
+"""The options of sample.py about colors: what each draws, and one line for each mistake."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sample
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+from quantization.palette_files import read_palette
+
+
+@pytest.fixture
+def draw(run, checkpoint, tmp_path):
+    def call(*options, count=2, output="drawn"):
+        output = tmp_path / output
+        common = ["--checkpoint", checkpoint, "--output", output, "--num-images", 2, "--steps", 3, "--overwrite"]
+        status, _, err = run(sample, *common, *options)
+        assert status == 0, err
+        return [IndexedImage.load(output / f"{n:04d}.png") for n in range(count)]
+
+    return call
+
+
+@pytest.fixture
+def icon(tmp_path, rng):
+    """An indexed picture that uses its whole palette, and its file."""
+    colors = rng.integers(0, 256, (6, 4), np.uint8)
+    colors[:, 3] = [255, 255, 0, 255, 255, 255]
+    image = IndexedImage(rng.permutation(np.arange(120, dtype=np.uint8) % 6).reshape(12, 10), Palette(colors))
+    image.save(tmp_path / "icon.png")
+    return image, tmp_path / "icon.png"
+
+
+def test_recoloring_there_and_back_is_the_identity(draw, icon, tmp_path):
+    image, path = icon
+    reversible = ("--recolor-by", "reversible", "--recolor")
+    (there,) = draw("--palette", "pico-8", "--transparent", *reversible, path, count=1)
+    assert there.palette == read_palette("pico-8").with_transparency()
+    (back,) = draw("--palette", path, *reversible, tmp_path / "drawn" / "0000.png", count=1, output="back")
+    assert np.array_equal(back.indices, image.indices)
+    assert back.palette == image.palette
+
+
+@pytest.mark.parametrize("way", ["areas", "role", "model"])
+def test_images_are_recolored_in_turn(draw, icon, way):
+    image, path = icon
+    for result in draw("--palette", "pico-8", "--transparent", "--recolor", path, path, "--recolor-by", way):
+        assert result.palette == read_palette("pico-8").with_transparency()
+        assert len({*zip(image.indices.flat, result.indices.flat, strict=True)}) == 6
+
+
+def test_a_style_gives_palette_and_proportions(draw, icon):
+    image, path = icon
+    for result in draw("--style", path, "--steps", 64, "--sampler", "ancestral"):
+        assert result.palette == image.palette
+        assert np.bincount(result.indices.ravel(), minlength=6) / result.indices.size == pytest.approx(1 / 6, abs=0.04)
+
+
+def test_auto_chooses_as_many_colors_as_a_picture_needs(draw, tmp_path, rng):
+    flat = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 250]])[rng.integers(0, 4, (32, 32))]
+    Image.fromarray((flat + rng.integers(-3, 4, flat.shape)).astype(np.uint8)).save(tmp_path / "flat.png")
+    for name in ("--palette", "--palette-from"):
+        assert len(draw(name, tmp_path / "flat.png", "--colors", "auto")[0].palette) == 4
+
+
+def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
+    several = draw("--palettes", "pico-8", "sweetie-16", "nintendo-gameboy-bgb", "--transparent", count=6)
+    names = ("pico-8", "sweetie-16", "nintendo-gameboy-bgb")
+    assert [image.palette for image in several] == [read_palette(name).with_transparency() for name in names] * 2
+    strip = draw("--palette", "pico-8", "--palette-to", "sweetie-16", "--strip", 4, count=8)
+    assert [strip[n].palette for n in (0, 3)] == [read_palette(name) for name in names[:2]]
+    assert len({image.indices.tobytes() for image in strip[:3]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--recolor icon.png", "--recolor needs a palette of yours"),
+        ("--recolor icon.png --palette pico-8 --recolor-by magic", "unknown --recolor-by 'magic'; choose from areas"),
+        ("--recolor icon.png --palette pico-8 --tile x", "--tile is for drawing"),
+        ("--recolor noise.png --palette pico-8", "quantize it first"),
+        ("--palettes pico-8 --palette pico-8", "leave --palette and --palette-to out"),
+        ("--palettes pico-8 train", "--palettes takes palettes of yours"),
+        ("--palette-to pico-8", "--palette-to needs a palette of yours to start from"),
+        ("--palette pico-8 --palette-to sweetie-16 --strip 1", "a strip has 1 steps"),
+        ("--palettes pico-8 sweetie-16 --dither bayer2", "--dither needs one palette"),
+        ("--style icon.png --palette train", "--style needs one palette"),
+        ("--style icon.png --style-strength 2", "strength of proportions is 2"),
+        ("--style nowhere.png", "nowhere.png"),
+        ("--palette icon.png --colors many", "--colors is 'many'"),
+        ("--negative-class unicorn", "unknown class 'unicorn'"),
+        ("--negative-class arrow --negative-scale -1", "negative_scale is -1"),
+    ],
+)
+def test_mistakes_give_one_line(run, checkpoint, tmp_path, monkeypatch, icon, rng, options, message):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save("noise.png")
+    common = ["--checkpoint", checkpoint, "--output", "out", "--num-images", 1, "--steps", 1]
+    status, out, err = run(sample, *common, *options.split())
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert err.startswith("error: ")
+    assert message in err
+    assert not (tmp_path / "out").exists()
