@@ -1,0 +1,214 @@
+"""Draw docs/pictures/recipes/: what each command of docs/recipes.md draws, beside what it was given.
+
+`python -m docs.pictures.make_recipes --checkpoint runs/demo/model`; --only NAME… for some of them.
+"""
+
+import argparse
+import contextlib
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import augment
+import sample
+from data.icons import icons
+from data.sources import LabelledImage
+from pipelines.sheet import contact_sheet
+from quantization.encoding import encode
+from quantization.images import read_image
+from quantization.indexed_image import IndexedImage
+from quantization.palette_files import read_palette
+from quantization.quantizers import quantize
+
+FOLDER = Path(__file__).with_name("recipes")
+DRAW = "--sampler confidence --grid cosine --steps 24 --overwrite --output runs/drawn"
+"""What $DRAW stands for in docs/recipes.md, but for the checkpoint."""
+ICONS = ("television", "palette", "store", "magnet-blue", "umbrella", "cake-plain", "bug", "trophy-bronze")
+NAMES = dict(zip(("icon", "style"), ("television", "umbrella"), strict=True))
+GAP = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Commands, a row of the picture for each: what they were given, and what they drew.
+
+    Args:
+        commands: as in docs/recipes.md: options of sample.py, or ``augment.py`` and its options.
+        given: files shown before the drawings of each row.
+        shown: what of the command's output is shown: 0000.png … or one file.
+        columns: drawings in a row, if not all of them.
+        scale: screen pixels for one pixel.
+    """
+
+    commands: tuple[str, ...]
+    given: tuple[str, ...] = ()
+    shown: str = "*.png"
+    columns: int | None = None
+    scale: int = 4
+
+
+RECIPES = {
+    "palette-of-a-picture": Recipe(
+        ("--palette my/photo.png --colors auto --transparent --num-images 8",), ("my/photo-small.png",)
+    ),
+    "inpaint": Recipe(("--init-image my/icon.png --mask my/mask.png --num-images 8",), ("my/icon.png", "my/hidden.png")),
+    "outpaint": Recipe(("--init-image my/icon.png --outpaint 8,8,8,8 --num-images 5",), ("my/icon.png",)),
+    "variations": Recipe(
+        tuple(f"--init-image my/icon.png --strength {s} --num-images 8" for s in (0.3, 0.6)), ("my/icon.png",)
+    ),
+    "palettize": Recipe(
+        tuple(f"--target my/photo.png --width 48 --palette pico-8 --fidelity {f} --num-images 2" for f in (30, 300)),
+        ("my/photo-small.png", "my/photo-nearest.png"),
+    ),
+    "dither-of-the-mean": Recipe(
+        ("--target my/photo.png --width 48 --palette pico-8 --fidelity 30 --dither blue-noise --num-images 1",),
+        ("my/photo-small.png", "my/photo-nearest.png"),
+    ),
+    "colorize": Recipe(
+        tuple(f"--luminance my/grey.png --palette {p} --transparent --num-images 8" for p in ("sweetie-16", "my/icon.png")),
+        ("my/grey.png",),
+    ),
+    "tile": Recipe(("--tile both --palette sweetie-16 --num-images 4",), shown="tiled.png", columns=4),
+    "mirror": Recipe(("--mirror x --palette sweetie-16 --transparent --num-images 10",)),
+    "recolor": Recipe(
+        tuple(
+            f"--recolor my/icons/*.png --palette sweetie-16 --transparent --recolor-by {way}"
+            for way in ("areas", "reversible", "role", "model")
+        )
+    ),
+    "style": Recipe(
+        (
+            "--palette my/style.png --num-images 8",
+            "--style my/style.png --num-images 8",
+        ),
+        ("my/style.png",),
+    ),
+    "class": Recipe(
+        tuple(f"--class-label folder --guidance-scale {s:g} --palette heldout --num-images 10" for s in (1, 3)),
+    ),
+    "negative-class": Recipe(
+        (
+            "--palette my/icon.png --num-images 10",
+            "--palette my/icon.png --num-images 10 --negative-class document,blue --negative-scale 0.5",
+        ),
+    ),
+    "strip": Recipe(
+        ("--palette sweetie-16 --palette-to pico-8 --strip 8 --transparent --num-images 3",), columns=8
+    ),
+    "palettes": Recipe(
+        ("--palettes endesga-32 sweetie-16 pico-8 commodore64 nintendo-gameboy-bgb --transparent --num-images 8",),
+        columns=10,
+    ),
+    "augment": Recipe(("augment.py my/icons --ways jitter others pico-8 --versions 3 --output runs/drawn",), columns=8),
+    "sprite-sheet": Recipe(
+        ("--palette endesga-32 --transparent --num-images 16 --sprite-sheet --columns 8 --shape-padding 1",),
+        shown="sprites.png",
+    ),
+    "trajectory": Recipe(
+        ("--palette endesga-32 --transparent --num-images 8 --gif --scale 4",), shown="trajectory.gif"
+    ),
+    "variants": Recipe(
+        ("--init-image my/icon.png --strength 0.5 --num-images 8 --variants-gif --scale 8",), shown="scaled/variants.gif"
+    ),
+}  # fmt: skip
+
+
+def prepare(folder: Path) -> None:
+    """Write what commands are given below ``folder``: held-out icons, a mask, a photograph."""
+    (folder / "icons").mkdir(parents=True)
+    found: dict[str, LabelledImage] = {}
+    for picture in icons(0.1).images:
+        if isinstance(picture, LabelledImage) and picture.heldout:
+            found.setdefault(picture.name, picture)
+    for name in ICONS:
+        quantize(found[name].pixels, 16).save(folder / "icons" / f"{name}.png")
+    for name, icon in NAMES.items():
+        shutil.copy(folder / "icons" / f"{icon}.png", folder / f"{name}.png")
+    pixels = read_image(folder / "icon.png").copy()
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[4:12, 4:12] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    grey = np.array(Image.fromarray(pixels).convert("LA").convert("RGBA"))
+    Image.fromarray(grey).save(folder / "grey.png")
+    pixels[mask > 0] = (255, 0, 255, 255)
+    Image.fromarray(pixels).save(folder / "hidden.png")
+    photo = Image.open(Path(__file__).with_name("dusk.png")).convert("RGBA")
+    photo.save(folder / "photo.png")
+    small = np.array(photo.resize((48, 32), Image.Resampling.BOX))
+    quantize(small, 256).save(folder / "photo-small.png")
+    pico = read_palette("pico-8")
+    IndexedImage(encode(small, pico), pico).save(folder / "photo-nearest.png")
+
+
+def words_of(command: str, checkpoint: Path) -> list[str]:
+    """The words of a command of sample.py, with the checkpoint and what $DRAW stands for."""
+    return [f"--checkpoint={checkpoint}", *shlex.split(DRAW), *expanded(command)]
+
+
+def expanded(command: str) -> Iterator[str]:
+    """Words with their wildcards replaced by files, as a shell does."""
+    for word in shlex.split(command):
+        yield from sorted(map(str, Path().glob(word))) if "*" in word else [word]
+
+
+def indexed(path: Path) -> IndexedImage:
+    """A picture to be shown; one that isn't indexed gets 256 colors."""
+    image = Image.open(path)
+    return IndexedImage.from_pil(image) if image.mode == "P" else quantize(read_image(path), 256)
+
+
+def results(command: str, checkpoint: Path, shown: str) -> list[Path]:
+    """Run a command; returns the files to be shown."""
+    shutil.rmtree("runs/drawn", ignore_errors=True)
+    if command.startswith("augment.py"):
+        augment.main(shlex.split(command)[1:])
+        return sorted(Path("runs/drawn/images").glob("*.png"), key=lambda path: path.stem.rsplit("-v", 1)[::-1])
+    sample.main(words_of(command, checkpoint))
+    return sorted(path for path in Path("runs/drawn").glob(shown) if shown != "*.png" or path.stem.isdecimal())
+
+
+def draw(name: str, recipe: Recipe, checkpoint: Path, folder: Path) -> None:
+    """Run a recipe's commands in the working directory and lay out what came of them."""
+    rows = [results(recipe.commands[0], checkpoint, recipe.shown)]
+    if recipe.shown.endswith((".gif", "sprites.png")):
+        shutil.copy(rows[0][0], folder / f"{name}{rows[0][0].suffix}")
+        return
+    if recipe.shown == "tiled.png":
+        shutil.copy(rows[0][0], folder / f"{name}.png")
+        return
+    rows = [[indexed(path) for path in rows[0]]]
+    for command in recipe.commands[1:]:
+        rows.append([indexed(path) for path in results(command, checkpoint, recipe.shown)])
+    before = [indexed(Path(path)) for path in recipe.given]
+    if name == "recolor":
+        rows.insert(0, [indexed(path) for path in sorted(Path("my/icons").glob("*.png"))])
+    columns = recipe.columns or len(before) + len(rows[0])
+    images = [image for row in rows for image in [*before, *row]]
+    contact_sheet(images, columns, recipe.scale, GAP).save(folder / f"{name}.png", optimize=True)
+
+
+def main() -> None:
+    """Draw all of them, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
+    parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder for the pictures")
+    options = parser.parse_args()
+    checkpoint, folder = options.checkpoint.resolve(), options.output.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
+        prepare(Path("my"))
+        for name in options.only:
+            draw(name, RECIPES[name], checkpoint, folder)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    main()
