@@ -1,14 +1,21 @@
-"""What recoloring keeps of held-out icons: `python -m benchmarks.recoloring` prints a table."""
+"""What recoloring keeps of held-out icons: `python -m benchmarks.recoloring` prints a table.
+
+With --checkpoint, the ways that use a model too; with --judge, how likely another model finds what came of it.
+"""
 
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.judge import judged_bits
 from data.icons import icons
 from data.sources import LabelledImage
+from pipelines.folder import load_pipeline
+from pipelines.recoloring import RECOLORERS
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import read_palette
@@ -52,18 +59,36 @@ def main() -> None:
     parser.add_argument("--palettes", nargs="+", default=["pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb"])
     parser.add_argument("--colors", type=int, default=16, help="entries of an icon, transparency included")
     parser.add_argument("--limit", type=int, default=400, help="icons")
+    parser.add_argument("--checkpoint", type=Path, help="model of the ways role and model")
+    parser.add_argument("--judge", type=Path, help="model that says how likely the results are")
     options = parser.parse_args()
     pictures = [image for image in icons(0.1).images if isinstance(image, LabelledImage) and image.heldout]
     images = [quantize(picture.pixels, options.colors) for picture in pictures[: options.limit]]
     images = [image for image in images if len(np.unique(image.indices)) > 4]
-    print(f"{len(images)} held-out icons\n\n| palette | way | lightness order kept | edges kept | ΔE |")
-    print("| --- | --- | ---: | ---: | ---: |")
+    ways = dict(WAYS)
+    if options.checkpoint is not None:
+        pipeline = load_pipeline(options.checkpoint)
+        ways |= {name: partial(RECOLORERS[name].recolor, pipeline) for name in ("role", "model")}
+    judge = None if options.judge is None else load_pipeline(options.judge)
+    bits = (" bits per pixel |", " ---: |") if judge is not None else ("", "")
+    print(
+        f"{len(images)} held-out icons\n\n| palette | way | lightness order kept | edges kept | ΔE | colors |{bits[0]}"
+    )
+    print(f"| --- | --- | ---: | ---: | ---: | ---: |{bits[1]}")
+    if judge is not None:
+        print(
+            f"| their own | | 100 % | 100 % | 0 | {np.mean([len(np.unique(i.indices)) for i in images]):.1f} | "
+            f"{judged_bits(judge, images).mean():.2f} |"
+        )
     for name in options.palettes:
         palette = read_palette(name).with_transparency()
-        for way, move in WAYS.items():
-            results = [kept(image, move(image, palette)) for image in tqdm(images, leave=False, disable=None)]
+        for way, move in ways.items():
+            moved = [move(image, palette) for image in tqdm(images, leave=False, disable=None)]
+            results = [kept(*pair) for pair in zip(images, moved, strict=True)]
             order, edges, distance = np.nanmean(results, axis=0)
-            print(f"| {name} | {way} | {100 * order:.1f} % | {100 * edges:.1f} % | {distance:.3f} |")
+            used = np.mean([len(np.unique(image.indices)) for image in moved])
+            bits = "" if judge is None else f" {judged_bits(judge, moved).mean():.2f} |"
+            print(f"| {name} | {way} | {100 * order:.1f} % | {100 * edges:.1f} % | {distance:.3f} | {used:.1f} |{bits}")
 
 
 if __name__ == "__main__":

@@ -28,10 +28,11 @@ from quantization.palette_files import read_palette
 from quantization.quantizers import quantize
 
 FOLDER = Path(__file__).with_name("recipes")
-DRAW = "--sampler confidence --grid cosine --steps 24 --overwrite --output runs/drawn"
+DRAW = "--overwrite --output runs/drawn"
 """What $DRAW stands for in docs/recipes.md, but for the checkpoint."""
+PHOTO = "--target my/photo.png --width 48 --palette pico-8 --sampler confidence --grid cosine --steps 16"
 ICONS = ("television", "palette", "store", "magnet-blue", "umbrella", "cake-plain", "bug", "trophy-bronze")
-NAMES = dict(zip(("icon", "style"), ("television", "umbrella"), strict=True))
+NAMES = {"icon": "television", "style": "store", "folder": "folder-medium"}
 GAP = 2
 
 
@@ -56,26 +57,24 @@ class Recipe:
 
 RECIPES = {
     "palette-of-a-picture": Recipe(
-        ("--palette my/photo.png --colors auto --transparent --num-images 8",), ("my/photo-small.png",)
+        ("--palette my/photo.png --colors auto --transparent --num-images 8",), ("my/photo-tiny.png",)
     ),
     "inpaint": Recipe(("--init-image my/icon.png --mask my/mask.png --num-images 8",), ("my/icon.png", "my/hidden.png")),
-    "outpaint": Recipe(("--init-image my/icon.png --outpaint 8,8,8,8 --num-images 5",), ("my/icon.png",)),
+    "outpaint": Recipe(("--init-image my/icon.png --outpaint 8,8,8,8 --steps 24 --num-images 4",), ("my/icon.png",)),
     "variations": Recipe(
         tuple(f"--init-image my/icon.png --strength {s} --num-images 8" for s in (0.3, 0.6)), ("my/icon.png",)
     ),
     "palettize": Recipe(
-        tuple(f"--target my/photo.png --width 48 --palette pico-8 --fidelity {f} --num-images 2" for f in (30, 300)),
-        ("my/photo-small.png", "my/photo-nearest.png"),
+        tuple(f"{PHOTO} --fidelity {f} --num-images 2" for f in (100, 1000)), ("my/photo-small.png", "my/photo-nearest.png")
     ),
     "dither-of-the-mean": Recipe(
-        ("--target my/photo.png --width 48 --palette pico-8 --fidelity 30 --dither blue-noise --num-images 1",),
-        ("my/photo-small.png", "my/photo-nearest.png"),
+        (f"{PHOTO} --dither blue-noise --dither-draws 8 --num-images 1",), ("my/photo-small.png", "my/photo-nearest.png")
     ),
     "colorize": Recipe(
         tuple(f"--luminance my/grey.png --palette {p} --transparent --num-images 8" for p in ("sweetie-16", "my/icon.png")),
         ("my/grey.png",),
     ),
-    "tile": Recipe(("--tile both --palette sweetie-16 --num-images 4",), shown="tiled.png", columns=4),
+    "tile": Recipe(("--tile both --palette sweetie-16 --num-images 4",), shown="tiled.png"),
     "mirror": Recipe(("--mirror x --palette sweetie-16 --transparent --num-images 10",)),
     "recolor": Recipe(
         tuple(
@@ -84,20 +83,13 @@ RECIPES = {
         )
     ),
     "style": Recipe(
-        (
-            "--palette my/style.png --num-images 8",
-            "--style my/style.png --num-images 8",
-        ),
-        ("my/style.png",),
+        ("--palette my/style.png --num-images 8", "--style my/style.png --num-images 8"), ("my/style.png",)
     ),
     "class": Recipe(
-        tuple(f"--class-label folder --guidance-scale {s:g} --palette heldout --num-images 10" for s in (1, 3)),
+        tuple(f"--palette my/folder.png --class-label folder --guidance-scale {s} --num-images 10" for s in (1, 3)),
     ),
     "negative-class": Recipe(
-        (
-            "--palette my/icon.png --num-images 10",
-            "--palette my/icon.png --num-images 10 --negative-class document,blue --negative-scale 0.5",
-        ),
+        ("--palette my/folder.png --num-images 10", "--palette my/folder.png --negative-class folder --num-images 10")
     ),
     "strip": Recipe(
         ("--palette sweetie-16 --palette-to pico-8 --strip 8 --transparent --num-images 3",), columns=8
@@ -115,7 +107,7 @@ RECIPES = {
         ("--palette endesga-32 --transparent --num-images 8 --gif --scale 4",), shown="trajectory.gif"
     ),
     "variants": Recipe(
-        ("--init-image my/icon.png --strength 0.5 --num-images 8 --variants-gif --scale 8",), shown="scaled/variants.gif"
+        ("--init-image my/icon.png --strength 0.6 --num-images 8 --variants-gif --scale 8",), shown="scaled/variants.gif"
     ),
 }  # fmt: skip
 
@@ -130,7 +122,7 @@ def prepare(folder: Path) -> None:
     for name in ICONS:
         quantize(found[name].pixels, 16).save(folder / "icons" / f"{name}.png")
     for name, icon in NAMES.items():
-        shutil.copy(folder / "icons" / f"{icon}.png", folder / f"{name}.png")
+        quantize(found[icon].pixels, 16).save(folder / f"{name}.png")
     pixels = read_image(folder / "icon.png").copy()
     mask = np.zeros(pixels.shape[:2], np.uint8)
     mask[4:12, 4:12] = 255
@@ -141,6 +133,7 @@ def prepare(folder: Path) -> None:
     Image.fromarray(pixels).save(folder / "hidden.png")
     photo = Image.open(Path(__file__).with_name("dusk.png")).convert("RGBA")
     photo.save(folder / "photo.png")
+    quantize(np.array(photo.resize((24, 16), Image.Resampling.BOX)), 256).save(folder / "photo-tiny.png")
     small = np.array(photo.resize((48, 32), Image.Resampling.BOX))
     quantize(small, 256).save(folder / "photo-small.png")
     pico = read_palette("pico-8")

@@ -1,0 +1,93 @@
+"""Measure styles and joint palettes: `python -m benchmarks.color_controls --checkpoint MODEL --judge ANOTHER` prints two tables.
+
+Styles: held-out icons give palette and proportions. Joint palettes: one drawing in several named palettes, against a drawing
+in the first of them that is recolored. The judge says how likely the results are, in bits per pixel: lower is likelier.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.judge import judged_bits
+from controls.joint import JointPalettes
+from controls.proportions import Proportions
+from data.icons import icons
+from data.sources import LabelledImage
+from evaluation.color_fidelity import color_distance
+from pipelines.folder import load_pipeline
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from quantization.indexed_image import IndexedImage
+from quantization.palette_files import read_palette
+from quantization.quantizers import quantize
+from quantization.recoloring import recolor
+
+COLORS = 16
+NAMES = ("endesga-32", "sweetie-16", "pico-8", "nintendo-gameboy-bgb")
+
+
+def pixels_of_entries(image: IndexedImage) -> np.ndarray:
+    """How many pixels each entry has, int64 ``[K]``."""
+    return np.bincount(image.indices.ravel(), minlength=len(image.palette))
+
+
+def styles(pipeline: PaletteDiffusionPipeline, judge: PaletteDiffusionPipeline, number: int, steps: int) -> None:
+    """Print the first table."""
+    pictures = [image for image in icons(0.1).images if isinstance(image, LabelledImage) and image.heldout]
+    chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, number).astype(int)]
+    references = [quantize(picture.pixels, COLORS) for picture in chosen]
+    references = [image for image in references if len(image.palette) > 1]
+    print("| strength | color distance | bits per pixel |\n| --- | ---: | ---: |")
+    print(f"| the references | 0 | {judged_bits(judge, references).mean():.2f} |")
+    for strength in (0.0, 0.5, 1.0):
+        drawn = [
+            pipeline(1, reference.palette, seed=i, steps=steps, proportions=Proportions.of(reference, strength)).images[
+                0
+            ]
+            for i, reference in enumerate(references)
+        ]
+        pairs = zip(drawn, references, strict=True)
+        distances = [color_distance(a.palette, pixels_of_entries(a), pixels_of_entries(b)) for a, b in pairs]
+        print(f"| {strength:g} | {np.mean(distances):.4f} | {judged_bits(judge, drawn).mean():.2f} |", flush=True)
+
+
+def joint_palettes(
+    pipeline: PaletteDiffusionPipeline, judge: PaletteDiffusionPipeline, number: int, steps: int
+) -> None:
+    """Print the second table."""
+    palettes = [read_palette(name).with_transparency() for name in NAMES]
+    joint = JointPalettes.matched(palettes)
+    together = pipeline(number, joint=joint, steps=steps).images
+    alone = pipeline(number, joint.base, steps=steps).images
+    matched = [version for image in alone for version in joint.show(image)]
+    by_areas = [recolor(image, palette, reversible=False) for image in alone for palette in palettes]
+    own = [pipeline(number, palette, steps=steps).images for palette in palettes]
+    of: dict[str, Callable[[int], list[IndexedImage]]] = {
+        "drawn in all at once": lambda n: together[n :: len(NAMES)],
+        f"drawn in {NAMES[joint.first]}, entries matched": lambda n: matched[n :: len(NAMES)],
+        f"drawn in {NAMES[joint.first]}, recolored by areas": lambda n: by_areas[n :: len(NAMES)],
+        "other drawings in each": lambda n: own[n],
+    }
+    print("\n| way | " + " | ".join(NAMES) + " |\n| --- |" + " ---: |" * len(NAMES))
+    for way, images in of.items():
+        bits = [judged_bits(judge, images(n)).mean() for n in range(len(NAMES))]
+        print(f"| {way} | " + " | ".join(f"{value:.2f}" for value in bits) + " |", flush=True)
+
+
+def main() -> None:
+    """Draw, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="model that draws")
+    parser.add_argument("--judge", type=Path, required=True, help="model that says how likely the drawings are")
+    parser.add_argument("--number", type=int, default=64, help="icons, and drawings in each palette")
+    parser.add_argument("--steps", type=int, default=32, help="calls of the network for each image")
+    options = parser.parse_args()
+    pipeline, judge = load_pipeline(options.checkpoint), load_pipeline(options.judge)
+    pipeline.set_progress_bar_config(disable=True)
+    styles(pipeline, judge, options.number, options.steps)
+    joint_palettes(pipeline, judge, options.number, options.steps)
+
+
+if __name__ == "__main__":
+    main()
