@@ -25,6 +25,7 @@ from controls.views import Canvas
 from controls.wishes import ColorWish, LightnessWish
 from data.config import DataConfig
 from data.index_maps import IndexMaps, load_index_maps
+from diffusion.draws import categorical
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from quantization.dithering import dither
@@ -171,7 +172,7 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
 
     def arbitrary() -> Tensor:
         bias = LightnessWish(luminance, fidelity).bias(truth.batch, slice(None))
-        return torch.distributions.Categorical(logits=bias.movedim(1, -1)).sample()
+        return categorical(bias.softmax(dim=1), torch.Generator().manual_seed(0))
 
     wish = {"wishes": [LightnessWish(luminance, fidelity)], "sampler": "first-hitting", "steps": CALLS}
     ways: Ways = {
