@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
+from safetensors import SafetensorError
 
 from quantization.errors import InputError
+from quantization.files import is_disk_full
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -27,6 +29,10 @@ def run(main: Callable[[list[str]], None]) -> None:
         main(sys.argv[1:])
     except (InputError, ArgumentError) as error:
         fail(str(error))
+    except (OSError, SafetensorError) as error:
+        if not is_disk_full(error):
+            raise
+        fail(f"no space is left on the disk ({error}); what was written whole before is whole still")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

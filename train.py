@@ -1,6 +1,7 @@
 """Train a palette-conditioned diffusion model: `python train.py --config configs/icons16.yaml --output runs/mine`."""
 
 import shutil
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 import cli
 from data.index_maps import load_index_maps
 from quantization.errors import InputError
-from quantization.files import claim_output_folder
+from quantization.files import LOCK_FILE, claim_output_folder, used_alone
 from training.config import RunConfig
+from training.interruption import SignalWatch, StoppedBySignalError
 from training.loop import CONFIG_FILE, check_config, train
 
 MAY_CHANGE_ON_RESUME = ("train.max_steps", "train.max_minutes", "train.device", "track", "data.cache_dir")
@@ -42,12 +44,25 @@ def main(arguments: list[str]) -> None:
             marker=("a training run", CONFIG_FILE),
         )
     training, heldout = load_index_maps(config.data)
-    if output.exists() and not parsed.resume:
-        shutil.rmtree(output)  # only now that nothing is wrong with the new run
-
-    result = train(config, training, heldout, output, parsed.resume)
+    with used_alone(output), SignalWatch() as signals:
+        if not parsed.resume:
+            _clear(output)  # only now that nothing is wrong with the new run
+        try:
+            result = train(config, training, heldout, output, parsed.resume, lambda: signals.received)
+        except StoppedBySignalError as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(128 + stopped.signal_number)
     print(f"held-out bits per pixel: {result.mean:.3f} (standard error {result.stderr:.3f})")
     print(f"the model is in {output}, preview sheets are in {output / 'previews'}")
+
+
+def _clear(output: Path) -> None:
+    """Remove an earlier run's files, but not the lock that is held."""
+    for path in output.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()
 
 
 def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """Animated pictures: frames and how long each is shown, read from GIF, WebP and APNG; indexed images written as GIF."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from PIL import Image, ImageSequence
 
 from .errors import InputError
 from .gif import read_gif, write_gif
-from .images import open_image, to_rgba
+from .images import DECODER_ERRORS, open_image, to_rgba
 from .indexed_image import IndexedImage
 from .palette import Palette
 
@@ -40,7 +41,8 @@ def read_animation(path: Path) -> Animation:
     """
     still = open_image(path)  # decodes the first frame, with all its errors
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
             count = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
             if Image.MAX_IMAGE_PIXELS and count * image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:
                 raise InputError(f"{path} has too many pixels in its {count} frames")
@@ -57,7 +59,7 @@ def read_animation(path: Path) -> Animation:
             return Animation(frames, durations, image.info.get("loop"))
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is broken or cut off: {error}") from None
 
 

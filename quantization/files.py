@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all: a temporary name, then a rename."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,7 +10,40 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from .errors import InputError
+
+LOCK_FILE = ".lock"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether ``error`` says that a disk, a quota or a file has no room left; safetensors says so in its message only."""
+    number = error.errno if isinstance(error, OSError) else None
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return number in codes or any(f"(os error {code})" in str(error) for code in codes)
+
+
+@contextmanager
+def used_alone(folder: Path) -> Iterator[None]:
+    """Refuse to use ``folder``, which is made if need be, while another process does; a killed process uses nothing.
+
+    Raises:
+        InputError: another process is in such a block with the same folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"another process is writing to {folder}; wait until it ends, or name another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        lock.release()
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

@@ -1,6 +1,8 @@
 """Reading pictures of any kind as RGBA, with one clear error for each that can't be read."""
 
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,21 @@ from .errors import InputError
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise on broken data."""
+
+
 def open_image(path: Path) -> Image.Image:
     """Open and decode a picture completely, turned upright by its EXIF orientation, in its own mode.
 
@@ -20,6 +37,7 @@ def open_image(path: Path) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow thinks of odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
@@ -32,7 +50,7 @@ def open_image(path: Path) -> Image.Image:
         raise InputError(f"{path} is not an image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on broken data
+    except DECODER_ERRORS as error:
         raise InputError(f"{path} is broken or cut off: {error}") from None
 
 

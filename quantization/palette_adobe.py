@@ -58,7 +58,7 @@ def read_ase(path: Path) -> Palette:
     except struct.error:
         raise InputError("the swatch exchange file is cut off") from None
     colors = np.full((len(swatches), 4), 255, np.uint8)
-    colors[:, :3] = (np.array(swatches).reshape(-1, 3).clip(0, 1) * 255).round()
+    colors[:, :3] = (np.nan_to_num(np.array(swatches)).reshape(-1, 3).clip(0, 1) * 255).round()
     return Palette(colors)
 
 

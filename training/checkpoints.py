@@ -56,6 +56,15 @@ def save_checkpoint(
     return folder
 
 
+def remove_leftovers(output: Path) -> None:
+    """Remove what a killed run was writing when it ended."""
+    for leftover in [*_folder(output).glob(".*"), *output.glob(".pipeline-*")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
 def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers) -> Progress:
     """Put the state of ``folder`` back into the denoiser, its average and its optimizers.
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +32,10 @@ from quantization.errors import InputError
 from quantization.files import write_atomically
 from quantization.palette import PaletteBatch
 
-from .checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
+from .checkpoints import Progress, list_checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
 from .config import RunConfig, TrainConfig
+from .environment import record_environment
+from .interruption import StoppedBySignalError
 from .optimizers import OPTIMIZERS
 from .tracking import Tracker
 
@@ -52,7 +55,12 @@ SCALARS_EVERY = 10
 
 
 def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
-    config: RunConfig, training: IndexMaps, heldout: IndexMaps, output: Path, resume: bool = False
+    config: RunConfig,
+    training: IndexMaps,
+    heldout: IndexMaps,
+    output: Path,
+    resume: bool = False,
+    stop: Callable[[], int | None] = lambda: None,
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
@@ -62,12 +70,14 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         heldout: the side to measure on.
         output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
+        stop: asked after each step; a signal's number stops the run there.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
 
     Raises:
         InputError: the config contradicts itself, there is nothing to resume, or the loss is not finite.
+        StoppedBySignalError: ``stop`` said so; a checkpoint of the last step is there.
     """
     check_config(config)
     accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=config.train.device == "cpu")
@@ -92,6 +102,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
 
     progress = Progress()
     if resume:
+        remove_leftovers(output)
         checkpoints = list_checkpoints(output)
         if not checkpoints:
             raise InputError(f"there is no checkpoint to resume in {output}")
@@ -100,6 +111,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     write_atomically(
         output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
     )
+    record_environment(output, progress.step)
     tracker = Tracker(output, config.to_dict(), config.track.project if config.track.wandb else None, progress.step)
     rank, world = accelerator.process_index, accelerator.num_processes
 
@@ -148,7 +160,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         # All that is random in this step comes from here, so a resumed run needs no saved generators.
         torch.manual_seed(mixed_seed(config.seed, progress.step, rank))
         rows = batch_rows(len(training), config.train.batch_size, progress.step, config.seed)
-        batch = training.batch(rows.chunk(world)[rank])
+        own_rows = rows.chunk(world)[rank]
+        batch = training.batch(own_rows)
         batch = augment(batch, config.train.mirror, config.train.shift, config.train.palette_jitter)
         batch = with_foreign_palettes(batch, training.palettes, config.train.foreign_palettes).to(accelerator.device)
         t = low_discrepancy_times(len(batch.x_0)).to(accelerator.device)
@@ -166,8 +179,12 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm)
         if not math.isfinite(value) or not torch.isfinite(norm):
+            culprits = [
+                training.names[row] for row, each in zip(own_rows.tolist(), bits, strict=True) if not each.isfinite()
+            ]
             raise InputError(
-                f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}, "
+                f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}"
+                f"{', by ' + ', '.join(culprits) if culprits else ''}, "
                 "so training stopped: try a lower train.learning_rate, then --resume or start again"
             )
         for optimizer in prepared:
@@ -194,6 +211,13 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         if progress.step % config.train.checkpoint_every == 0 or progress.step == progress.best_step:
             save_checkpoint(output, denoiser, average, optimizers, progress)
             window_started = None
+        if stop() is not None:
+            accelerator.set_trigger()
+        if accelerator.check_trigger():  # set by any of the processes
+            bar.close()
+            save_checkpoint(output, denoiser, average, optimizers, progress)
+            tracker.close()
+            raise StoppedBySignalError(stop() or signal.SIGTERM, progress.step)
     bar.close()
 
     estimates = evaluate(4 * config.train.heldout_times)

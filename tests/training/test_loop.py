@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import struct
 from dataclasses import replace
 
@@ -167,10 +168,22 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
-    nothing = torch.full((8,), math.nan, requires_grad=True)
-    monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: (nothing, nothing))
-    with pytest.raises(InputError, match="the loss is nan"):
+    losses = torch.ones(8, requires_grad=True) * torch.tensor([1, 1, math.nan, 1, 1, 1, math.inf, 1])
+    monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: (losses, losses))
+    names = [sides[0].names[row] for row in batch_rows(len(sides[0]), 8, 0, config.seed)[[2, 6]].tolist()]
+    with pytest.raises(InputError, match=re.escape("the loss is nan and its gradient's norm")) as error:
         train(config, *sides, tmp_path / "run")
+    assert f"at step 0, by {names[0]}, {names[1]}, so training stopped" in str(error.value)
+
+
+def test_each_start_of_a_run_is_recorded(config, sides, tmp_path):
+    train(config, *sides, tmp_path / "run")
+    longer = replace(config, train=replace(config.train, max_steps=9))
+    train(longer, *sides, tmp_path / "run", resume=True)
+    starts = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert [start["step"] for start in starts] == [0, 8]
+    assert starts[0]["packages"]["torch"] == torch.__version__
+    assert starts[0]["code"] is None or len(starts[0]["code"]["commit"]) == 40
 
 
 def leveldb_records(content, block=32768, header=7):

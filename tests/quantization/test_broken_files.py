@@ -1,0 +1,154 @@
+"""Readers against files that are damaged at random, by seed: each gives a result or one InputError, soon, and nothing else."""
+
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from quantization.animation import read_animation
+from quantization.errors import InputError
+from quantization.images import read_image
+from quantization.palette import Palette
+from quantization.palette_files import READERS, WRITERS, read_palette, write_palette
+
+MUTATIONS = 120
+"""Of each format."""
+
+
+def damaged(content, chance):
+    """A copy with bits flipped, bytes cut out, doubled, replaced by extremes, or its end missing."""
+    data = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(data))
+        match chance.randrange(5):
+            case 0:
+                data[place] ^= 1 << chance.randrange(8)
+            case 1:
+                del data[place : place + chance.randint(1, 16)]
+            case 2:
+                data[place:place] = data[place : place + chance.randint(1, 64)]
+            case 3:
+                data[place : place + 4] = chance.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"])
+            case 4 if place > 16:
+                del data[place:]
+        data = data or bytearray(b"\0")
+    return bytes(data)
+
+
+def with_valid_checksums(png):
+    """A damaged PNG whose chunks' checksums are right again, so that damage reaches the decoder."""
+    out, place = bytearray(png[:8]), 8
+    while place + 12 <= len(png):
+        (length,) = struct.unpack(">I", png[place : place + 4])
+        body = png[place + 4 : place + 8 + length]
+        out += png[place : place + 4] + body + struct.pack(">I", zlib.crc32(body))
+        place += 12 + length
+    return bytes(out + png[place:])
+
+
+def pictures():
+    """A small picture in each format, still and animated."""
+    rng = np.random.default_rng(0)
+    still = Image.fromarray(rng.integers(0, 256, (24, 17, 3), np.uint8))
+    frames = [Image.fromarray(rng.integers(0, 256, (9, 9, 4), np.uint8)) for _ in range(3)]
+    files = {}
+    for name, image, options in (
+        ("a.png", still, {}),
+        ("a.jpg", still, {}),
+        ("a.webp", still, {}),
+        ("a.bmp", still, {}),
+        ("a.tif", still, {"compression": "tiff_lzw"}),
+        ("p.png", still.quantize(7), {"transparency": 3}),
+        ("g.gif", frames[0], {"save_all": True, "append_images": frames[1:]}),
+        ("n.png", frames[0], {"save_all": True, "append_images": frames[1:]}),
+        ("n.webp", frames[0], {"save_all": True, "append_images": frames[1:]}),
+    ):
+        buffer = io.BytesIO()
+        image.save(
+            buffer,
+            format=None if "." not in name else Image.registered_extensions()[name[name.index(".") :]],
+            **options,
+        )
+        files[name] = buffer.getvalue()
+    return files
+
+
+@pytest.mark.parametrize("name", pictures())
+def test_a_damaged_picture_is_read_or_named(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000_000)  # a damaged size may ask for gigabytes
+    content, chance, path = pictures()[name], random.Random(name), tmp_path / name
+    outcomes = set()
+    for number in range(MUTATIONS):
+        data = damaged(content, chance)
+        if name.endswith(".png") and number % 2:
+            data = with_valid_checksums(data)
+        path.write_bytes(data)
+        for read in (read_image, read_animation):
+            try:
+                read(path)
+                outcomes.add("read")
+            except InputError as error:
+                assert len(str(error)) < 500, error
+                outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in WRITERS if suffix != ".png"])
+def test_a_damaged_palette_file_is_read_or_named(tmp_path, suffix):
+    path, chance = tmp_path / f"palette{suffix}", random.Random(suffix)
+    write_palette(Palette.from_hex(["000000", "ff8000", "00ff80", "ffffff", "123456"]), path)
+    content = path.read_bytes()
+    outcomes = set()
+    for _ in range(MUTATIONS):
+        path.write_bytes(damaged(content, chance))
+        try:
+            assert 1 <= len(read_palette(path)) <= 256
+            outcomes.add("read")
+        except InputError as error:
+            assert len(str(error)) < 500, error
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_noise_and_other_formats_under_any_name_are_named(tmp_path, suffix):
+    path, chance = tmp_path / f"x{suffix}", random.Random(suffix)
+    for content in (b"", b"\0" * 100, b"\xff\xfe" * 50, chance.randbytes(1000), b"%PDF-1.7\n", *pictures().values()):
+        path.write_bytes(content)
+        try:
+            assert 1 <= len(read_palette(path)) <= 256
+        except InputError as error:
+            assert len(str(error)) < 500, error
+
+
+@pytest.mark.parametrize(
+    "name", ["new\nline.png", "sp ace.png", "Ünïcödé-画像-🎨.png", "-dash.png", "quote'\".png", "a" * 200 + ".png"]
+)
+def test_names_of_any_kind_are_read_and_named_in_one_line(tmp_path, name):
+    path = tmp_path / name
+    Image.new("RGB", (3, 2), "red").save(path)
+    assert read_image(path).shape == (2, 3, 4)
+    path.write_bytes(b"broken")
+    with pytest.raises(InputError, match="not an image"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(("width", "height"), [(65535, 1), (1, 65535)])
+def test_a_long_thin_picture_is_read(tmp_path, width, height):
+    Image.new("RGB", (width, height), "blue").save(tmp_path / "long.png")
+    assert read_image(tmp_path / "long.png").shape == (height, width, 4)
+
+
+def test_a_picture_without_pixels_is_named(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 0, 0, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(b""), b"IEND"]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+    (tmp_path / "empty.png").write_bytes(data)
+    with pytest.raises(InputError, match=r"empty\.png"):
+        read_image(tmp_path / "empty.png")

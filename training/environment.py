@@ -1,0 +1,51 @@
+"""What a run was made with: versions, machine, code, command. Enough to ask why two runs differ."""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from quantization.files import write_json
+
+ENVIRONMENT_FILE = "environment.json"
+PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors", "numba")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, machine, code and command, as plain values."""
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor_threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "code": describe_code(Path(__file__).parent.parent),
+    }
+
+
+def describe_code(folder: Path) -> dict[str, Any] | None:
+    """The commit of a git checkout, and whether files differ from it; nothing where there is no git or no checkout."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def record_environment(output: Path, step: int) -> None:
+    """Add a start of training at ``step`` to ``output/environment.json``."""
+    path = output / ENVIRONMENT_FILE
+    starts = json.loads(path.read_text()) if path.exists() and step > 0 else []
+    write_json(path, [*starts, {"step": step, **describe_environment()}])

@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM during training: the step is finished and saved before the run stops."""
+
+import signal
+import threading
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedBySignalError(Exception):
+    """Training stopped where it can go on.
+
+    Args:
+        signal_number: which signal asked for it.
+        step: the step that was saved.
+    """
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        self.signal_number = signal_number
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}: step {step} is saved, go on with --resume")
+
+
+class SignalWatch:
+    """A context that notes the first of `SIGNALS` instead of ending the process; the second one ends it as usual.
+
+    Only a process's main thread can receive signals; elsewhere it notes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "SignalWatch":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
