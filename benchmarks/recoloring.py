@@ -58,12 +58,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--palettes", nargs="+", default=["pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb"])
     parser.add_argument("--colors", type=int, default=16, help="entries of an icon, transparency included")
-    parser.add_argument("--limit", type=int, default=400, help="icons")
+    parser.add_argument("--limit", type=int, default=400, help="icons, spread evenly over all held-out ones")
     parser.add_argument("--checkpoint", type=Path, help="model of the ways role and model")
     parser.add_argument("--judge", type=Path, help="model that says how likely the results are")
     options = parser.parse_args()
     pictures = [image for image in icons(0.1).images if isinstance(image, LabelledImage) and image.heldout]
-    images = [quantize(picture.pixels, options.colors) for picture in pictures[: options.limit]]
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, options.limit).astype(int))
+    images = [quantize(pictures[i].pixels, options.colors) for i in chosen]
     images = [image for image in images if len(np.unique(image.indices)) > 4]
     ways = dict(WAYS)
     if options.checkpoint is not None:

@@ -28,7 +28,7 @@ from quantization.palette_files import read_palette
 from quantization.quantizers import quantize
 
 FOLDER = Path(__file__).with_name("recipes")
-DRAW = "--overwrite --output runs/drawn"
+DRAW = "--steps 32 --overwrite --output runs/drawn"
 """What $DRAW stands for in docs/recipes.md, but for the checkpoint."""
 PHOTO = "--target my/photo.png --width 48 --palette pico-8 --sampler confidence --grid cosine --steps 16"
 ICONS = ("television", "palette", "store", "magnet-blue", "umbrella", "cake-plain", "bug", "trophy-bronze")
@@ -68,7 +68,7 @@ RECIPES = {
         tuple(f"{PHOTO} --fidelity {f} --num-images 2" for f in (100, 1000)), ("my/photo-small.png", "my/photo-nearest.png")
     ),
     "dither-of-the-mean": Recipe(
-        (f"{PHOTO} --dither blue-noise --dither-draws 8 --num-images 1",), ("my/photo-small.png", "my/photo-nearest.png")
+        (f"{PHOTO} --fidelity 100 --dither blue-noise --dither-draws 8 --num-images 1",), ("my/photo-small.png", "my/photo-nearest.png")
     ),
     "colorize": Recipe(
         tuple(f"--luminance my/grey.png --palette {p} --transparent --num-images 8" for p in ("sweetie-16", "my/icon.png")),
