@@ -17,6 +17,7 @@ from quantization.animation import Animation, read_animation
 from quantization.conversion import SMOOTHERS, Conversion, convert, with_place_for_transparency
 from quantization.dithering import DITHER_SPACES, DITHERERS
 from quantization.errors import InputError
+from quantization.fidelity import fidelity
 from quantization.files import claim_output_folder, folder_written_whole, write_json
 from quantization.gif import write_gif
 from quantization.indexed_image import IndexedImage
@@ -26,6 +27,7 @@ from quantization.palette_files import named_palettes, read_palette, read_palett
 from quantization.palette_order import ORDERS
 from quantization.plots import plot_quantization, require_matplotlib
 from quantization.quantizers import QUANTIZERS, SPACES, choose_colors, error_curve, fit_palette
+from quantization.recoloring import recolor_frames
 
 REPORT_FILE = "report.json"
 PALETTE_FILE = "palette.hex"
@@ -83,6 +85,12 @@ def make_parser() -> ArgumentParser:
         default=None,
         help="a palette to use as it is: a file, a picture or a name (" + ", ".join(named_palettes()) + ")",
     )
+    add(
+        "--recolor",
+        choices=["areas", "reversible"],
+        help="keep the structure of pictures of at most 256 colors in another --palette: all pixels of a color get one "
+        "color. areas: shades that are rare or alike come together; reversible: one-to-one, with a way back",
+    )
     add("--best-of", type=Path | None, default=None, help="folder of palettes, of which the best fitting one is used")
     add("--keep-colors", type=str | None, default=None, help="colors that a fitted palette must hold: ff0000,00ff00,…")
     add("--channel-bits", type=str | None, default=None, help="only colors of such hardware: 3,3,3 or 5,5,5 bits")
@@ -138,6 +146,10 @@ def check_options(options: Namespace) -> None:
         raise InputError("--max-error chooses the number of colors: add --colors auto")
     if max_error is not None and not max_error >= 0:
         raise InputError(f"--max-error is {max_error}; it must be at least 0")
+    if options.recolor is not None and options.palette is None:
+        raise InputError("--recolor needs the palette to move pictures to: name one with --palette")
+    if options.recolor is not None and options.dither != "none":
+        raise InputError("--recolor gives all pixels of a color one color, and --dither mixes them: leave one out")
     if not 0 <= options.strength <= 1:
         raise InputError(f"--strength is {options.strength}; it must be between 0 and 1")
     if options.plot:
@@ -228,8 +240,11 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
         started = time.perf_counter()
         original = group[number] if group else read_animation(source)
         palette, palette_source = chooser(original.frames) if shared is None else shared
+        frames = original.frames
+        if options.recolor is not None:
+            frames = recolor_frames(frames, palette, reversible=options.recolor == "reversible")
         converted = convert(
-            original.frames,
+            frames,
             palette,
             space=options.space,
             method=options.dither,
@@ -239,6 +254,9 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
             smoother=options.smooth,
             order=options.sort,
         )
+        if options.recolor is not None:
+            changed = fidelity(original.frames, converted.indices, converted.palette)
+            converted = converted._replace(fidelity=changed)
         yield Result(source, original, converted, palette_source, time.perf_counter() - started)
 
 

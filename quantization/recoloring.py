@@ -5,14 +5,14 @@ of one color get one color. An entry weighs as much as the area that it covers o
 much as any other. How much an entry of the target receives is free; that several come together in it has a price.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from .errors import InputError
 from .indexed_image import IndexedImage
-from .palette import Palette
+from .palette import MAX_ENTRIES, Palette
 from .spaces import SPACES
 from .transport import cheapest_flow
 
@@ -199,3 +199,21 @@ def recolor(
             weights = (weights > 0).astype(np.float64)
     mapping = match_palettes(image.palette, target, weights, distinct, stretch)
     return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
+
+
+def recolor_frames(frames: Sequence[np.ndarray], target: Palette, *, reversible: bool = False) -> list[np.ndarray]:
+    """Recolor frames that belong together, sRGB RGBA, uint8 ``[H, W, 4]`` each: a color becomes the same one in all.
+
+    Raises:
+        InputError: they have more than 256 colors, or ``target`` has no opaque entry.
+    """
+    pixels = np.concatenate([np.where(frame[..., 3:] > 0, frame, np.uint8(0)).reshape(-1, 4) for frame in frames])
+    colors, indices = np.unique(np.ascontiguousarray(pixels).view(np.uint32)[:, 0], return_inverse=True)
+    if len(colors) > MAX_ENTRIES:
+        raise InputError(
+            f"{len(colors):,} colors, but an image to recolor has at most {MAX_ENTRIES}: quantize it first"
+        )
+    image = IndexedImage(indices.reshape(1, -1).astype(np.uint8), Palette(colors.view(np.uint8).reshape(-1, 4)))
+    moved = recolor(image, target, reversible=reversible).to_rgba()[0]
+    ends = np.cumsum([frame[..., 0].size for frame in frames])[:-1]
+    return [part.reshape(frame.shape) for part, frame in zip(np.split(moved, ends), frames, strict=True)]

@@ -16,8 +16,15 @@ def blocks(language):
 
 
 def test_the_page_has_the_commands_of_its_pictures():
-    drawn = {line.removeprefix("$DRAW ") for block in blocks("sh") for line in block.splitlines() if line.startswith("$DRAW ")}
-    recolored = {line.removeprefix("python ") for block in blocks("sh") for line in block.splitlines() if "augment" in line}
+    drawn = {
+        line.removeprefix("$DRAW ")
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("$DRAW ")
+    }
+    recolored = {
+        line.removeprefix("python ") for block in blocks("sh") for line in block.splitlines() if "augment" in line
+    }
     assert drawn | recolored == {command for recipe in RECIPES.values() for command in recipe.commands}
     assert f' {DRAW}"\n' in PAGE.read_text()
     for command in drawn:
