@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from diffusion.draws import widest_float
 from diffusion.logits import mix
 from diffusion.prediction import Prediction
 from quantization.errors import InputError
@@ -84,7 +85,7 @@ def _multipliers(logits: Tensor, drawn: Tensor, shares: Tensor, area: Tensor) ->
     wanted = wanted.nan_to_num(0.0)
     area = area.flatten()
     is_drawn = (drawn < entries).flatten(1)
-    flat = logits.flatten(2)  # [B, K, N]
+    flat = logits.flatten(2).to(widest_float(logits.device))  # [B, K, N]; a rounded λ would depend on the batch
     one_hot = torch.zeros_like(flat).scatter_(1, drawn.flatten(1).clamp_max(entries - 1)[:, None], 1.0)
     had = (one_hot * (is_drawn * area)[:, None]).sum(dim=2)  # [B, K]
     left = (~is_drawn * area)[:, None]  # [B, 1, N]
@@ -98,4 +99,4 @@ def _multipliers(logits: Tensor, drawn: Tensor, shares: Tensor, area: Tensor) ->
         # The constraint is on ratios: it doesn't say how much of the picture the free entries have.
         mean = (wanted * multipliers).sum(dim=1, keepdim=True)
         multipliers = (multipliers - mean).masked_fill(free, 0.0)
-    return multipliers
+    return multipliers.to(logits)

@@ -158,7 +158,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             raise InputError("palette and joint both say which palettes to draw in; give one of the two")
         palette = palette if joint is None else joint.base
         palettes = self._palettes(palette, generators, heldout_palettes, label)
-        denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
+        denoiser = self.denoiser if joint is None else self._joint_denoiser(joint)
         padded = max(len(p) for p in palettes)
         self._check_controls((num_images, padded, height, width), luminance, logit_bias, wishes, proportions)
         if init is not None:
@@ -247,10 +247,18 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         if len(palettes) != len(generators):
             raise InputError(f"{len(palettes)} palettes for {len(generators)} images; give one, or one for each")
         for p in palettes:
-            if len(p) < 2:
-                raise InputError("a palette to draw with has at least 2 entries, not 1")
-            self.denoiser.check_palette(p)
+            self._check_palette(p)
         return palettes
+
+    def _check_palette(self, palette: Palette) -> None:
+        if len(palette) < 2:
+            raise InputError("a palette to draw with has at least 2 entries, not 1")
+        self.denoiser.check_palette(palette)
+
+    def _joint_denoiser(self, joint: JointPalettes) -> JointDenoiser:
+        for palette in joint.palettes:
+            self._check_palette(palette)
+        return JointDenoiser(self.denoiser, joint)
 
     def _check_controls(
         self,
