@@ -11,12 +11,13 @@ from torch import Tensor
 
 import cli
 from controls.options import add_control_options, check_controls, own_palette, read_controls
+from controls.views import AXES
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules import SCHEDULES
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.posterior_mean import dithered_means
-from pipelines.sheet import contact_sheet
+from pipelines.sheet import contact_sheet, repeated
 from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, folder_written_whole, write_json
@@ -181,6 +182,10 @@ def main(arguments: list[str]) -> None:
         for number, image in enumerate(images):
             image.save(folder / f"{number:04d}.png")
         contact_sheet(images, options.columns, scale).save(folder / "sheet.png")
+        if controls.canvas.tile is not None:
+            times = [3 if tiled else 1 for tiled in AXES[controls.canvas.tile]]
+            tiles = [repeated(image, *times) for image in images]
+            contact_sheet(tiles, options.columns, scale).save(folder / "tiled.png")
         if frames:
             save_gif(folder / "trajectory.gif", frames)
         write_exports(folder, images, options)

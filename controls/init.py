@@ -77,6 +77,7 @@ class Init:
         indices, keep = (v.expand(count, -1, -1) if len(v) == 1 else v[images] for v in (self.indices, self.keep))
         if tie is None:
             return indices.clone(), keep
+        tie = tie.to(indices.device)
         height, width = tie.size
         shown = tie.source.flatten(1).expand(count, -1)
         kept = indices.where(keep, -1).flatten(1)

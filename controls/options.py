@@ -53,7 +53,8 @@ def add_control_options(parser: ArgumentParser) -> None:
         type=float | None,
         default=None,
         help="the noise level to which the init image is corrupted before it is drawn again, above 0, at most 1 "
-        "(nothing is left, but what is kept): small values give small variations; 1 if left out",
+        "(nothing is left, but what is kept): small values give small variations, but with the sampler remasking, which "
+        "draws again what was left; 1 if left out",
     )
     add(
         "--target",
@@ -63,7 +64,7 @@ def add_control_options(parser: ArgumentParser) -> None:
     )
     add(
         "--fidelity",
-        type=float,
+        type=_number,
         default=FIDELITY,
         help="how near: the weight of the squared OKLab distance in nats; 0: not at all, inf: the nearest entries",
     )
@@ -76,12 +77,17 @@ def add_control_options(parser: ArgumentParser) -> None:
     )
     add(
         "--luminance-fidelity",
-        type=float | None,
+        type=_number,
         default=None,
         help="how near the lightness shall be: the weight of its squared OKLab difference in nats; if left out, 0 for a "
         f"model that is told the luminance, else {LUMINANCE_FIDELITY:g}",
     )
-    add("--tile", type=str | None, default=None, help=f"repeat without a seam along: {', '.join(AXES)}")
+    add(
+        "--tile",
+        type=str | None,
+        default=None,
+        help=f"repeat without a seam along: {', '.join(AXES)}; tiled.png shows it",
+    )
     add("--mirror", type=str | None, default=None, help=f"be symmetric along: {', '.join(AXES)} (x: left to right)")
     add(
         "--window",
@@ -99,6 +105,11 @@ def add_control_options(parser: ArgumentParser) -> None:
         + "; needs a palette of yours",
     )
     add("--dither-draws", type=int, default=16, help="drawings of which --dither shows the mean, for each image")
+
+
+def _number(text: str | float | None) -> float | None:
+    """A number, or infinity, which jsonargparse's own float doesn't take."""
+    return None if text is None else float(text)
 
 
 class Controls(NamedTuple):

@@ -44,7 +44,8 @@ class PaletteDiffusionOutput(BaseOutput):
 
     images: list[IndexedImage] | list[Image.Image] | np.ndarray | Tensor
     image_calls: int = 0
-    """How many images the denoiser was asked about, over all steps: those in which nothing changed are not."""
+    """How many images the denoiser was asked about, over all steps: those in which nothing changed are not.
+    An image that it sees in windows counts once each time."""
 
 
 class PaletteDiffusionPipeline(DiffusionPipeline):

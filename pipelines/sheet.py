@@ -35,6 +35,11 @@ def contact_sheet(images: Sequence[IndexedImage], columns: int = 8, scale: int =
     return Image.fromarray(canvas)
 
 
+def repeated(image: IndexedImage, rows: int, columns: int) -> IndexedImage:
+    """The image side by side with itself, without a gap."""
+    return IndexedImage(np.tile(image.indices, (rows, columns)), image.palette)
+
+
 def over_checkerboard(image: IndexedImage) -> np.ndarray:
     """The image's colors where it is opaque, a checkerboard of single pixels behind the rest; uint8 ``[H, W, 3]``."""
     rgba = image.to_rgba()

@@ -1,0 +1,323 @@
+"""Measure controls on held-out icons: inpainting, colorization, palettizing with a prior, seams of tiles.
+
+``python -m benchmarks.controls --checkpoint runs/reference/model --output runs/controls.json``; needs
+requirements-benchmarks.txt. Prints docs/recipes.md's tables. A color is OKLab around mid grey times alpha, and alpha, so that
+transparency is 1 or more from what is opaque; an error is the mean distance over the pixels that were asked for, then over
+images. A draw from a posterior is not its best guess: "median of 16" takes for each pixel the entry that is nearest to 16 draws.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+from tqdm import tqdm
+
+import cli
+from controls.init import Init
+from controls.views import Canvas
+from controls.wishes import ColorWish, LightnessWish
+from data.config import DataConfig
+from data.index_maps import IndexMaps, load_index_maps
+from diffusion.draws import categorical
+from pipelines.folder import load_pipeline
+from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from quantization.dithering import dither
+from quantization.encoding import encode
+from quantization.errors import choose
+from quantization.files import write_json
+from quantization.luminance import luminance_of_indices, round_to_levels
+from quantization.palette import Palette, PaletteBatch
+from quantization.palette_files import read_palette
+
+CALLS = 16
+"""Of the network, for each drawing."""
+MEDIAN_DRAWS = 16
+GREEDY = {"sampler": "confidence", "sampler_options": {"choice_temperature": 0.0}, "temperature": 0.0}
+COLORFUL = ("endesga-64", "resurrect-64")
+LEVELS = 8
+NOISE = 0.06
+
+
+class Truth(NamedTuple):
+    """Pictures to be found again."""
+
+    indices: Tensor
+    """int64 ``[N, H, W]``."""
+    palettes: list[Palette]
+    where: Tensor
+    """The pixels that count, bool ``[N, H, W]``."""
+
+    @property
+    def batch(self) -> PaletteBatch:
+        """The palettes, padded."""
+        return PaletteBatch.from_palettes(self.palettes)
+
+
+Ways = dict[str, Callable[[], Tensor]]
+"""Name → what answers with index maps, int64 ``[N, H, W]``."""
+
+
+def seen_colors(palette: PaletteBatch) -> Tensor:
+    """OKLab around mid grey times alpha, and alpha, float ``[B, K, 4]``."""
+    alpha = palette.colors[..., 3:] / 255
+    return torch.cat([(palette.oklab() - torch.tensor([0.5, 0, 0])) * alpha, alpha], dim=2)
+
+
+def of_pixels(colors: Tensor, indices: Tensor) -> Tensor:
+    """Colors of entries, ``[B, K, C]``, at index maps ``[B, H, W]`` → ``[B, H, W, C]``."""
+    return colors.gather(1, indices.flatten(1)[..., None].expand(-1, -1, colors.shape[2])).unflatten(
+        1, indices.shape[1:]
+    )
+
+
+def judge(drawn: Tensor, truth: Truth) -> dict[str, list[float]]:
+    """The mean error and the share of exact pixels of each image."""
+    colors = seen_colors(truth.batch)
+    distance = (of_pixels(colors, drawn) - of_pixels(colors, truth.indices)).norm(dim=-1)
+    exact = (distance == 0).float()
+    count = truth.where.flatten(1).sum(dim=1)
+    each = {"error": distance, "exact": exact}
+    return {name: ((v * truth.where).flatten(1).sum(dim=1) / count).tolist() for name, v in each.items()}
+
+
+def medians(draws: Tensor, palettes: PaletteBatch) -> Tensor:
+    """For each pixel the entry with the least mean distance from ``draws``, ``[D, N, H, W]`` → ``[N, H, W]``."""
+    colors = seen_colors(palettes)
+    distances = torch.cdist(colors, colors).masked_fill(~palettes.valid[:, :, None], torch.inf)  # [N, K, K]
+    entries = torch.nn.functional.one_hot(draws, colors.shape[1]).float().mean(dim=0)  # [N, H, W, K]
+    expected = torch.einsum("njk,nhwk->njhw", distances.where(distances.isfinite(), 1e6), entries)
+    return expected.argmin(dim=1)
+
+
+def draw(pipeline: PaletteDiffusionPipeline, palettes: list[Palette], seed: int = 0, **options: Any) -> Tensor:
+    """One image in each palette, int64 ``[N, H, W]``."""
+    return pipeline(len(palettes), palettes, seed=seed, output_type="pt", **options).images
+
+
+def median_of_draws(pipeline: PaletteDiffusionPipeline, palettes: list[Palette], **options: Any) -> Tensor:
+    """`medians` of drawings with different seeds."""
+    draws = torch.stack([draw(pipeline, palettes, seed, **options) for seed in range(MEDIAN_DRAWS)])
+    return medians(draws, PaletteBatch.from_palettes(palettes))
+
+
+def each_image(one: Callable[[np.ndarray, Palette], np.ndarray], pictures: np.ndarray, truth: Truth) -> Tensor:
+    """What a baseline makes of each picture."""
+    answers = [one(picture, palette) for picture, palette in zip(pictures, truth.palettes, strict=True)]
+    return torch.from_numpy(np.stack(answers)).long()
+
+
+def rgba_of(truth: Truth) -> np.ndarray:
+    """The pictures themselves, uint8 ``[N, H, W, 4]``."""
+    pairs = zip(truth.indices.numpy(), truth.palettes, strict=True)
+    return np.stack([palette.colors[indices] for indices, palette in pairs])
+
+
+def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tuple[Truth, Ways]:
+    """A hidden center of half the edge length."""
+    size = heldout.indices.shape[1]
+    hidden = torch.zeros(size, size, dtype=torch.bool)
+    hidden[size // 4 : size - size // 4, size // 4 : size - size // 4] = True
+    palettes = [heldout.palette(n) for n in range(len(heldout))]
+    truth = Truth(heldout.indices.long(), palettes, hidden.expand(len(heldout), -1, -1))
+    pictures = rgba_of(truth)
+    near = distance_transform_edt(hidden.numpy(), return_distances=False, return_indices=True)
+
+    def by_opencv(method: int) -> Tensor:
+        def one(rgba: np.ndarray, palette: Palette) -> np.ndarray:
+            alpha = rgba[..., 3:] / 255
+            on_white = (rgba[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+            mask = hidden.numpy().astype(np.uint8)
+            rgb = cv2.inpaint(on_white, mask, 3, method)
+            filled = cv2.inpaint(np.ascontiguousarray(rgba[..., 3]), mask, 3, method)
+            return encode(np.concatenate([rgb, filled[..., None]], axis=2), palette)
+
+        return each_image(one, pictures, truth)
+
+    init = Init(truth.indices, ~hidden)
+    options = {"init": init, "sampler": "first-hitting", "steps": CALLS}
+    return truth, {
+        "nearest kept pixel": lambda: truth.indices[:, near[0], near[1]],
+        "OpenCV, Telea": lambda: by_opencv(cv2.INPAINT_TELEA),
+        "OpenCV, Navier-Stokes": lambda: by_opencv(cv2.INPAINT_NS),
+        "one draw": lambda: draw(pipeline, palettes, **options),
+        "surest first, likeliest entries": lambda: draw(pipeline, palettes, **options | GREEDY),
+        f"median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options),
+    }
+
+
+def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tuple[Truth, Ways]:
+    """Icons in palettes of 64 colors, by their lightness in 8 levels."""
+    owns = Truth(heldout.indices.long(), [heldout.palette(n) for n in range(len(heldout))], torch.empty(0))
+    named = [read_palette(name).with_transparency() for name in COLORFUL]
+    palettes = [named[n % len(named)] for n in range(len(heldout))]
+    pairs = zip(rgba_of(owns), palettes, strict=True)
+    indices = torch.from_numpy(np.stack([encode(rgba, palette) for rgba, palette in pairs])).long()
+    clear = torch.tensor([palette.transparent for palette in palettes])[:, None, None]
+    truth = Truth(indices, palettes, indices != clear)
+    rows = truth.where.flatten(1).any(dim=1)
+    assert rows.all(), "an icon without an opaque pixel"
+    luminance = round_to_levels(luminance_of_indices(indices, truth.batch), torch.full((len(indices),), LEVELS))
+    # Rounding to L levels errs by 1 / (L - 1) / sqrt(12); as a Gaussian's variance, that is 1 / 2F.
+    fidelity = 6.0 * (LEVELS - 1) ** 2
+
+    def nearest() -> Tensor:
+        return LightnessWish(luminance, float("inf")).bias(truth.batch, slice(None)).argmax(dim=1)
+
+    def arbitrary() -> Tensor:
+        bias = LightnessWish(luminance, fidelity).bias(truth.batch, slice(None))
+        return categorical(bias.softmax(dim=1), torch.Generator().manual_seed(0))
+
+    wish = {"wishes": [LightnessWish(luminance, fidelity)], "sampler": "first-hitting", "steps": CALLS}
+    ways: Ways = {
+        "nearest lightness": nearest,
+        "any entry of about that lightness": arbitrary,
+        f"bias (F = {fidelity:.0f}), one draw": lambda: draw(pipeline, palettes, **wish),
+        "bias, surest first, likeliest entries": lambda: draw(pipeline, palettes, **wish | GREEDY),
+        f"bias, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **wish),
+    }
+    if pipeline.denoiser.luminance is not None:
+        told = {"luminance": luminance, "sampler": "first-hitting", "steps": CALLS}
+        ways |= {
+            "condition, one draw": lambda: draw(pipeline, palettes, **told),
+            "condition, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | GREEDY),
+            f"condition, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told),
+            "both, one draw": lambda: draw(pipeline, palettes, **told | wish),
+            "both, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | wish | GREEDY),
+            f"both, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told | wish),
+        }
+    return truth, ways
+
+
+def degraded(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture, uint8 ``[H, W, 4]``, at half its size by area averages and back, its colors noised."""
+    height, width = rgba.shape[:2]
+    small = Image.fromarray(rgba).resize((width // 2, height // 2), Image.Resampling.BOX)
+    large = np.array(small.resize((width, height), Image.Resampling.NEAREST))
+    noisy = large[..., :3] / 255 + NOISE * rng.standard_normal((height, width, 3))
+    return np.concatenate([(noisy.clip(0, 1) * 255).round(), large[..., 3:]], axis=2).astype(np.uint8)
+
+
+def palettize_ways(
+    pipeline: PaletteDiffusionPipeline, heldout: IndexMaps, on_white: bool = False
+) -> tuple[Truth, Ways]:
+    """Icons at half their size and noised, to be found in their own palettes.
+
+    Their silhouettes stay sharp, and what is transparent doesn't count; or all icons are put on opaque white first, which
+    takes the transparent entry's place in the palette, and every pixel counts.
+    """
+    palettes = [heldout.palette(n) for n in range(len(heldout))]
+    if on_white:
+        palettes = [Palette(np.where(p.colors[:, 3:] == 0, np.uint8(255), p.colors)) for p in palettes]
+    truth = Truth(heldout.indices.long(), palettes, torch.empty(0))
+    pictures, rng = rgba_of(truth), np.random.default_rng(0)
+    targets = np.stack([degraded(rgba, rng) for rgba in pictures])
+    targets[..., 3] = pictures[..., 3]
+    truth = truth._replace(where=torch.from_numpy(pictures[..., 3] > 0))
+
+    def options(fidelity: float) -> dict[str, Any]:
+        wishes = [ColorWish(torch.from_numpy(targets), fidelity)]
+        return {"wishes": wishes, "sampler": "confidence", "steps": CALLS}
+
+    def one_draw(fidelity: float, temperature: float = 1.0) -> Callable[[], Tensor]:
+        return lambda: draw(pipeline, palettes, temperature=temperature, **options(fidelity))
+
+    return truth, {
+        "nearest entry": lambda: each_image(encode, targets, truth),
+        "Floyd-Steinberg": lambda: each_image(lambda t, p: dither(t, p, "floyd-steinberg"), targets, truth),
+        "blue noise": lambda: each_image(lambda t, p: dither(t, p, "blue-noise"), targets, truth),
+        **{f"F = {f}, one draw (confidence)": one_draw(f) for f in (30, 100, 300, 1000)},
+        "F = 300, likeliest entries": one_draw(300, temperature=0.0),
+        f"F = 300, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options(300)),
+        f"F = 100, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options(100)),
+    }
+
+
+TASKS: dict[str, Callable[[PaletteDiffusionPipeline, IndexMaps], tuple[Truth, Ways]]] = {
+    "inpaint": inpaint_ways,
+    "colorize": colorize_ways,
+    "palettize": palettize_ways,
+    "palettize-on-white": partial(palettize_ways, on_white=True),
+}
+
+
+def find_again(task: str, pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> list[dict]:
+    """One record for each way of a task, printed as a table; the first way is what the others are compared with."""
+    truth, ways = TASKS[task](pipeline, heldout)
+    print(f"\n| {task}: {len(heldout)} icons | OKLab error | less than the first | exact pixels |")
+    print("| --- | --- | --- | --- |", flush=True)
+    records, first = [], None
+    for name, answer in tqdm(ways.items(), desc=task, leave=False):
+        each = judge(answer(), truth)
+        first = first or each["error"]
+        each["gain"] = [reference - error for reference, error in zip(first, each["error"], strict=True)]
+        record = {"task": task, "way": name} | {key: mean_of(values) for key, values in each.items()}
+        records.append(record)
+        error, gain = (f"{mean:.4f} ± {stderr:.4f}" for mean, stderr in (record["error"], record["gain"]))
+        exact = f"{100 * record['exact'][0]:.1f} ± {100 * record['exact'][1]:.1f} %"
+        print(f"| {name} | {error} | {gain} | {exact} |", flush=True)
+    return records
+
+
+def mean_of(values: list[float]) -> tuple[float, float]:
+    """The mean and its standard error."""
+    return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
+
+
+def seams(pipeline: PaletteDiffusionPipeline, tiles: int) -> list[dict]:
+    """How much colors change over the seam of tiles, and over their inner columns and rows; printed as a table."""
+    print(
+        f"\n| seams: {tiles} tiles | over the seam | inside | seam less inside |\n| --- | --- | --- | --- |", flush=True
+    )
+    records = []
+    for name, canvas in {"drawn without tiling": Canvas(), "tile both": Canvas(tile="both")}.items():
+        images = pipeline(
+            tiles, canvas=canvas, heldout_palettes=True, sampler="first-hitting", steps=CALLS, output_type="pt"
+        )
+        palettes = pipeline(tiles, heldout_palettes=True, steps=1).images  # drawn first, so the same
+        colors = of_pixels(seen_colors(PaletteBatch.from_palettes([p.palette for p in palettes])), images.images)
+        across, inside = [], []
+        for axis in (1, 2):
+            changes = (colors - colors.roll(1, axis)).norm(dim=-1)  # at place 0: over the seam
+            across.append(changes.select(axis, 0).mean(dim=1))
+            inside.append(changes.narrow(axis, 1, changes.shape[axis] - 1).flatten(1).mean(dim=1))
+        over, within = torch.stack(across).mean(dim=0), torch.stack(inside).mean(dim=0)
+        cells = [mean_of(values.tolist()) for values in (over, within, over - within)]
+        records.append(
+            {"task": "seams", "way": name, **dict(zip(("seam", "inside", "difference"), cells, strict=True))}
+        )
+        print(f"| {name} | " + " | ".join(f"{mean:.4f} ± {stderr:.4f}" for mean, stderr in cells) + " |", flush=True)
+    return records
+
+
+def main(arguments: list[str]) -> None:
+    """Measure each task and print its table."""
+    parser = cli.make_parser(__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
+    add("--output", type=Path, required=True, help="JSON of the figures")
+    add("--num-images", type=int, default=467, help="held-out icons, in random order; all 467 if left out")
+    add("--tiles", type=int, default=200, help="tiles whose seams are measured")
+    add("--tasks", type=list[str], default=[*TASKS, "seams"], help="what to measure")
+    options = parser.parse_args(arguments)
+    for task in options.tasks:
+        choose("task", task, TASKS | {"seams": seams})
+    pipeline = load_pipeline(options.checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
+    order = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[: options.num_images]
+    heldout = heldout.subset(order)
+    records = []
+    for task in options.tasks:
+        records += seams(pipeline, options.tiles) if task == "seams" else find_again(task, pipeline, heldout)
+        write_json(options.output, {"options": cli.plain_options(options), "records": records})
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,63 @@
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from controls.options import read_margins
+from controls.pictures import read_indices, read_mask, resized, with_margins
+from quantization.errors import InputError
+from quantization.indexed_image import IndexedImage
+from quantization.palette import Palette
+
+PALETTE = Palette.from_hex(["ff0000", "00ff00", "ff0000", "00000000"])  # with a duplicate
+
+
+def test_an_indexed_picture_keeps_its_indices_bit_for_bit(tmp_path, rng, caplog):
+    caplog.set_level(logging.INFO)
+    indices = rng.integers(0, 4, (5, 6), np.uint8)
+    IndexedImage(indices, PALETTE).save(tmp_path / "own.png")
+    assert np.array_equal(read_indices(tmp_path / "own.png", PALETTE), indices)
+    longer = Palette(np.concatenate([PALETTE.colors, [[1, 2, 3, 255]]]).astype(np.uint8))
+    assert np.array_equal(read_indices(tmp_path / "own.png", longer), indices)
+    assert not caplog.records
+
+
+def test_other_colors_go_to_the_nearest_entry_and_the_log_says_so(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    Image.fromarray(np.array([[[250, 0, 0, 255], [0, 255, 0, 255], [9, 9, 9, 0]]], np.uint8)).save(tmp_path / "a.png")
+    assert read_indices(tmp_path / "a.png", PALETTE).tolist() == [[0, 1, 3]]
+    assert "1 of 3 pixels are not in the palette" in caplog.text
+
+
+def test_white_is_drawn_anew(tmp_path):
+    Image.fromarray(np.array([[0, 127, 128, 255]], np.uint8)).save(tmp_path / "grey.png")
+    assert read_mask(tmp_path / "grey.png", 1, 4).tolist() == [[False, False, True, True]]
+    Image.fromarray(np.array([[0, 32767, 32768, 65535]], np.uint16)).save(tmp_path / "deep.png")
+    assert read_mask(tmp_path / "deep.png", 1, 4).tolist() == [[False, False, True, True]]
+    Image.new("1", (4, 1), 0).save(tmp_path / "black.png")
+    with pytest.raises(InputError, match="no white pixel"):
+        read_mask(tmp_path / "black.png", 1, 4)
+    with pytest.raises(InputError, match="is 4×1 pixels; the image is 5×1"):
+        read_mask(tmp_path / "grey.png", 1, 5)
+
+
+def test_shrinking_averages_areas_without_the_color_of_transparent_pixels():
+    pixels = np.array([[[200, 0, 0, 255], [0, 255, 0, 0]], [[100, 0, 0, 255], [0, 255, 0, 0]]], np.uint8)
+    assert resized(pixels, None, None) is pixels
+    assert np.abs(resized(pixels, 1, None)[0, 0].astype(int) - [150, 0, 0, 128]).max() <= 1
+    assert resized(pixels, 1, 2)[0].tolist() == [[150, 0, 0, 255], [0, 0, 0, 0]]
+    assert resized(np.zeros((6, 4, 4), np.uint8), None, 2).shape == (3, 2, 4)
+
+
+def test_margins_are_left_top_right_bottom():
+    grown = with_margins(np.ones((2, 2), np.uint8), read_margins("1,2,3,0"), 0)
+    assert grown.shape == (4, 6)
+    assert grown[2:, 1:3].all()
+    assert grown.sum() == 4
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "0,0,0,0", "1,2,3,-1", "1,2,3,x", ""])
+def test_wrong_margins_are_refused(text):
+    with pytest.raises(InputError, match="LEFT,TOP,RIGHT,BOTTOM"):
+        read_margins(text)
