@@ -1,4 +1,4 @@
-# The verbs of Tincture: make venv, demo, test, test-slow, lint.
+# The verbs of Tincture: make venv, sample, demo, test, test-slow, lint.
 
 # Threads that wait give their core away soon, so that a busy machine slows training down without stalling it.
 export GOMP_SPINCOUNT ?= 2000
@@ -6,8 +6,9 @@ export GOMP_SPINCOUNT ?= 2000
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
+REFERENCE := checkpoints/icons16
 
-.PHONY: venv demo test test-slow lint clean
+.PHONY: venv sample demo test test-slow lint clean
 
 venv: .venv/ready
 
@@ -16,6 +17,11 @@ venv: .venv/ready
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-data.txt
 	touch $@
+
+sample: venv
+	$(BIN)/python sample.py --checkpoint $(REFERENCE) --num-images 64 --palette heldout --columns 16 --output runs/sample/heldout --overwrite
+	$(BIN)/python sample.py --checkpoint $(REFERENCE) --num-images 32 --palette pico-8 --transparent --columns 16 --output runs/sample/pico-8 --overwrite
+	@echo "the pictures: runs/sample/heldout/sheet.png runs/sample/pico-8/sheet.png"
 
 demo: venv
 	$(BIN)/python train.py --config configs/icons16.yaml --output $(DEMO)/model --overwrite

@@ -1,4 +1,4 @@
-"""Make a trained model small enough for a repository: ``python -m training.publish --checkpoint runs/reference --output checkpoints/icons16``.
+"""Make a trained model small enough for a repository: ``python -m training.publish --checkpoint runs/reference --output checkpoints/icons16 --sampler remasking``.
 
 Writes the pipeline with weights in half precision, and the config of its run, by which ``evaluate.py`` finds the data. Evaluate what
 this wrote, not what it was made from.
@@ -21,8 +21,11 @@ def main(arguments: list[str]) -> None:
     add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
     add("--output", type=Path, required=True, help="folder for the smaller one")
     add("--overwrite", action="store_true", help="replace a smaller one there")
+    add("--sampler", type=str | None, default=None, help="how it draws where nobody says; as before if left out")
     options = parser.parse_args(arguments)
     pipeline = load_pipeline(options.checkpoint)
+    if options.sampler is not None:
+        pipeline.register_modules(scheduler=pipeline.scheduler.but(sampler=options.sampler, sampler_options={}))
     config = options.checkpoint / CONFIG_FILE
     if not config.is_file():
         raise InputError(f"there is no {CONFIG_FILE} in {options.checkpoint}: give the folder that train.py wrote")

@@ -1,6 +1,7 @@
 """Readers against files that are damaged at random, by seed: each gives a result or one InputError, soon, and nothing else."""
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -15,8 +16,8 @@ from quantization.images import read_image
 from quantization.palette import Palette
 from quantization.palette_files import READERS, WRITERS, read_palette, write_palette
 
-MUTATIONS = 120
-"""Of each format."""
+MUTATIONS = int(os.environ.get("TINCTURE_MUTATIONS", "120"))
+"""Of each format; docs/reliability.md says how many were tried once."""
 
 
 def damaged(content, chance):
