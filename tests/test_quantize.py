@@ -312,7 +312,7 @@ def test_an_input_is_never_overwritten(run, folder):
     [
         ("a/x.png --recolor areas", "--recolor needs the palette to move pictures to"),
         ("a/x.png --recolor areas --palette pico-8 --dither bayer2", "leave one out"),
-        ("a/x.png --recolor areas --palette pico-8", "quantize it first"),
+        ("noise.png --recolor areas --palette pico-8", "quantize it first"),
         ("missing.png", "no such image: missing.png"),
         ("a/x.png missing.png", "no such image: missing.png"),
         ("a", "is a folder"),
@@ -360,6 +360,7 @@ def test_mistakes_give_one_line_and_nothing_is_written(run, folder, arguments, m
         Path(name).mkdir()
     Path("full/file").write_text("kept")
     Path("notes.txt").write_text("not a picture")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save("noise.png")
     Path("clear.hex").write_text("00000000\n")
     Path("large.hex").write_text("000000\n" * 300)
     write_palette(Palette(np.full((256, 4), 255, np.uint8)), Path("full.hex"))
