@@ -204,6 +204,23 @@ def test_a_strip_runs_from_one_palette_to_the_other(sizes, clear):
     assert len(JointPalettes.strip(*ends, 2).palettes) == 2
 
 
+@pytest.mark.parametrize("sampler", ["ancestral", "confidence"])
+def test_image_i_depends_on_the_seed_and_i_alone_whatever_its_colors(network, sampler):
+    joint = JointPalettes.matched([random_palette(5, 1), random_palette(3, 2)])
+    options = {
+        "joint": joint,
+        "proportions": Proportions(torch.tensor([0.1, 0.2, 0.3, torch.nan, 0.2])),
+        "class_label": "cat",
+        "guidance_scale": 1.5,
+        "negative_classes": ["dog", "cow"],
+        "negative_scale": 0.5,
+    }
+    pipeline = make_pipeline(network)
+    drawn = index_maps(pipeline(3, steps=6, sampler=sampler, **options))
+    assert np.array_equal(drawn, index_maps(pipeline(3, steps=6, sampler=sampler, batch_size=2, **options)))
+    assert np.array_equal(drawn[:2], index_maps(pipeline(1, steps=6, sampler=sampler, **options)))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
