@@ -1,0 +1,41 @@
+"""Draw a run's held-out bits per pixel over its steps: `python docs/pictures/make_curve.py runs/reference checkpoints/icons16/curve.png`."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from quantization.files import write_atomically
+from quantization.plots import require_matplotlib
+from training.tracking import METRICS_FILE
+
+LINES = {
+    "heldout/bits_per_pixel": "held out",
+    "heldout/bits_per_pixel_given_class": "held out, told the class",
+    "train/bits_per_pixel": "training, half of the time told luminance",
+}
+
+
+def main(run: Path, output: Path) -> None:
+    """Read the scalars, draw, save."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    records = [json.loads(line) for line in (run / METRICS_FILE).read_text().splitlines()]
+    figure = Figure(figsize=(7, 3.5), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, label in LINES.items():
+        points = [(record["step"], record[name]) for record in records if name in record]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, marker="o" if len(points) < 50 else None)
+    axes.set(xlabel="step", ylabel="bits per pixel", ylim=(0.4, 1.8))
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    write_atomically(output, lambda path: figure.savefig(path, format="png"))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:3]))
