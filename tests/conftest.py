@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import cli
+import sample
 import train
+from quantization.indexed_image import IndexedImage
 
 os.environ.setdefault("WANDB_MODE", "offline")
 
@@ -45,5 +47,29 @@ def run(monkeypatch, capsys):
             status = stop.code
         captured = capsys.readouterr()
         return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def draw(run, checkpoint, tmp_path):
+    """Call sample.py with a trained model; returns the images that it wrote: ``files`` of them, or as many as it was asked for."""
+
+    def call(*options, num_images=2, files=None, output="drawn"):
+        folder = tmp_path / output
+        common = [
+            "--checkpoint",
+            checkpoint,
+            "--output",
+            folder,
+            "--num-images",
+            num_images,
+            "--steps",
+            3,
+            "--overwrite",
+        ]
+        status, _, err = run(sample, *common, *options)
+        assert status == 0, err
+        return [IndexedImage.load(folder / f"{n:04d}.png") for n in range(files or num_images)]
 
     return call

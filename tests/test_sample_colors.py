@@ -11,18 +11,6 @@ from quantization.palette_files import read_palette
 
 
 @pytest.fixture
-def draw(run, checkpoint, tmp_path):
-    def call(*options, count=2, output="drawn"):
-        output = tmp_path / output
-        common = ["--checkpoint", checkpoint, "--output", output, "--num-images", 2, "--steps", 3, "--overwrite"]
-        status, _, err = run(sample, *common, *options)
-        assert status == 0, err
-        return [IndexedImage.load(output / f"{n:04d}.png") for n in range(count)]
-
-    return call
-
-
-@pytest.fixture
 def icon(tmp_path, rng):
     """An indexed picture that uses its whole palette, and its file."""
     colors = rng.integers(0, 256, (6, 4), np.uint8)
@@ -35,9 +23,9 @@ def icon(tmp_path, rng):
 def test_recoloring_there_and_back_is_the_identity(draw, icon, tmp_path):
     image, path = icon
     reversible = ("--recolor-by", "reversible", "--recolor")
-    (there,) = draw("--palette", "pico-8", "--transparent", *reversible, path, count=1)
+    (there,) = draw("--palette", "pico-8", "--transparent", *reversible, path, files=1)
     assert there.palette == read_palette("pico-8").with_transparency()
-    (back,) = draw("--palette", path, *reversible, tmp_path / "drawn" / "0000.png", count=1, output="back")
+    (back,) = draw("--palette", path, *reversible, tmp_path / "drawn" / "0000.png", files=1, output="back")
     assert np.array_equal(back.indices, image.indices)
     assert back.palette == image.palette
 
@@ -65,10 +53,10 @@ def test_auto_chooses_as_many_colors_as_a_picture_needs(draw, tmp_path, rng):
 
 
 def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
-    several = draw("--palettes", "pico-8", "sweetie-16", "nintendo-gameboy-bgb", "--transparent", count=6)
+    several = draw("--palettes", "pico-8", "sweetie-16", "nintendo-gameboy-bgb", "--transparent", files=6)
     names = ("pico-8", "sweetie-16", "nintendo-gameboy-bgb")
     assert [image.palette for image in several] == [read_palette(name).with_transparency() for name in names] * 2
-    strip = draw("--palette", "pico-8", "--palette-to", "sweetie-16", "--strip", 4, count=8)
+    strip = draw("--palette", "pico-8", "--palette-to", "sweetie-16", "--strip", 4, files=8)
     assert [strip[n].palette for n in (0, 3)] == [read_palette(name) for name in names[:2]]
     assert len({image.indices.tobytes() for image in strip[:3]}) == 1
 

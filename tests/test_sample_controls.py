@@ -16,18 +16,6 @@ from quantization.palette_files import read_palette
 
 
 @pytest.fixture
-def draw(run, checkpoint, tmp_path):
-    def call(*options, count=2):
-        output = tmp_path / "drawn"
-        common = ["--checkpoint", checkpoint, "--output", output, "--num-images", count, "--steps", 3, "--overwrite"]
-        status, _, err = run(sample, *common, *options)
-        assert status == 0, err
-        return [IndexedImage.load(output / f"{n:04d}.png") for n in range(count)]
-
-    return call
-
-
-@pytest.fixture
 def icon(tmp_path, rng):
     """An indexed picture and its file."""
     colors = rng.integers(0, 256, (6, 4), np.uint8)
@@ -79,10 +67,10 @@ def test_a_variation_keeps_some_of_the_picture(draw, icon):
 def test_a_target_is_met_at_infinite_fidelity_in_windows_and_at_another_size(draw, tmp_path, rng):
     pixels = rng.integers(0, 256, (40, 24, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    (result,) = draw("--target", tmp_path / "photo.png", "--fidelity", "inf", "--palette", "pico-8", count=1)
+    (result,) = draw("--target", tmp_path / "photo.png", "--fidelity", "inf", "--palette", "pico-8", num_images=1)
     rgba = np.concatenate([pixels, np.full((40, 24, 1), 255, np.uint8)], axis=2)
     assert np.array_equal(result.indices, encode(rgba, read_palette("pico-8")))
-    (result,) = draw("--target", tmp_path / "photo.png", "--width", 12, "--colors", 5, count=1)
+    (result,) = draw("--target", tmp_path / "photo.png", "--width", 12, "--colors", 5, num_images=1)
     assert result.indices.shape == (20, 12)
     assert len(result.palette) == 5
 
@@ -91,7 +79,7 @@ def test_a_grey_picture_of_16_bits_is_colored(draw, tmp_path, rng):
     Image.fromarray(rng.integers(0, 65536, (16, 16), np.uint16)).save(tmp_path / "grey.png")
     palette = read_palette("sweetie-16")
     (result,) = draw(
-        "--luminance", tmp_path / "grey.png", "--palette", "sweetie-16", "--luminance-fidelity", "1e5", count=1
+        "--luminance", tmp_path / "grey.png", "--palette", "sweetie-16", "--luminance-fidelity", "1e5", num_images=1
     )
     grey = (np.asarray(Image.open(tmp_path / "grey.png")) >> 8).astype(np.uint8)
     rgba = np.concatenate([np.repeat(grey[..., None], 3, axis=2), np.full((16, 16, 1), 255, np.uint8)], axis=2)
