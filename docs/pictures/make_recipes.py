@@ -1,6 +1,6 @@
 """Draw docs/pictures/recipes/: what each command of docs/recipes.md draws, beside what it was given.
 
-`python -m docs.pictures.make_recipes --checkpoint runs/demo/model`; --only NAME… for some of them.
+`python -m docs.pictures.make_recipes --checkpoint checkpoints/icons16`; --only NAME… for some of them.
 """
 
 import argparse
