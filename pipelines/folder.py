@@ -39,6 +39,10 @@ def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path, half: bool =
         pipeline = PaletteDiffusionPipeline(denoiser, **parts, **options)
     with TemporaryDirectory(prefix=".pipeline-", dir=folder) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
+        for config in Path(temporary).rglob("*.json"):
+            values = json.loads(config.read_text())
+            values.pop("_name_or_path", None)  # where diffusers loaded a part from is no part of the model
+            config.write_text(json.dumps(values, indent=2) + "\n")
         for part in sorted(Path(temporary).iterdir(), key=lambda path: path.name == INDEX):  # the index last
             if part.is_dir():
                 with folder_written_whole(folder / part.name) as target:

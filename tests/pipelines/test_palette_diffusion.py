@@ -243,3 +243,5 @@ def test_half_precision_is_half_as_large_and_loads_as_single(pipeline, tmp_path)
     for name, weight in pipeline.denoiser.state_dict().items():
         assert loaded[name].dtype == torch.float32 == weight.dtype
         assert torch.equal(loaded[name], weight.half().float())
+    save_pipeline(load_pipeline(tmp_path / "half"), tmp_path / "again", half=True)
+    assert not [path for path in (tmp_path / "again").rglob("*.json") if str(tmp_path) in path.read_text()]
