@@ -12,6 +12,7 @@ from data.index_maps import load_index_maps
 from quantization.errors import InputError
 from quantization.files import LOCK_FILE, claim_output_folder, used_alone
 from training.config import RunConfig
+from training.feeds import WholeSet
 from training.interruption import SignalWatch, StoppedBySignalError
 from training.loop import CONFIG_FILE, check_config, train
 
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> None:
         if not parsed.resume:
             _clear(output)  # only now that nothing is wrong with the new run
         try:
-            result = train(config, training, heldout, output, parsed.resume, lambda: signals.received)
+            feed = WholeSet(training, config.train.batch_size, config.seed)
+            result = train(config, feed, heldout, output, parsed.resume, lambda: signals.received)
         except StoppedBySignalError as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(128 + stopped.signal_number)

@@ -17,19 +17,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import cli
 from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
-from data.augmentation import augment, rounded_luminance
-from data.foreign_palettes import with_foreign_palettes
-from data.index_maps import Batch, load_index_maps
+from data.index_maps import load_index_maps
 from diffusion.losses import hybrid_loss
-from diffusion.schedules import low_discrepancy_times
 from models.config import build_denoiser
-from models.denoiser import Conditions
 from training.config import RunConfig
-from training.loop import batch_rows, exponential_average
+from training.examples import ExampleMaker, Examples
+from training.feeds import WholeSet
+from training.loop import exponential_average
 from training.optimizers import OPTIMIZERS
 
 MATRIX = 2048
-PRODUCT, NETWORK = "matrix product", "corruption, network and loss"
+PRODUCT, NETWORK = "matrix product", "network and loss"
 
 
 class Stopwatch:
@@ -62,31 +60,27 @@ class Step:
 
     def __init__(self, config: RunConfig, device: torch.device, compiled: bool) -> None:
         self.config, self.device = config.train, device
-        self.training, _ = load_index_maps(config.data)
+        training, _ = load_index_maps(config.data)
+        self.feed = WholeSet(training, config.train.batch_size, seed=0)
         torch.manual_seed(config.seed)
-        self.model = build_denoiser(config.model, len(self.training.label_names), self.training.palettes.mask_index)
+        self.model = build_denoiser(config.model, len(training.label_names), training.palettes.mask_index)
         self.model.to(device, memory_format=torch.channels_last)
         self.network = torch.compile(self.model) if compiled else self.model
         self.process = config.process.make_scheduler().process
+        self.make_examples = ExampleMaker(self.model, self.process, training.palettes, config.train, 0, device)
         self.average = AveragedModel(self.model, multi_avg_fn=exponential_average(config.train.ema_decay))
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.model, config.train)
 
-    def load(self, step: int) -> Batch:
-        """The step's pictures, augmented, on the device."""
-        rows = batch_rows(len(self.training), self.config.batch_size, step, seed=0)
-        batch = self.training.batch(rows)
-        batch = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
-        return with_foreign_palettes(batch, self.training.palettes, self.config.foreign_palettes).to(self.device)
+    def load(self, step: int) -> Examples:
+        """The step's pictures, augmented and corrupted, on the device."""
+        return self.make_examples(self.feed.pictures(step, slice(None)), step, 0)
 
-    def learn(self, batch: Batch) -> None:
-        """Corrupt, predict, and propagate back."""
-        t = low_discrepancy_times(len(batch.x_0)).to(self.device)
-        x_t = self.process.q_sample(batch.x_0, t, batch.palette)
-        luminance = rounded_luminance(batch) if self.model.luminance is not None else None
+    def learn(self, examples: Examples) -> None:
+        """Predict, and propagate back."""
+        x_0, x_t, t, palette = examples.x_0, examples.x_t, examples.t, examples.palette
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision == "bf16"):
-            logits = self.network(x_t, t, batch.palette, Conditions(batch.labels, luminance)).float()
-        weight = self.config.cross_entropy
-        losses, _ = hybrid_loss(self.process, logits, batch.x_0, x_t, t, batch.palette, weight)
+            logits = self.network(x_t, t, palette, examples.conditions).float()
+        losses, _ = hybrid_loss(self.process, logits, x_0, x_t, t, palette, self.config.cross_entropy)
         losses.mean().backward()
 
     def update(self) -> None:
@@ -124,7 +118,7 @@ def main(arguments: list[str]) -> None:
     for number in range(options.steps):
         with watch.part(PRODUCT):
             matrix @ matrix
-        with watch.part("loading and augmentation"):
+        with watch.part("loading, augmentation and corruption"):
             batch = step.load(number)
         with watch.part(NETWORK):
             step.learn(batch)

@@ -61,8 +61,8 @@ class IndexMaps:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batch(self, rows: Tensor) -> Batch:
-        """The pictures at ``rows``, int64 ``[B]``."""
+    def batch(self, rows: Tensor | slice) -> Batch:
+        """The pictures at ``rows``, int64 ``[B]`` or a slice."""
         return Batch(self.indices[rows].long(), self.palettes[rows], self.labels[rows])
 
     def subset(self, rows: Tensor) -> "IndexMaps":

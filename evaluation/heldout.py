@@ -9,10 +9,12 @@ from tqdm import tqdm
 
 from data.index_maps import Batch, IndexMaps
 from diffusion.any_order import AnyOrderBits, any_order_bits_per_pixel
+from diffusion.draws import image_generators, mixed_seed
 from diffusion.likelihood import bits_per_pixel, mean_and_stderr
 from diffusion.process import Process
 from diffusion.schedules import low_discrepancy_times
 from models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
+from pipelines.split import joined, own_batches
 from quantization.errors import InputError, choose
 from quantization.luminance import luminance_of_indices
 
@@ -53,6 +55,7 @@ def heldout_estimates(
     batch_size: int = 64,
     told: str = "nothing",
     seed: int = 0,
+    split: bool = False,
 ) -> Estimates:
     """Estimate the negative ELBO of every image at several times.
 
@@ -63,29 +66,37 @@ def heldout_estimates(
         times_per_image: corruptions of each image; each pass spreads its times evenly over the set.
         batch_size: images at once.
         told: what the denoiser is told of each image, a name in `TOLD`.
-        seed: of times and corruptions; the same seed makes two models comparable image by image.
+        seed: of times and corruptions, each image's by its place; the same seed makes two models comparable image by image.
+        split: share the images among the processes of ``accelerate launch``, all of which must call this alike.
     """
     conditions = choose("told", told, TOLD)
     device = next(denoiser.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
     was_training = denoiser.training
     denoiser.eval()
     times = torch.empty(times_per_image, len(images))
-    bits = torch.empty(times_per_image, len(images))
+    bits = torch.zeros(times_per_image, len(images))
     for repeat in range(times_per_image):
-        times[repeat] = low_discrepancy_times(len(images), generator)
-        for rows in torch.arange(len(images)).split(batch_size):
+        repeat_seed = mixed_seed(seed, repeat)
+        times[repeat] = low_discrepancy_times(len(images), torch.Generator().manual_seed(repeat_seed))
+        for rows in own_batches(len(images), batch_size, split):
             batch = images.batch(rows).to(device)
             denoise = bind(denoiser, batch.palette, conditions(batch))
             t = times[repeat, rows].to(device)
-            bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generator).cpu()
+            generators = image_generators(repeat_seed, rows.start, len(t))
+            bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generators).cpu()
     denoiser.train(was_training)
-    return Estimates(times, bits)
+    return Estimates(times, joined(bits, split))
 
 
 @torch.inference_mode()
 def exact_estimates(
-    denoiser: Denoiser, process: Process, images: IndexMaps, orders: int = 4, batch_size: int = 64, seed: int = 0
+    denoiser: Denoiser,
+    process: Process,
+    images: IndexMaps,
+    orders: int = 4,
+    batch_size: int = 64,
+    seed: int = 0,
+    split: bool = False,
 ) -> AnyOrderBits:
     """The exact likelihood of images in random orders of their pixels, by ``orders · H · W`` calls for each image.
 
@@ -95,7 +106,8 @@ def exact_estimates(
         images: the pictures to measure.
         orders: of each image.
         batch_size: images at once.
-        seed: of the orders.
+        seed: of the orders, each image's by its place.
+        split: as for `heldout_estimates`.
 
     Returns:
         Bits per pixel of each image, float64 ``[N]`` each.
@@ -106,15 +118,16 @@ def exact_estimates(
     if not process.has_mask:
         raise InputError("exact bits per pixel need a process with a mask (absorbing): others have a bound only")
     device = next(denoiser.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
     was_training = denoiser.training
     denoiser.eval()
     pixels = images.indices[0].numel()
     times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
-    measured = []
-    for rows in tqdm(torch.arange(len(images)).split(batch_size), desc="exact bits", unit="batch", leave=False):
+    measured = torch.zeros(len(AnyOrderBits._fields), len(images), dtype=torch.float64)
+    for rows in tqdm(own_batches(len(images), batch_size, split), desc="exact bits", unit="batch", leave=False):
         batch = images.batch(rows).to(device)
         denoise = bind(denoiser, batch.palette, NO_CONDITIONS)
-        measured.append(any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generator, times))
+        generators = image_generators(seed, rows.start, len(batch.x_0))
+        bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generators, times)
+        measured[:, rows] = torch.stack(bits).cpu().double()
     denoiser.train(was_training)
-    return AnyOrderBits(*(torch.cat(bits).cpu() for bits in zip(*measured, strict=True)))
+    return AnyOrderBits(*joined(measured, split))

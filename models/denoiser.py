@@ -3,7 +3,7 @@
 `PaletteDenoiser` is equivariant to its palette; `IndexDenoiser` is the usual per-index model, the baseline it must beat.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +29,13 @@ class Condition(nn.Module):
     Args:
         channels: size of the vector.
         num_classes: number of labels; one more row stands for "no label".
-        class_dropout: probability of replacing a label by "no label" in training, for classifier-free guidance.
         time: whether the denoiser is told the time at all; for the absorbing process the best one needn't be
             (Ou et al. 2024, arXiv 2406.03736).
     """
 
-    def __init__(self, channels: int, num_classes: int, class_dropout: float, time: bool) -> None:
+    def __init__(self, channels: int, num_classes: int, time: bool) -> None:
         super().__init__()
-        self.channels, self.num_classes, self.class_dropout = channels, num_classes, class_dropout
+        self.channels, self.num_classes = channels, num_classes
         self.classes = nn.Embedding(num_classes + 1, channels)
         self.time = (
             nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels)) if time else None
@@ -45,10 +44,7 @@ class Condition(nn.Module):
     def forward(self, t: Tensor, class_labels: Tensor | None) -> Tensor:
         """Times ``[B]`` and labels int64 ``[B]`` (none at all: no label for any image) → ``[B, channels]``."""
         none = torch.full_like(t, self.num_classes, dtype=torch.long)
-        labels = none if class_labels is None else class_labels
-        if self.training and self.class_dropout > 0:
-            labels = torch.where(torch.rand_like(t) < self.class_dropout, none, labels)
-        condition = self.classes(labels)
+        condition = self.classes(none if class_labels is None else class_labels)
         if self.time is not None:
             features = get_timestep_embedding(1000 * t, self.channels, flip_sin_to_cos=True, downscale_freq_shift=0)
             condition = condition + self.time(features.to(condition.dtype))
@@ -75,6 +71,14 @@ class Conditions:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
         return Conditions(*(None if value is None else change(value) for value in (self.class_labels, self.luminance)))
 
+    @staticmethod
+    def cat(parts: Sequence["Conditions"]) -> "Conditions":
+        """One batch of several, all of which know the same kinds of things."""
+        labels, luminance = [part.class_labels for part in parts], [part.luminance for part in parts]
+        return Conditions(
+            None if labels[0] is None else torch.cat(labels), None if luminance[0] is None else torch.cat(luminance)
+        )
+
 
 NO_CONDITIONS = Conditions()
 
@@ -91,8 +95,26 @@ class Denoiser(ModelMixin, ConfigMixin):
         """Whether the logits change with t alone."""
         return self.condition.time is not None
 
+    @property
+    def num_classes(self) -> int:
+        """Labels that it knows, "no label" not counted."""
+        return self.condition.num_classes
+
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if the denoiser can't draw with ``palette``."""
+
+    def hide(self, conditions: Conditions) -> Conditions:
+        """Hide labels and luminance maps as often as training should, so that the denoiser also learns to draw without.
+
+        Randomness comes from torch's global generator: a label is replaced by "no label" with the probability
+        ``class_dropout``, for classifier-free guidance, a map by an unknown one with ``luminance_dropout``.
+        """
+        labels, luminance = conditions.class_labels, conditions.luminance
+        if labels is not None:
+            labels = labels.where(torch.rand(len(labels)) >= self.config.class_dropout, self.num_classes)
+        if luminance is not None:
+            luminance = luminance.where(torch.rand(len(luminance), 1, 1) >= self.config.luminance_dropout, torch.nan)
+        return Conditions(labels, luminance)
 
     def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Embedded pixels ``[B, H, W, D]``, times and conditions → the UNet's features ``[B, C, H, W]``."""
@@ -121,7 +143,7 @@ def bind(denoiser: nn.Module, palette: PaletteBatch, conditions: Conditions) -> 
 
 
 def _luminance_embedding(channels: int, dropout: float | None) -> LuminanceEmbedding | None:
-    return None if dropout is None else LuminanceEmbedding(channels, dropout)
+    return None if dropout is None else LuminanceEmbedding(channels)
 
 
 class PaletteDenoiser(Denoiser):
@@ -144,7 +166,7 @@ class PaletteDenoiser(Denoiser):
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
+        self.condition = Condition(condition_channels, num_classes, time_conditioning)
         self.luminance = _luminance_embedding(token_channels, luminance_dropout)
         self.palette_encoder = PaletteEncoder(token_channels, palette_depth)
         self.mask_token = nn.Parameter(torch.randn(token_channels))
@@ -187,7 +209,7 @@ class IndexDenoiser(Denoiser):
     ) -> None:
         super().__init__()
         self.num_entries = num_entries
-        self.condition = Condition(condition_channels, num_classes, class_dropout, time_conditioning)
+        self.condition = Condition(condition_channels, num_classes, time_conditioning)
         self.luminance = _luminance_embedding(token_channels, luminance_dropout)
         self.embed = nn.Embedding(num_entries + 1, token_channels)
         self.backbone = UNet(token_channels, num_entries, condition_channels, UNetConfig(**unet or {}))

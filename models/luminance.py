@@ -11,20 +11,17 @@ class LuminanceEmbedding(nn.Module):
 
     Args:
         channels: features of each pixel.
-        dropout: probability of hiding the whole map of an image in training, so that the denoiser also draws without.
         frequencies: octaves of Fourier features of the lightness.
     """
 
-    def __init__(self, channels: int, dropout: float, frequencies: int = 5) -> None:
+    def __init__(self, channels: int, frequencies: int = 5) -> None:
         super().__init__()
-        self.dropout, self.frequencies = dropout, frequencies
+        self.frequencies = frequencies
         self.project = nn.Linear(3 + 2 * frequencies, channels, bias=False)
 
     def forward(self, luminance: Tensor) -> Tensor:
         """Lightness ``[B, H, W]`` → ``[B, H, W, channels]``."""
         known = ~luminance.isnan()
-        if self.training and self.dropout > 0:
-            known = known & (torch.rand_like(luminance[:, :1, :1]) >= self.dropout)
         opaque = known & (luminance >= 0)
         lightness = luminance.where(opaque, 0.0)[..., None]
         angles = lightness * (2.0 ** torch.arange(self.frequencies, device=luminance.device) * math.pi)

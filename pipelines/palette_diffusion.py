@@ -29,6 +29,7 @@ from .guidance import guidance_branches
 from .guided_denoiser import GuidedDenoiser
 from .joint_denoiser import JointDenoiser
 from .palette_bank import PaletteBank
+from .split import gathered, own_batches
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
 """diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → those that it replaces, of "x_t"."""
@@ -106,6 +107,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         joint: JointPalettes | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
+        split: bool = False,
     ) -> PaletteDiffusionOutput:
         """Draw images; image i depends on ``seed`` and i alone.
 
@@ -142,6 +144,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`); pixels still masked show the
                 palette's first entry in its ``images``. In a mirrored picture, ``x_t`` is the part that is drawn.
+            split: share the images among the processes of ``accelerate launch``; all must call this alike, and all get all images.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
@@ -168,12 +171,11 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         scheduler.set_timesteps(steps, self.denoiser.device, start=1.0 if init is None else init.strength)
         negatives = [self._label(name) for name in negative_classes]
         branches = guidance_branches(num_images, label, negatives, luminance, guidance_scale, negative_scale)
-        area = None if tie is None else tie.area
 
         images, image_calls = [], 0
-        with self.progress_bar(total=len(scheduler.timesteps) * -(-num_images // batch_size)) as progress:
-            for first in range(0, num_images, batch_size):
-                rows = slice(first, min(first + batch_size, num_images))
+        batches = own_batches(num_images, batch_size, split)
+        with self.progress_bar(total=len(scheduler.timesteps) * len(batches)) as progress:
+            for rows in batches:
                 batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
                 bias = _bias(batch, wishes, logit_bias, rows)
                 denoise = GuidedDenoiser(
@@ -197,7 +199,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                         prediction = Prediction(logits, [branch.weight for branch in branches], temperature, top_p)
                         if proportions is not None:
                             drawn = x_t if scheduler.process.has_mask else torch.full_like(x_t, padded)
-                            prediction = proportions.steer(prediction, drawn, rows, area)
+                            prediction = proportions.steer(prediction, drawn, rows, None if tie is None else tie.area)
                         x_t = hold(scheduler.step(prediction, t, x_t).prev_sample)
                         if callback_on_step_end is not None:
                             seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows], tie)
@@ -205,6 +207,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                     progress.update()
                 images += _indexed(x_t, palettes[rows], tie)
                 image_calls += reuse.image_calls
+        images, image_calls = gathered(images, split), sum(gathered([image_calls], split))
         if joint is not None:
             images = [version for image in images for version in joint.show(image)]
         return PaletteDiffusionOutput(convert(images), image_calls * (1 if joint is None else len(joint.palettes)))

@@ -41,6 +41,7 @@ class TrainConfig:
         clock: what max_minutes counts: wall is time as it passes; cpu is processor time, divided by the threads, so that
             runs on a machine that does other things too can be compared.
         batch_size: images a step, over all processes.
+        accumulation: parts in which a process takes its images of a step, one after the other, to save memory.
         cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
             the model can draw in any palette, not only in those that it would use up (see data/foreign_palettes.py).
@@ -69,6 +70,7 @@ class TrainConfig:
     max_minutes: float | None = None
     clock: Literal["wall", "cpu"] = "wall"
     batch_size: int = 64
+    accumulation: int = 1
     cross_entropy: float = 0.0
     foreign_palettes: float = 0.0
     mirror: float = 0.0

@@ -5,25 +5,25 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, gather_object
+from PIL import Image
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from data.augmentation import augment, rounded_luminance
-from data.foreign_palettes import with_foreign_palettes
 from data.index_maps import IndexMaps
-from diffusion.draws import mixed_seed
 from diffusion.losses import hybrid_loss
-from diffusion.schedules import fitted_knots, low_discrepancy_times
+from diffusion.process import Process
+from diffusion.schedules import fitted_knots
 from evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from models.config import build_denoiser
-from models.denoiser import Conditions
+from models.denoiser import Denoiser
 from pipelines.folder import save_pipeline
 from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -35,6 +35,8 @@ from quantization.palette import PaletteBatch
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
 from .config import RunConfig, TrainConfig
 from .environment import record_environment
+from .examples import ExampleMaker, shares
+from .feeds import Feed
 from .interruption import StoppedBySignalError
 from .optimizers import OPTIMIZERS
 from .tracking import Tracker
@@ -56,7 +58,7 @@ SCALARS_EVERY = 10
 
 def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     config: RunConfig,
-    training: IndexMaps,
+    feed: Feed,
     heldout: IndexMaps,
     output: Path,
     resume: bool = False,
@@ -64,9 +66,11 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
+    Under ``accelerate launch`` all processes call this alike; they share each batch, and the first one writes.
+
     Args:
         config: the whole run.
-        training: the side of the data set to learn from.
+        feed: the side of the data set to learn from.
         heldout: the side to measure on.
         output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
@@ -81,10 +85,12 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     """
     check_config(config)
     accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=config.train.device == "cpu")
+    first = accelerator.is_main_process
+    own, parts = own_share(config.train, accelerator)
 
     torch.manual_seed(config.seed)
-    num_classes = len(training.label_names) if len(training.label_names) > 1 else 0
-    denoiser = build_denoiser(config.model, num_classes, training.palettes.mask_index)
+    label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
+    denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
     scheduler = config.process.make_scheduler()
     process = scheduler.process
     denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
@@ -92,58 +98,55 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     optimizers = OPTIMIZERS[config.train.optimizer](denoiser, config.train)
     peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     model, *prepared = accelerator.prepare(denoiser, *optimizers)
-    pipeline = PaletteDiffusionPipeline(
-        average.module,
-        scheduler,
-        _bank(training, heldout),
-        size=config.data.size,
-        label_names=training.label_names if num_classes else (),
-    )
+    make_examples = ExampleMaker(denoiser, process, feed.pool.palettes, config.train, config.seed, accelerator.device)
+    bank = _bank(feed.pool, heldout)
+    pipeline = PaletteDiffusionPipeline(average.module, scheduler, bank, config.data.size, tuple(label_names))
 
     progress = Progress()
     if resume:
-        remove_leftovers(output)
+        if first:
+            remove_leftovers(output)
         checkpoints = list_checkpoints(output)
         if not checkpoints:
             raise InputError(f"there is no checkpoint to resume in {output}")
         progress = load_checkpoint(checkpoints[-1], denoiser, average, optimizers)
         logger.info("resumed at step %d", progress.step)
-    write_atomically(
-        output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
-    )
-    record_environment(output, progress.step)
-    tracker = Tracker(output, config.to_dict(), config.track.project if config.track.wandb else None, progress.step)
-    rank, world = accelerator.process_index, accelerator.num_processes
+    tracker = None
+    if first:
+        write_atomically(
+            output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+        )
+        record_environment(output, progress.step)
+        tracker = Tracker(output, config.to_dict(), config.track.project if config.track.wandb else None, progress.step)
+
+    def log(scalars: dict[str, float]) -> None:
+        if tracker is not None:
+            tracker.scalars(progress.step, scalars)
+
+    def save() -> None:
+        if first:
+            save_checkpoint(output, denoiser, average, optimizers, progress)
+        accelerator.wait_for_everyone()
 
     def evaluate(times_per_image: int) -> Estimates:
         """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
-
-        def measure(told: str) -> Estimates:
-            return heldout_estimates(
-                average.module, process, heldout, times_per_image, config.train.batch_size, told, config.seed
-            )
-
-        estimates = measure("nothing")
-        result = estimates.result()
-        scalars = {"heldout/bits_per_pixel": result.mean, "heldout/bits_per_pixel_stderr": result.stderr}
-        if num_classes:
-            scalars["heldout/bits_per_pixel_given_class"] = measure("class").result().mean
-        if denoiser.luminance is not None:
-            scalars["heldout/bits_per_pixel_given_luminance"] = measure("luminance").result().mean
-        tracker.scalars(progress.step, scalars)
-        pipeline.set_progress_bar_config(disable=True)
-        images = pipeline(
-            config.train.preview_images, steps=config.train.preview_steps, heldout_palettes=True, seed=config.seed
-        ).images
-        tracker.sheet(progress.step, "preview", contact_sheet(images))
-        if result.mean < progress.best_bits_per_pixel:
-            progress.best_bits_per_pixel, progress.best_step = result.mean, progress.step
+        scalars, estimates = measure(average.module, process, heldout, times_per_image, config)
+        log(scalars)
+        sheet = preview(pipeline, config)
+        if tracker is not None:
+            tracker.sheet(progress.step, "preview", sheet)
+        bits = estimates.result().mean
+        if bits < progress.best_bits_per_pixel:
+            progress.best_bits_per_pixel, progress.best_step = bits, progress.step
         return estimates
 
     clock = CLOCKS[config.train.clock]
     started, minutes_before = clock(), progress.minutes
     bar = tqdm(
-        total=1.0, desc="training", bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
+        total=1.0,
+        desc="training",
+        bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}",
+        disable=not first,
     )
     smoothed = window_started = None
     while True:
@@ -157,31 +160,34 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate_factor
 
-        # All that is random in this step comes from here, so a resumed run needs no saved generators.
-        torch.manual_seed(mixed_seed(config.seed, progress.step, rank))
-        rows = batch_rows(len(training), config.train.batch_size, progress.step, config.seed)
-        own_rows = rows.chunk(world)[rank]
-        batch = training.batch(own_rows)
-        batch = augment(batch, config.train.mirror, config.train.shift, config.train.palette_jitter)
-        batch = with_foreign_palettes(batch, training.palettes, config.train.foreign_palettes).to(accelerator.device)
-        t = low_discrepancy_times(len(batch.x_0)).to(accelerator.device)
-        conditions = Conditions(
-            class_labels=batch.labels if num_classes else None,
-            luminance=rounded_luminance(batch) if denoiser.luminance is not None else None,
-        )
         model.train()
-        x_t = process.q_sample(batch.x_0, t, batch.palette)
-        logits = model(x_t, t, batch.palette, conditions).float()
-        losses, bits = hybrid_loss(process, logits, batch.x_0, x_t, t, batch.palette, config.train.cross_entropy)
-        loss, value = losses.mean(), bits.mean().item()
         for optimizer in prepared:
             optimizer.zero_grad()
-        accelerator.backward(loss)
+        pictures = feed.pictures(progress.step, own)
+        bits = []
+        for part in parts:
+            rows = torch.arange(part.start - own.start, part.stop - own.start)
+            examples = make_examples(pictures.subset(rows), progress.step, part.start)
+            # Gradients are averaged over processes, once for all parts, so each part brings its sum over the mean.
+            with nullcontext() if part is parts[-1] else accelerator.no_sync(model):
+                logits = model(examples.x_t, examples.t, examples.palette, examples.conditions).float()
+                losses, part_bits = hybrid_loss(
+                    process,
+                    logits,
+                    examples.x_0,
+                    examples.x_t,
+                    examples.t,
+                    examples.palette,
+                    config.train.cross_entropy,
+                )
+                accelerator.backward(losses.sum() * accelerator.num_processes / config.train.batch_size)
+            bits.append(part_bits.detach())
         norm = accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm)
+        bits = torch.cat(bits)
+        value = accelerator.reduce(bits.sum()).item() / config.train.batch_size
         if not math.isfinite(value) or not torch.isfinite(norm):
-            culprits = [
-                training.names[row] for row, each in zip(own_rows.tolist(), bits, strict=True) if not each.isfinite()
-            ]
+            culprits = [name for name, each in zip(pictures.names, bits, strict=True) if not each.isfinite()]
+            culprits = gather_object(culprits)
             raise InputError(
                 f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}"
                 f"{', by ' + ', '.join(culprits) if culprits else ''}, "
@@ -203,52 +209,77 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
                 speed = SCALARS_EVERY * config.train.batch_size / (now - window_started)
                 scalars["train/images_per_second"] = speed
                 bar.set_postfix_str(f"step {progress.step}, {speed:.0f} images/s, {smoothed:.3f} bits/pixel")
-            tracker.scalars(progress.step, scalars)
+            log(scalars)
             window_started = now
         if progress.step % config.train.evaluate_every == 0:
             evaluate(config.train.heldout_times)
             window_started = None
         if progress.step % config.train.checkpoint_every == 0 or progress.step == progress.best_step:
-            save_checkpoint(output, denoiser, average, optimizers, progress)
+            save()
             window_started = None
         if stop() is not None:
             accelerator.set_trigger()
         if accelerator.check_trigger():  # set by any of the processes
             bar.close()
-            save_checkpoint(output, denoiser, average, optimizers, progress)
-            tracker.close()
+            save()
+            if tracker is not None:
+                tracker.close()
             raise StoppedBySignalError(stop() or signal.SIGTERM, progress.step)
     bar.close()
 
     estimates = evaluate(4 * config.train.heldout_times)
     knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)
     pipeline.register_modules(scheduler=scheduler.but(fitted_knots=knots))
-    save_checkpoint(output, denoiser, average, optimizers, progress)
-    save_pipeline(pipeline, output)
-    tracker.close()
+    save()
+    if tracker is not None:
+        save_pipeline(pipeline, output)
+        tracker.close()
     return estimates.result()
+
+
+def own_share(config: TrainConfig, accelerator: Accelerator) -> tuple[slice, list[slice]]:
+    """Which positions of each batch are this process's, all together and by accumulated parts.
+
+    Raises:
+        InputError: the batch is too small for so many processes and parts.
+    """
+    parts = shares(config.batch_size, accelerator.num_processes * config.accumulation)
+    first = accelerator.process_index * config.accumulation
+    own = parts[first : first + config.accumulation]
+    return slice(own[0].start, own[-1].stop), own
+
+
+def measure(
+    denoiser: Denoiser, process: Process, heldout: IndexMaps, times_per_image: int, config: RunConfig
+) -> tuple[dict[str, float], Estimates]:
+    """Held-out bits per pixel, told nothing and told each condition that ``denoiser`` has; scalars, and the former."""
+
+    def estimates(told: str) -> Estimates:
+        return heldout_estimates(
+            denoiser, process, heldout, times_per_image, config.train.batch_size, told, config.seed, split=True
+        )
+
+    plain = estimates("nothing")
+    result = plain.result()
+    scalars = {"heldout/bits_per_pixel": result.mean, "heldout/bits_per_pixel_stderr": result.stderr}
+    if denoiser.num_classes:
+        scalars["heldout/bits_per_pixel_given_class"] = estimates("class").result().mean
+    if denoiser.luminance is not None:
+        scalars["heldout/bits_per_pixel_given_luminance"] = estimates("luminance").result().mean
+    return scalars, plain
+
+
+def preview(pipeline: PaletteDiffusionPipeline, config: RunConfig) -> Image.Image:
+    """A sheet of pictures in held-out palettes, the same ones each time."""
+    pipeline.set_progress_bar_config(disable=True)
+    count, steps = config.train.preview_images, config.train.preview_steps
+    return contact_sheet(pipeline(count, steps=steps, heldout_palettes=True, seed=config.seed, split=True).images)
 
 
 def learning_rate_factor(fraction: float, warmup: float) -> float:
     """Linear rise over the first ``warmup`` of the budget, times a cosine fall over all of it."""
     rise = min(1.0, fraction / warmup) if warmup > 0 else 1.0
     return rise * 0.5 * (1 + math.cos(math.pi * fraction))
-
-
-def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
-    """The rows of step ``step``: the data set in a new random order each epoch, cut into batches without a rest.
-
-    Returns:
-        int64 ``[batch_size]``; a function of the arguments alone.
-    """
-    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
-    rows = torch.empty_like(positions)
-    for epoch in (positions // count).unique().tolist():
-        generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
-        order = torch.randperm(count, generator=generator)
-        here = positions // count == epoch
-        rows[here] = order[positions[here] % count]
-    return rows
 
 
 def _fraction_done(config: TrainConfig, progress: Progress, device: torch.device) -> float:
@@ -285,7 +316,15 @@ def check_config(config: RunConfig) -> None:
         raise InputError(f"seed is {config.seed}; it must be 0 or more")
     if config.train.max_steps is None and config.train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
-    for name in ("max_steps", "max_minutes", "batch_size", "learning_rate", "evaluate_every", "checkpoint_every"):
+    for name in (
+        "max_steps",
+        "max_minutes",
+        "batch_size",
+        "accumulation",
+        "learning_rate",
+        "evaluate_every",
+        "checkpoint_every",
+    ):
         value = getattr(config.train, name)
         if value is not None and value <= 0:
             raise InputError(f"train.{name} is {value}; it must be above 0")

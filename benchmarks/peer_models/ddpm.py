@@ -28,7 +28,7 @@ class NoisePredictor(nn.Module):
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
-        self.condition = Condition(config.condition_channels, 0, 0.0, time=True)
+        self.condition = Condition(config.condition_channels, 0, time=True)
         self.backbone = UNet(4, 4, config.condition_channels, config.unet)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

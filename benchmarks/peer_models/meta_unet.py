@@ -27,7 +27,7 @@ class MetaUNet(nn.Module):
         super().__init__()
         widths = [multiple * width for multiple in MULTIPLES]
         condition = 4 * width
-        self.condition = Condition(condition, 0, 0.0, time=True)
+        self.condition = Condition(condition, 0, time=True)
         self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1)
 
         def stage(before: int, level: int) -> nn.ModuleList:

@@ -9,7 +9,8 @@ from data.index_maps import IndexMaps
 from diffusion.draws import mixed_seed
 from quantization.errors import InputError
 from training.config import TrainConfig
-from training.loop import CLOCKS, batch_rows, exponential_average, learning_rate_factor
+from training.feeds import batch_rows
+from training.loop import CLOCKS, exponential_average, learning_rate_factor
 from training.optimizers import OPTIMIZERS
 
 from .peer import Peer

@@ -12,11 +12,16 @@ from benchmarks.peer_models.peer import nearest_width, num_parameters
 from benchmarks.peer_models.training import PeerTraining
 from benchmarks.peer_models.unet2d import unet2d
 from data.index_maps import IndexMaps
+from diffusion.draws import mixed_seed
+from diffusion.schedules import low_discrepancy_times
 from models.config import DenoiserConfig
+from models.denoiser import NO_CONDITIONS
 from models.unet import UNetConfig
 from quantization.palette import Palette, PaletteBatch
 from training.checkpoints import list_checkpoints
 from training.config import RunConfig, TrackConfig, TrainConfig
+from training.examples import ExampleMaker, Examples
+from training.feeds import WholeSet
 from training.loop import learning_rate_factor, train
 
 TINY = DenoiserConfig(
@@ -62,10 +67,21 @@ def test_every_peer_learns_and_draws_entries(name, maps):
     assert (bits is None) == (name == "ddpm")
 
 
-def test_a_step_is_that_of_the_training_loop(maps, tmp_path):
-    """Same batches, random numbers, optimizer, rate and average: the weights are those of training/loop.py."""
+def drawn_as_peers_do(process, pictures, step, seed):
+    torch.manual_seed(mixed_seed(seed, step, 0))
+    batch = pictures.batch(torch.arange(len(pictures)))
+    t = low_discrepancy_times(len(pictures))
+    x_t = process.q_sample(batch.x_0, t, batch.palette, None)
+    return Examples(batch.x_0, x_t, t, batch.palette, NO_CONDITIONS)
+
+
+def test_a_step_is_that_of_the_training_loop(maps, tmp_path, monkeypatch):
+    """Same batches, optimizer, rate and average: given the same random numbers, the weights are those of training/loop.py."""
     config = RunConfig(model=replace(TINY, kind="index"), train=CONFIG, track=TrackConfig(wandb=False), seed=3)
-    train(config, maps, maps, tmp_path / "run")
+    monkeypatch.setattr(
+        ExampleMaker, "__call__", lambda self, pictures, step, _: drawn_as_peers_do(self.process, pictures, step, 3)
+    )
+    train(config, WholeSet(maps, CONFIG.batch_size, 3), maps, tmp_path / "run")
     torch.manual_seed(3)
     training = PeerTraining(PEERS["per-index"](TINY, maps.palettes.mask_index), CONFIG, maps, 3, torch.device("cpu"))
     for step in range(5):

@@ -103,15 +103,19 @@ def test_classes_matter_and_no_label_is_the_last_row(denoiser):
     assert (denoiser(x_t, t, palette, Conditions(torch.tensor([1, 2]))) - unlabelled).abs().max() > 1e-3
 
 
-@torch.no_grad()
-def test_labels_are_dropped_in_training_only():
+def test_labels_and_luminance_are_hidden_for_whole_images_as_often_as_asked_for():
     torch.manual_seed(0)
-    model = randomize(PaletteDenoiser(num_classes=3, class_dropout=1.0, **SMALL))
-    x_t, t, palette = random_batch(2, 4)
-    labels = Conditions(torch.tensor([0, 1]))
-    assert not torch.equal(model(x_t, t, palette, labels), model(x_t, t, palette))
-    model.train()
-    assert torch.equal(model(x_t, t, palette, labels), model(x_t, t, palette))
+    model = PaletteDenoiser(num_classes=3, class_dropout=0.25, luminance_dropout=0.5, **SMALL)
+    seen = model.hide(Conditions(torch.arange(400) % 3, torch.full((400, 16, 16), 0.4)))
+    no_label, unknown = seen.class_labels == 3, seen.luminance.isnan()
+    assert torch.equal(seen.class_labels[~no_label], (torch.arange(400) % 3)[~no_label])
+    assert torch.equal(unknown.all((1, 2)), unknown.any((1, 2)))
+    assert (seen.luminance[~unknown] == 0.4).all()
+    assert 60 < no_label.sum() < 140
+    assert 150 < unknown[:, 0, 0].sum() < 250
+    nothing = model.hide(Conditions())
+    assert nothing.class_labels is None
+    assert nothing.luminance is None
 
 
 @torch.no_grad()
@@ -128,17 +132,6 @@ def test_luminance_matters_where_it_is_known_and_nowhere_else():
     assert (told[0][1] - plain[1]).abs().max() > 1e-3
     assert (told[0][1] - told[1][1]).abs().max() > 1e-3
     assert torch.isfinite(told[0]).all()
-
-
-@torch.no_grad()
-def test_luminance_is_hidden_in_training_for_whole_images():
-    torch.manual_seed(0)
-    model = randomize(PaletteDenoiser(luminance_dropout=0.5, **SMALL)).train()
-    x_t, t, palette = (each.repeat_interleave(40, 0) if torch.is_tensor(each) else each for each in random_batch(1, 9))
-    palette = palette[torch.zeros(40, dtype=torch.long)]
-    logits = model(x_t, t, palette, Conditions(luminance=torch.full((40, 16, 16), 0.4)))
-    hidden = (logits - model(x_t, t, palette)).abs().amax((1, 2, 3)) < 1e-5
-    assert 8 < hidden.sum() < 32
 
 
 @torch.no_grad()

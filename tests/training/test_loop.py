@@ -20,7 +20,8 @@ from quantization.errors import InputError
 from quantization.palette_files import read_palette
 from training.checkpoints import list_checkpoints
 from training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
-from training.loop import batch_rows, learning_rate_factor, train
+from training.feeds import WholeSet, batch_rows
+from training.loop import learning_rate_factor
 
 TINY = DenoiserConfig(
     token_channels=32,
@@ -52,6 +53,11 @@ def sides(cache_dir):
 def first_images(maps, count):
     rows = torch.arange(count)
     return replace(maps, indices=maps.indices[rows], palettes=maps.palettes[rows], labels=maps.labels[rows])
+
+
+def train(config, pictures, heldout, output, **options):
+    feed = WholeSet(pictures, config.train.batch_size, config.seed)
+    return training.loop.train(config, feed, heldout, output, **options)
 
 
 def weights(output):
@@ -142,7 +148,7 @@ def constant_estimates(bits):
 
 def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6])
-    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_: constant_estimates(next(measured)))
+    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
     rarely = replace(config, train=replace(config.train, max_steps=4, evaluate_every=1, checkpoint_every=100))
     train(rarely, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4"]
@@ -150,7 +156,7 @@ def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monk
 
 def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
-    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_: constant_estimates(next(measured)))
+    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
     often = replace(config, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1))
     train(often, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4", "5"]

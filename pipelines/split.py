@@ -1,0 +1,34 @@
+"""Split: work shared among the processes of ``accelerate launch``, and put together again on all of them.
+
+Nothing here does anything in a single process, or where ``split`` is false.
+"""
+
+from typing import TypeVar
+
+from accelerate import PartialState
+from accelerate.utils import gather_object, reduce
+from torch import Tensor
+
+Item = TypeVar("Item")
+
+
+def own_batches(count: int, batch_size: int, split: bool) -> list[slice]:
+    """This process's share of ``count`` rows, in batches: neighbors, none twice and none left out."""
+    start, stop = 0, count
+    if split:
+        state = PartialState()
+        start, stop = (count * (state.process_index + edge) // state.num_processes for edge in (0, 1))
+    return [slice(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
+
+
+def joined(values: Tensor, split: bool) -> Tensor:
+    """The values of all processes, each of which has zeros where others know the value.
+
+    A sum in which all terms but one are zero is exact, and nothing is padded.
+    """
+    return reduce(values.to(PartialState().device), reduction="sum").to(values.device) if split else values
+
+
+def gathered(items: list[Item], split: bool) -> list[Item]:
+    """The items of all processes, in the order of the processes."""
+    return gather_object(items) if split else items

@@ -1,0 +1,110 @@
+"""Examples: what a step learns from, pictures augmented and corrupted, the same however many processes share the step.
+
+All that is random depends on the run's seed, the step and the place in the step's batch alone. So a resumed run needs no saved
+generators, and neither the number of processes nor that of accumulated parts changes what is learned.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.augmentation import augment, rounded_luminance
+from data.foreign_palettes import with_foreign_palettes
+from data.index_maps import Batch, IndexMaps
+from diffusion.draws import image_generators, mixed_seed
+from diffusion.process import Process
+from diffusion.schedules import low_discrepancy_times
+from models.denoiser import Conditions, Denoiser
+from quantization.errors import InputError
+from quantization.palette import PaletteBatch
+
+from .config import TrainConfig
+
+BLOCK = 8
+"""Neighboring images of a batch that are augmented together, from one stream of random numbers; no process takes a part of a block."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Corrupted pictures, and what is to be predicted."""
+
+    x_0: Tensor
+    """int64 ``[B, H, W]``."""
+    x_t: Tensor
+    """int64 ``[B, H, W]``."""
+    t: Tensor
+    """``[B]``."""
+    palette: PaletteBatch
+    conditions: Conditions
+
+
+class ExampleMaker:
+    """Turns pictures into examples for a denoiser.
+
+    Args:
+        denoiser: which conditions it has, and how often they are hidden from it.
+        process: corrupts.
+        pool: palettes into which pictures are recolored.
+        config: augmentations and batch size.
+        seed: of the run.
+        device: where examples are wanted.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        process: Process,
+        pool: PaletteBatch,
+        config: TrainConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.denoiser, self.process, self.pool = denoiser, process, pool
+        self.config, self.seed, self.device = config, seed, device
+
+    def __call__(self, pictures: IndexMaps, step: int, first: int) -> Examples:
+        """Make the examples of ``pictures``, which stand at ``first`` (the beginning of a block) of the batch of ``step``."""
+        count = len(pictures)
+        blocks = [
+            self._augmented(pictures.batch(slice(start, start + BLOCK)), step, (first + start) // BLOCK)
+            for start in range(0, count, BLOCK)
+        ]
+        x_0 = torch.cat([batch.x_0 for batch, _ in blocks]).to(self.device)
+        palette = PaletteBatch(
+            torch.cat([batch.palette.colors for batch, _ in blocks]),
+            torch.cat([batch.palette.valid for batch, _ in blocks]),
+        ).to(self.device)
+        conditions = Conditions.cat([conditions for _, conditions in blocks]).to(self.device)
+        step_seed = mixed_seed(self.seed, step)
+        times = low_discrepancy_times(self.config.batch_size, torch.Generator().manual_seed(step_seed))
+        t = times[first : first + count].to(self.device)
+        x_t = self.process.q_sample(x_0, t, palette, image_generators(step_seed, first, count))
+        return Examples(x_0, x_t, t, palette, conditions)
+
+    def _augmented(self, batch: Batch, step: int, block: int) -> tuple[Batch, Conditions]:
+        torch.manual_seed(mixed_seed(self.seed, step, block))
+        batch = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
+        batch = with_foreign_palettes(batch, self.pool, self.config.foreign_palettes)
+        conditions = Conditions(
+            class_labels=batch.labels if self.denoiser.num_classes else None,
+            luminance=rounded_luminance(batch) if self.denoiser.luminance is not None else None,
+        )
+        return batch, self.denoiser.hide(conditions)
+
+
+def shares(batch_size: int, parts: int) -> list[slice]:
+    """Cut a batch into parts of whole blocks, as even as that allows.
+
+    Raises:
+        InputError: there are fewer blocks than parts.
+    """
+    blocks = -(-batch_size // BLOCK)
+    if blocks < parts:
+        raise InputError(
+            f"train.batch_size {batch_size} is too small for {parts} parts (processes × train.accumulation): "
+            f"each takes at least {BLOCK} images"
+        )
+    edges = [min(BLOCK * (part * blocks // parts), batch_size) for part in range(parts + 1)]
+    return [slice(start, end) for start, end in itertools.pairwise(edges)]
