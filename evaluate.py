@@ -21,6 +21,7 @@ from evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
+from pipelines.split import processes
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
@@ -35,9 +36,12 @@ DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
 def main(arguments: list[str]) -> None:
     """Parse, measure, write, report."""
     options = parse(arguments)
+    state = processes(options.device == "cpu")
     pipeline = load_pipeline(options.checkpoint)
+    pipeline.denoiser.to(state.device)
     process = pipeline.scheduler.process
-    training, heldout = load_index_maps(data_config(options.checkpoint))
+    with state.local_main_process_first():  # the others find the encoded set in the cache
+        training, heldout = load_index_maps(data_config(options.checkpoint))
     reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
     scalars: Scalars = {}
     samples = {"training_images": len(training), "heldout_images": len(heldout)}
@@ -45,15 +49,19 @@ def main(arguments: list[str]) -> None:
     started = time.perf_counter()
     if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
         rows = random_rows(reference, options.exact_images, options.seed)
-        exact = exact_estimates(pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed)
+        exact = exact_estimates(
+            pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, split=True
+        )
         scalars |= named(f"{options.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
         scalars |= named(f"{options.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
         samples |= {"exact_images": len(rows), "exact_orders": options.orders}
     if "bits-per-pixel" in options.metrics:
-        estimates = heldout_estimates(pipeline.denoiser, process, reference, options.times, seed=options.seed)
+        estimates = heldout_estimates(
+            pipeline.denoiser, process, reference, options.times, seed=options.seed, split=True
+        )
         scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
         samples |= {"bits_per_pixel_times": options.times}
-        if options.plots:
+        if options.plots and state.is_main_process:
             figures.append(options.plots / "bits-over-time.png")
             plot_bits_over_time(figures[-1], estimates)
     if {"images", "memorization"} & set(options.metrics):
@@ -61,6 +69,8 @@ def main(arguments: list[str]) -> None:
         pictures = pictures_of(reference, random_rows(reference, len(reference), options.seed))
         drawn = draw(pipeline, pictures, options)
         samples |= {"drawn_images": len(drawn)}
+    if not state.is_main_process:
+        return
     if "images" in options.metrics:
         others = pictures_of(other, random_rows(other, len(drawn), options.seed))
         scalars |= image_scalars(drawn, pictures, others, load_extractor(options.extractor), options.seed)
@@ -107,6 +117,7 @@ def parse(arguments: list[str]) -> Namespace:
     add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored")
     add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
     add("--seed", type=int, default=0, help="of the drawn images, corruptions and standard errors")
+    add("--device", default="auto", choices=["auto", "cpu"], help="where to measure; auto takes a GPU if there is one")
     add("--wandb", action="store_true", help="log to Weights & Biases: online where logged in, else offline")
     add("--wandb-project", default="tincture", help="the project there")
     options = parser.parse_args(arguments)
@@ -133,6 +144,7 @@ def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], optio
         temperature=options.temperature,
         top_p=options.top_p,
         seed=options.seed,
+        split=True,
     ).images
 
 

@@ -29,6 +29,7 @@ from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.posterior_mean import dithered_means
 from pipelines.recoloring import RECOLORERS
 from pipelines.sheet import contact_sheet, repeated
+from pipelines.split import processes
 from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
 from quantization.errors import InputError, choose
 from quantization.files import claim_output_folder, folder_written_whole, write_json
@@ -93,6 +94,7 @@ def make_parser() -> ArgumentParser:
     add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
     add("--seed", type=int, default=0, help="image i depends on this and i alone")
     add("--batch-size", type=int, default=64, help="images drawn at once; changes speed and memory only")
+    add("--device", default="auto", choices=["auto", "cpu"], help="where to draw; auto takes a GPU if there is one")
     add("--width", type=int | None, default=None, help="pixels; the model's own size if left out")
     add("--height", type=int | None, default=None, help="pixels; the model's own size if left out")
     add_control_options(parser)
@@ -159,13 +161,17 @@ def main(arguments: list[str]) -> None:
     check_export_options(options)
     check_color_options(options)
     check_controls(options)
-    claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
+    state = processes(options.device == "cpu")
+    if state.is_main_process:
+        claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
     palette = read_single_palette(options)
     if options.variants_gif and palette is not None:
         check_gif_palette(palette)
     started = time.perf_counter()
     drawn = draw(options, palette) if options.recolor is None else recolored(options, palette)
     seconds = time.perf_counter() - started
+    if not state.is_main_process:
+        return
     options.columns = options.columns or drawn.columns
     scale = SHEET_SCALE if options.scale is None else options.scale
     images = drawn.images
@@ -202,6 +208,7 @@ def draw(options: Namespace, palette: Palette | None) -> Drawn:
     joint = read_joint(options, palette)
     palette = palette if joint is None else joint.base
     pipeline = load_pipeline(options.checkpoint)
+    pipeline.denoiser.to(processes().device)
     controls = read_controls(options, palette, pipeline.config.size, pipeline.denoiser.luminance is not None)
     steps: list[list[IndexedImage]] = []
 
@@ -230,6 +237,7 @@ def draw(options: Namespace, palette: Palette | None) -> Drawn:
         proportions=read_proportions(options, palette),
         joint=joint,
         callback_on_step_end=keep_step if options.gif else None,
+        split=True,
         **controls.arguments(options.num_images * draws),
     ).images
     if options.dither is not None:

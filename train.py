@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 import cli
 from data.index_maps import load_index_maps
+from pipelines.split import processes
 from quantization.errors import InputError
 from quantization.files import LOCK_FILE, claim_output_folder, used_alone
 from training.config import RunConfig
@@ -35,25 +37,32 @@ def main(arguments: list[str]) -> None:
     config = _run_config(parser, parsed)
 
     check_config(config)
+    state = processes(config.train.device == "cpu")
+    first = state.is_main_process
     if parsed.resume:
         _check_resumable(config, output, parser)
-    else:
+    elif first:
         claim_output_folder(
             output,
             parsed.overwrite,
             "--overwrite to replace it, or --resume to go on with it",
             marker=("a training run", CONFIG_FILE),
         )
-    training, heldout = load_index_maps(config.data)
-    with used_alone(output), SignalWatch() as signals:
-        if not parsed.resume:
+    with state.local_main_process_first():  # the others find the encoded set in the cache
+        training, heldout = load_index_maps(config.data)
+    with used_alone(output) if first else nullcontext(), SignalWatch() as signals:
+        if first and not parsed.resume:
             _clear(output)  # only now that nothing is wrong with the new run
+        state.wait_for_everyone()
         try:
             feed = WholeSet(training, config.train.batch_size, config.seed)
             result = train(config, feed, heldout, output, parsed.resume, lambda: signals.received)
         except StoppedBySignalError as stopped:
-            print(stopped, file=sys.stderr)
+            if first:
+                print(stopped, file=sys.stderr)
             sys.exit(128 + stopped.signal_number)
+    if not first:
+        return
     print(f"held-out bits per pixel: {result.mean:.3f} (standard error {result.stderr:.3f})")
     print(f"the model is in {output}, preview sheets are in {output / 'previews'}")
 

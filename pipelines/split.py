@@ -3,8 +3,10 @@
 Nothing here does anything in a single process, or where ``split`` is false.
 """
 
+import os
 from typing import TypeVar
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object, reduce
 from torch import Tensor
@@ -12,11 +14,18 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
+def processes(cpu: bool = False) -> PartialState:
+    """This process among those that ``accelerate launch`` or torchrun started; on processors if ``cpu``, else on a GPU if there is one."""
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    # Without a GPU, accelerate takes several processes for single ones unless it is told to use processors.
+    return PartialState(cpu=cpu or not (alone or torch.cuda.is_available()))
+
+
 def own_batches(count: int, batch_size: int, split: bool) -> list[slice]:
     """This process's share of ``count`` rows, in batches: neighbors, none twice and none left out."""
     start, stop = 0, count
     if split:
-        state = PartialState()
+        state = processes()
         start, stop = (count * (state.process_index + edge) // state.num_processes for edge in (0, 1))
     return [slice(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
 
@@ -26,7 +35,7 @@ def joined(values: Tensor, split: bool) -> Tensor:
 
     A sum in which all terms but one are zero is exact, and nothing is padded.
     """
-    return reduce(values.to(PartialState().device), reduction="sum").to(values.device) if split else values
+    return reduce(values.to(processes().device), reduction="sum").to(values.device) if split else values
 
 
 def gathered(items: list[Item], split: bool) -> list[Item]:

@@ -28,6 +28,7 @@ from pipelines.folder import save_pipeline
 from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
+from pipelines.split import processes
 from quantization.errors import InputError
 from quantization.files import write_atomically
 from quantization.palette import PaletteBatch
@@ -84,7 +85,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         StoppedBySignalError: ``stop`` said so; a checkpoint of the last step is there.
     """
     check_config(config)
-    accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=config.train.device == "cpu")
+    cpu = processes(config.train.device == "cpu").device.type == "cpu"
+    accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
     first = accelerator.is_main_process
     own, parts = own_share(config.train, accelerator)
 

@@ -1,0 +1,98 @@
+"""Several processes, started by `accelerate launch` as a user would, do what one process does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import sample
+import train
+from training.checkpoints import list_checkpoints
+
+ROOT = Path(__file__).parent.parent
+MODEL = [
+    "--model.unet.channels=[8,32]",
+    "--model.unet.blocks=[1,1]",
+    "--model.unet.head_channels=8",
+    "--model.unet.head_blocks=0",
+    "--model.token_channels=32",
+    "--model.palette_depth=1",
+    "--model.condition_channels=16",
+    "--model.luminance_dropout=0.5",
+    "--train.max_minutes=null",
+    "--train.max_steps=6",
+    "--train.batch_size=24",
+    "--train.mirror=0.5",
+    "--train.preview_images=3",
+    "--train.preview_steps=2",
+    "--track.wandb=false",
+]
+
+
+def launch(*words):
+    """Run a command in two processes."""
+    options = [
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    ]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options, *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def runs(cache_dir, tmp_path_factory):
+    """A folder with the same training by one process, by one that accumulates, and by two."""
+    folder = tmp_path_factory.mktemp("runs")
+    words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
+    for name, more in (("one", []), ("accumulated", ["--train.accumulation=3"])):
+        train.main([*map(str, words), *more, "--output", str(folder / name)])
+    finished = launch("train.py", *words, "--output", folder / "two")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("held-out bits per pixel") == 1
+    return folder
+
+
+def flat(folder, file):
+    """All tensors of a checkpoint's file as one vector."""
+    tensors = load_file(list_checkpoints(folder)[-1] / f"{file}.safetensors")
+    return torch.cat([tensors[key].flatten().double() for key in sorted(tensors) if not key.endswith(".step")])
+
+
+@pytest.mark.parametrize("other", ["accumulated", "two"])
+def test_a_step_may_be_cut_in_parts_and_shared_without_changing_the_weights(runs, other):
+    """Up to rounding, which AdamW magnifies where a gradient is nothing else: distances are of whole vectors."""
+    folders = runs / "one", runs / other
+    for file in ("denoiser", "average", "optimizer"):  # the optimizer's moments know the scale of the gradients
+        one, several = (flat(folder, file) for folder in folders)
+        assert (one - several).norm() < 1e-3 * one.norm()
+    metrics = [[json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in folders]
+    for one, several in zip(*metrics, strict=True):
+        assert several == pytest.approx(one, rel=1e-3)
+
+
+def test_two_processes_draw_the_same_images_as_one(runs, tmp_path):
+    words = ["--checkpoint", str(runs / "one"), "--num-images", "5", "--steps", "4", "--batch-size", "2", "--seed", "3"]
+    sample.main([*words, "--output", str(tmp_path / "one")])
+    finished = launch("sample.py", *words, "--output", tmp_path / "two")
+    assert finished.returncode == 0, finished.stderr
+    names = sorted(path.name for path in (tmp_path / "one").glob("*.png"))
+    assert len(names) == 6
+    assert names == sorted(path.name for path in (tmp_path / "two").glob("*.png"))
+    for name in names:
+        one, two = (Image.open(tmp_path / folder / name) for folder in ("one", "two"))
+        assert one.tobytes() == two.tobytes()
+        assert one.getpalette() == two.getpalette()
