@@ -67,7 +67,7 @@ def heldout_estimates(
         batch_size: images at once.
         told: what the denoiser is told of each image, a name in `TOLD`.
         seed: of times and corruptions, each image's by its place; the same seed makes two models comparable image by image.
-        split: share the images among the processes of ``accelerate launch``, all of which must call this alike.
+        split: share the images among the processes of one launch, all of which must call this alike.
     """
     conditions = choose("told", told, TOLD)
     device = next(denoiser.parameters()).device

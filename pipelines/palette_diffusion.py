@@ -144,7 +144,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`); pixels still masked show the
                 palette's first entry in its ``images``. In a mirrored picture, ``x_t`` is the part that is drawn.
-            split: share the images among the processes of ``accelerate launch``; all must call this alike, and all get all images.
+            split: share the images among the processes of one launch; all must call this alike, and all get all images.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.

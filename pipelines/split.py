@@ -1,4 +1,4 @@
-"""Split: work shared among the processes of ``accelerate launch``, and put together again on all of them.
+"""Split: work shared among the processes of one launch, and put together again on all of them.
 
 Nothing here does anything in a single process, or where ``split`` is false.
 """

@@ -1,4 +1,4 @@
-"""Several processes, started by `accelerate launch` as a user would, do what one process does."""
+"""Several processes, started as a user would, do what one process does."""
 
 import json
 import os
@@ -37,20 +37,13 @@ MODEL = [
 
 def launch(*words):
     """Run a command in two processes."""
-    options = [
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-    ]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *options, *map(str, words)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, words)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def processes_of(folder):
+    return json.loads((folder / "environment.json").read_text())[-1]["processes"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +54,10 @@ def runs(cache_dir, tmp_path_factory):
     for name, more in (("one", []), ("accumulated", ["--train.accumulation=3"])):
         train.main([*map(str, words), *more, "--output", str(folder / name)])
     finished = launch("train.py", *words, "--output", folder / "two")
+    sharded = launch("train.py", *words, "--train.shard=true", "--output", folder / "sharded")
+    assert sharded.returncode == 0, sharded.stderr
     assert finished.returncode == 0, finished.stderr
+    assert processes_of(folder / "two") == processes_of(folder / "sharded") == 2 * processes_of(folder / "one")
     assert finished.stdout.count("held-out bits per pixel") == 1
     return folder
 
@@ -72,7 +68,7 @@ def flat(folder, file):
     return torch.cat([tensors[key].flatten().double() for key in sorted(tensors) if not key.endswith(".step")])
 
 
-@pytest.mark.parametrize("other", ["accumulated", "two"])
+@pytest.mark.parametrize("other", ["accumulated", "two", "sharded"])
 def test_a_step_may_be_cut_in_parts_and_shared_without_changing_the_weights(runs, other):
     """Up to rounding, which AdamW magnifies where a gradient is nothing else: distances are of whole vectors."""
     folders = runs / "one", runs / other

@@ -12,11 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
+    get_model_state_dict,
     get_optimizer_state_dict,
+    set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.optim.swa_utils import AveragedModel
 
+from pipelines.split import processes
 from quantization.errors import InputError
 from quantization.files import folder_written_whole, write_json
 
@@ -25,7 +28,7 @@ KEPT = 2
 
 Optimizers = Sequence[torch.optim.Optimizer]
 
-_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
+_WHOLE = StateDictOptions(full_state_dict=True, flatten_optimizer_state_dict=True)
 
 
 @dataclass
@@ -42,12 +45,21 @@ class Progress:
 def save_checkpoint(
     output: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers, progress: Progress
 ) -> Path:
-    """Write ``output/checkpoints/step-N`` and remove those that are neither recent nor the best."""
+    """Write ``output/checkpoints/step-N`` and remove those that are neither recent nor the best.
+
+    All processes call this alike, since each may hold a share of the weights; the first one writes.
+    """
+    tensors = {
+        "denoiser": _contiguous(get_model_state_dict(denoiser, options=_WHOLE)),
+        "average": _contiguous(average.state_dict()),
+        "optimizer": _contiguous(_optimizer_tensors(denoiser, optimizers)),
+    }
     folder = _folder(output) / f"step-{progress.step:08d}"
+    if not processes().is_main_process:
+        return folder
     with folder_written_whole(folder) as temporary:
-        save_file(_contiguous(denoiser.state_dict()), temporary / "denoiser.safetensors")
-        save_file(_contiguous(average.state_dict()), temporary / "average.safetensors")
-        save_file(_contiguous(_optimizer_tensors(denoiser, optimizers)), temporary / "optimizer.safetensors")
+        for name, values in tensors.items():
+            save_file(values, temporary / f"{name}.safetensors")
         write_json(temporary / "progress.json", asdict(progress))
     checkpoints = list_checkpoints(output)
     for old in checkpoints[:-KEPT]:
@@ -72,11 +84,11 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
         InputError: a file is missing or damaged, or belongs to another architecture.
     """
     try:
-        denoiser.load_state_dict(load_file(folder / "denoiser.safetensors"))
+        set_model_state_dict(denoiser, load_file(folder / "denoiser.safetensors"), options=_WHOLE)
         average.load_state_dict(load_file(folder / "average.safetensors"))
-        state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
+        state = get_optimizer_state_dict(denoiser, optimizers, options=_WHOLE)
         state.update(load_file(folder / "optimizer.safetensors"))
-        set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
+        set_optimizer_state_dict(denoiser, optimizers, state, options=_WHOLE)
         _restore_memory_format(optimizers)
         return Progress(**json.loads((folder / "progress.json").read_text()))
     except (OSError, SafetensorError, RuntimeError, json.JSONDecodeError, TypeError) as error:
@@ -99,7 +111,7 @@ def _step(folder: Path) -> int:
 
 def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:
     """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
-    state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
+    state = get_optimizer_state_dict(denoiser, optimizers, options=_WHOLE)
     return {key: value for key, value in state.items() if key.startswith("state.")}
 
 

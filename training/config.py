@@ -42,6 +42,8 @@ class TrainConfig:
             runs on a machine that does other things too can be compared.
         batch_size: images a step, over all processes.
         accumulation: parts in which a process takes its images of a step, one after the other, to save memory.
+        shard: whether each of several processes keeps its share of weights, gradients and optimizer state only (FSDP), for
+            models that fill a GPU; else each keeps all of them (DDP).
         cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
             the model can draw in any palette, not only in those that it would use up (see data/foreign_palettes.py).
@@ -71,6 +73,7 @@ class TrainConfig:
     clock: Literal["wall", "cpu"] = "wall"
     batch_size: int = 64
     accumulation: int = 1
+    shard: bool = False
     cross_entropy: float = 0.0
     foreign_palettes: float = 0.0
     mirror: float = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pipelines.split import processes
 from quantization.files import write_json
 
 ENVIRONMENT_FILE = "environment.json"
@@ -24,6 +25,7 @@ def describe_environment() -> dict[str, Any]:
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processes": processes().num_processes,
         "processor_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -40,6 +40,7 @@ from .examples import ExampleMaker, shares
 from .feeds import Feed
 from .interruption import StoppedBySignalError
 from .optimizers import OPTIMIZERS
+from .sharding import shard, whole, whole_weights
 from .tracking import Tracker
 
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -67,7 +68,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
-    Under ``accelerate launch`` all processes call this alike; they share each batch, and the first one writes.
+    All processes of one launch call this alike; they share each batch, and the first one writes.
 
     Args:
         config: the whole run.
@@ -88,6 +89,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     cpu = processes(config.train.device == "cpu").device.type == "cpu"
     accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
     first = accelerator.is_main_process
+    if config.train.shard and accelerator.num_processes == 1:
+        raise InputError("train.shard is for several processes: start them with torchrun or accelerate launch")
     own, parts = own_share(config.train, accelerator)
 
     torch.manual_seed(config.seed)
@@ -95,11 +98,15 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
     scheduler = config.process.make_scheduler()
     process = scheduler.process
-    denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
+    memory_format = torch.contiguous_format if config.train.shard else torch.channels_last  # FSDP knows no other
+    denoiser = denoiser.to(accelerator.device, memory_format=memory_format)
     average = AveragedModel(denoiser, multi_avg_fn=exponential_average(config.train.ema_decay), use_buffers=False)
+    if config.train.shard:
+        shard(denoiser, accelerator.device, accelerator.num_processes)
     optimizers = OPTIMIZERS[config.train.optimizer](denoiser, config.train)
     peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    model, *prepared = accelerator.prepare(denoiser, *optimizers)
+    prepared = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
+    model = denoiser if config.train.shard else accelerator.prepare_model(denoiser)
     make_examples = ExampleMaker(denoiser, process, feed.pool.palettes, config.train, config.seed, accelerator.device)
     bank = _bank(feed.pool, heldout)
     pipeline = PaletteDiffusionPipeline(average.module, scheduler, bank, config.data.size, tuple(label_names))
@@ -126,8 +133,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             tracker.scalars(progress.step, scalars)
 
     def save() -> None:
-        if first:
-            save_checkpoint(output, denoiser, average, optimizers, progress)
+        save_checkpoint(output, denoiser, average, optimizers, progress)
         accelerator.wait_for_everyone()
 
     def evaluate(times_per_image: int) -> Estimates:
@@ -172,7 +178,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             examples = make_examples(pictures.subset(rows), progress.step, part.start)
             # Gradients are averaged over processes, once for all parts, so each part brings its sum over the mean.
             with nullcontext() if part is parts[-1] else accelerator.no_sync(model):
-                logits = model(examples.x_t, examples.t, examples.palette, examples.conditions).float()
+                with accelerator.autocast():
+                    logits = model(examples.x_t, examples.t, examples.palette, examples.conditions).float()
                 losses, part_bits = hybrid_loss(
                     process,
                     logits,
@@ -184,7 +191,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
                 )
                 accelerator.backward(losses.sum() * accelerator.num_processes / config.train.batch_size)
             bits.append(part_bits.detach())
-        norm = accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm)
+        norm = whole(accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm))
         bits = torch.cat(bits)
         value = accelerator.reduce(bits.sum()).item() / config.train.batch_size
         if not math.isfinite(value) or not torch.isfinite(norm):
@@ -197,7 +204,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             )
         for optimizer in prepared:
             optimizer.step()
-        average.update_parameters(denoiser)
+        average.update_parameters(whole_weights(denoiser))
         progress.step += 1
 
         smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value

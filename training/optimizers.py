@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import TrainConfig
+from .sharding import share_like, whole
 
 MATRIX_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 """Layers whose weights Muon takes, convolutions flattened to matrices; biases, norms and embeddings go to AdamW."""
@@ -62,10 +63,10 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 average = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonalize(weight.grad.lerp(average, group["momentum"]).flatten(1))
+                update = orthogonalize(whole(weight.grad.lerp(average, group["momentum"])).flatten(1))
                 factor = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update.view(weight.shape), alpha=-group["lr"] * factor)
+                weight.add_(share_like(update.view(weight.shape), weight), alpha=-group["lr"] * factor)
 
 
 def _adamw(parameters: list[Tensor], config: TrainConfig) -> torch.optim.AdamW:
