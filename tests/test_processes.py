@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
 from PIL import Image
 from safetensors.torch import load_file
 
 import sample
 import train
 from training.checkpoints import list_checkpoints
+from training.examples import BLOCK, shares
 
 ROOT = Path(__file__).parent.parent
 MODEL = [
@@ -92,3 +95,31 @@ def test_two_processes_draw_the_same_images_as_one(runs, tmp_path):
         one, two = (Image.open(tmp_path / folder / name) for folder in ("one", "two"))
         assert one.tobytes() == two.tobytes()
         assert one.getpalette() == two.getpalette()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_its_configs(path):
+    config = load_config_from_file(str(path))
+    assert config.distributed_type == DistributedType.MULTI_GPU
+    assert config.num_processes == 8 * config.num_machines
+
+
+def test_what_several_processes_need_is_said(run, cache_dir, tmp_path):
+    words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
+    status, _, err = run(train, *words, "--train.shard=true", "--output", tmp_path / "run")
+    assert status == 2
+    assert "train.shard is for several processes" in err.splitlines()[-1]
+    status, _, err = run(train, *words, "--train.accumulation=4", "--output", tmp_path / "run")
+    assert status == 2
+    assert "train.batch_size 24 is too small for 4 parts" in err.splitlines()[-1]
+
+
+def test_parts_of_a_batch_are_whole_blocks_without_gaps():
+    for batch_size in (8, 20, 64, 100):
+        for parts in range(1, -(-batch_size // BLOCK) + 1):
+            cut = shares(batch_size, parts)
+            assert [position for part in cut for position in range(batch_size)[part]] == list(range(batch_size))
+            assert all(part.start % BLOCK == 0 for part in cut)
+            assert (
+                max(part.stop - part.start for part in cut) - min(part.stop - part.start for part in cut) <= 2 * BLOCK
+            )

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import broadcast, gather_object
+from accelerate.utils import DistributedType, broadcast, gather_object
 from PIL import Image
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -89,8 +89,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     cpu = processes(config.train.device == "cpu").device.type == "cpu"
     accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
     first = accelerator.is_main_process
-    if config.train.shard and accelerator.num_processes == 1:
-        raise InputError("train.shard is for several processes: start them with torchrun or accelerate launch")
+    _check_launch(config.train, accelerator)
     own, parts = own_share(config.train, accelerator)
 
     torch.manual_seed(config.seed)
@@ -244,6 +243,18 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         save_pipeline(pipeline, output)
         tracker.close()
     return estimates.result()
+
+
+def _check_launch(config: TrainConfig, accelerator: Accelerator) -> None:
+    """Raise InputError if processes were started in a way that training can't use."""
+    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in known:
+        raise InputError(
+            f"accelerate was told to use {accelerator.distributed_type.value}: take configs/accelerate/gpus.yaml, and "
+            "--train.shard true if a model is too large for each GPU to hold"
+        )
+    if config.shard and accelerator.num_processes == 1:
+        raise InputError("train.shard is for several processes: start them with torchrun or accelerate launch")
 
 
 def own_share(config: TrainConfig, accelerator: Accelerator) -> tuple[slice, list[slice]]:
