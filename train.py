@@ -18,7 +18,15 @@ from training.feeds import WholeSet
 from training.interruption import SignalWatch, StoppedBySignalError
 from training.loop import CONFIG_FILE, check_config, train
 
-MAY_CHANGE_ON_RESUME = ("train.max_steps", "train.max_minutes", "train.device", "track", "data.cache_dir")
+MAY_CHANGE_ON_RESUME = (
+    "train.max_steps",
+    "train.max_minutes",
+    "train.device",
+    "train.accumulation",
+    "train.shard",
+    "track",
+    "data.cache_dir",
+)
 
 
 def main(arguments: list[str]) -> None:

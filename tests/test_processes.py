@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ MODEL = [
     "--model.luminance_dropout=0.5",
     "--train.max_minutes=null",
     "--train.max_steps=6",
+    "--train.checkpoint_every=3",
     "--train.batch_size=24",
     "--train.mirror=0.5",
     "--train.preview_images=3",
@@ -51,13 +53,15 @@ def processes_of(folder):
 
 @pytest.fixture(scope="module")
 def runs(cache_dir, tmp_path_factory):
-    """A folder with the same training by one process, by one that accumulates, and by two."""
+    """A folder with the same training by one process, by one that accumulates, by two, and by two that take over and shard."""
     folder = tmp_path_factory.mktemp("runs")
     words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
     for name, more in (("one", []), ("accumulated", ["--train.accumulation=3"])):
         train.main([*map(str, words), *more, "--output", str(folder / name)])
     finished = launch("train.py", *words, "--output", folder / "two")
-    sharded = launch("train.py", *words, "--train.shard=true", "--output", folder / "sharded")
+    shutil.copytree(folder / "one", folder / "sharded")
+    shutil.rmtree(list_checkpoints(folder / "sharded")[-1])
+    sharded = launch("train.py", *words, "--train.shard=true", "--output", folder / "sharded", "--resume")
     assert sharded.returncode == 0, sharded.stderr
     assert finished.returncode == 0, finished.stderr
     assert processes_of(folder / "two") == processes_of(folder / "sharded") == 2 * processes_of(folder / "one")

@@ -12,9 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
-    get_model_state_dict,
     get_optimizer_state_dict,
-    set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.optim.swa_utils import AveragedModel
@@ -23,12 +21,14 @@ from pipelines.split import processes
 from quantization.errors import InputError
 from quantization.files import folder_written_whole, write_json
 
+from .sharding import share_like, whole
+
 KEPT = 2
 """How many of the latest checkpoints stay, besides the best."""
 
 Optimizers = Sequence[torch.optim.Optimizer]
 
-_WHOLE = StateDictOptions(full_state_dict=True, flatten_optimizer_state_dict=True)
+_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 
 
 @dataclass
@@ -50,7 +50,7 @@ def save_checkpoint(
     All processes call this alike, since each may hold a share of the weights; the first one writes.
     """
     tensors = {
-        "denoiser": _contiguous(get_model_state_dict(denoiser, options=_WHOLE)),
+        "denoiser": _contiguous(denoiser.state_dict()),
         "average": _contiguous(average.state_dict()),
         "optimizer": _contiguous(_optimizer_tensors(denoiser, optimizers)),
     }
@@ -84,11 +84,11 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
         InputError: a file is missing or damaged, or belongs to another architecture.
     """
     try:
-        set_model_state_dict(denoiser, load_file(folder / "denoiser.safetensors"), options=_WHOLE)
+        denoiser.load_state_dict(_shares(load_file(folder / "denoiser.safetensors"), denoiser.state_dict()))
         average.load_state_dict(load_file(folder / "average.safetensors"))
-        state = get_optimizer_state_dict(denoiser, optimizers, options=_WHOLE)
-        state.update(load_file(folder / "optimizer.safetensors"))
-        set_optimizer_state_dict(denoiser, optimizers, state, options=_WHOLE)
+        state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
+        state.update(_shares(load_file(folder / "optimizer.safetensors"), state))
+        set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
         _restore_memory_format(optimizers)
         return Progress(**json.loads((folder / "progress.json").read_text()))
     except (OSError, SafetensorError, RuntimeError, json.JSONDecodeError, TypeError) as error:
@@ -111,7 +111,7 @@ def _step(folder: Path) -> int:
 
 def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:
     """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
-    state = get_optimizer_state_dict(denoiser, optimizers, options=_WHOLE)
+    state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
     return {key: value for key, value in state.items() if key.startswith("state.")}
 
 
@@ -125,5 +125,10 @@ def _restore_memory_format(optimizers: Optimizers) -> None:
 
 
 def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies in plain memory order, which is all that safetensors stores (weights here are channels_last)."""
-    return {key: value.detach().contiguous() for key, value in tensors.items()}
+    """Whole copies in plain memory order, which is all that safetensors stores (weights here are channels_last)."""
+    return {key: whole(value.detach()).contiguous() for key, value in tensors.items()}
+
+
+def _shares(tensors: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What this process holds of whole tensors; a tensor that is unknown stays, for the loader to refuse."""
+    return {key: share_like(value, like.get(key, value)) for key, value in tensors.items()}
