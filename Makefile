@@ -31,8 +31,9 @@ demo: venv
 	@echo "the model: $(DEMO)/model"
 	@echo "the pictures: $(DEMO)/samples/heldout/sheet.png $(DEMO)/samples/pico-8/sheet.png $(DEMO)/samples/picture/sheet.png"
 
+# A worker for each core, four at most, each with one thread of torch.
 test: venv
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: venv
 	$(BIN)/python -m pytest -m slow

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import cli
 import sample
 import train
+from data.config import DataConfig
+from data.index_maps import load_index_maps
 from quantization.indexed_image import IndexedImage
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -20,8 +23,12 @@ def rng():
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory):
-    """One cache of encoded data sets for all tests, not the user's own."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache of encoded data sets for all tests, not the user's own; pytest-xdist's workers share it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
+    with FileLock(f"{folder}.lock"):  # the set that most tests use is encoded once, by whoever comes first
+        load_index_maps(DataConfig(cache_dir=folder))
+    return folder
 
 
 @pytest.fixture(scope="session")
