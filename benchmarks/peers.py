@@ -64,6 +64,13 @@ def make_parser() -> ArgumentParser:
     add("--output", type=Path, required=True, help="folder for peers.json, peers.md and peers.png")
     add("--overwrite", action="store_true", help="replace what an earlier comparison left there")
     add("--resume", action="store_true", help="keep what peers.json holds there and run what it lacks")
+    add(
+        "--take",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="folders of comparisons with the same options, run beside this one, whose figures are taken over",
+    )
     add("--peers", nargs="+", default=list(PEERS), help=f"whom to compare: {', '.join(PEERS)}")
     add("--palettes", nargs="+", default=list(PALETTES), choices=list(PALETTES), help="sets of palettes")
     add("--minutes", type=float, default=10.0, help="of training, for each peer, seed and set of palettes")
@@ -87,20 +94,26 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     check(options)
     results = options.output / "peers.json"
-    plain = {name: value for name, value in json.loads(parser.dump(options, format="json")).items() if name != "config"}
+    plain = plain_options(parser, options)
+    defaults = plain_options(parser, parser.get_defaults())
+    records = []
     if options.resume and results.exists():
-        records = earlier_records(results, plain)
+        records += earlier_records(results, plain, defaults)
     else:
         claim_output_folder(options.output, options.overwrite, marker=("a comparison of peers", results.name))
-        records = []
+    for folder in options.take:
+        have = {(record["palettes"], record["peer"], record.get("seed")) for record in records}
+        taken = earlier_records(folder / results.name, plain, defaults)
+        records += [each for each in taken if (each["palettes"], each["peer"], each.get("seed")) not in have]
     require_matplotlib()
 
     config = parser.instantiate(options)
     device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
     extractor = load_extractor(device=device)
-    for record in compare(options, config, records, extractor, device):
+    for record in compare(options, config, list(records), extractor, device):
         records.append(record)
         write_json(results, {"options": plain, "device": str(device), "records": records})
+    write_json(results, {"options": plain, "device": str(device), "records": records})
     text = tables(records)
     write_atomically(options.output / "peers.md", lambda path: path.write_text(text))
     plot(options.output / "peers.png", records)
@@ -154,16 +167,26 @@ def compare(
                 yield record
 
 
-def earlier_records(path: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of a comparison that goes on.
+def plain_options(parser: ArgumentParser, options: Namespace) -> dict[str, Any]:
+    """Options as values that JSON can hold."""
+    plain = json.loads(parser.dump(options, format="json", skip_validation=True))
+    return {name: value for name, value in plain.items() if name != "config"}
+
+
+def earlier_records(path: Path, options: dict[str, Any], defaults: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a comparison that goes on; an option that it didn't know had its default.
 
     Raises:
-        InputError: it was made otherwise, so that its figures can't stand beside new ones.
+        InputError: there is none, or it was made otherwise, so that its figures can't stand beside new ones.
     """
+    if not path.is_file():
+        raise InputError(f"there is no comparison of peers in {path.parent}")
     earlier = json.loads(path.read_text())
-    free = ("output", "overwrite", "resume", "peers", "palettes", "seeds")
+    free = ("output", "overwrite", "resume", "take", "peers", "palettes", "seeds")
     for name, value in options.items():
-        if name not in free and earlier["options"].get(name) != value:
+        before, default = earlier["options"].get(name), defaults.get(name)
+        before = default | before if isinstance(before, dict) and isinstance(default, dict) else before
+        if name not in free and before != value:
             raise InputError(f"{path} was made with another --{name}; it can't be resumed with this one")
     return earlier["records"]
 

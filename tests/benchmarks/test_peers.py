@@ -79,3 +79,27 @@ def test_a_comparison_goes_on_where_it_ended_and_only_as_it_began(run, tmp_path)
     status, _, err = run(peers, "--output", output, *options, "--times", 2, "--resume")
     assert status == 2
     assert "was made with another --times" in err
+
+
+def test_figures_of_comparisons_that_ran_side_by_side_stand_in_one_table(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    parser = peers.make_parser()
+    options = ["--peers", "a", "b", "--palettes", "own", "--seeds", "1"]
+    plain = peers.plain_options(parser, parser.parse_args(["--output", "anywhere", *options]))
+    del plain["train"]["accumulation"]  # as a comparison that was made before there was such an option
+    real = {"palettes": "own", "peer": "real", "entries": 16, "frechet": 30.0, "kernel": 0.0, "recall": 0.8}
+    for name, peer in (("one", "ours"), ("two", "ddpm")):
+        (tmp_path / name).mkdir()
+        records = {"options": plain, "records": [real, record(peer, 0, 1.0, 40.0)]}
+        (tmp_path / name / "peers.json").write_text(json.dumps(records))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    words = ["--peers", "ours", "ddpm", "--palettes", "own", "--seeds", 1, "--output", tmp_path / "both", "--take"]
+    status, out, _ = run(peers, *words, *folders)
+    assert status == 0
+    assert "| ours | 1,234 |" in out and "| ddpm | 1,234 |" in out
+    assert out.count("| real |") == 1
+    written = json.loads((tmp_path / "both" / "peers.json").read_text())["records"]
+    assert [each["peer"] for each in written] == ["real", "ours", "ddpm"]
+    status, _, err = run(peers, *words, *folders, "--resume", "--times", 3)
+    assert status == 2
+    assert "was made with another --times" in err
