@@ -83,12 +83,13 @@ def measure(options: Namespace, config: RunConfig) -> None:
     works["product"] = lambda: matrix @ matrix
     for name, (_, setting) in chosen.items():
         work = Work(setting)
-        works |= {f"{name}: learn": work.learn, f"{name}: update": work.update, f"{name}: draw": work.draw}
+        works |= {f"{name}: {part.__name__}": part for part in (work.learn, work.update, work.call, work.choose)}
     seconds = medians(works, options.rounds)
     for name, record in records.items():
         record["training_seconds"] = seconds[f"{name}: learn"] / record["images"]
         record["update_seconds"] = seconds[f"{name}: update"]
-        record["drawing_seconds"] = seconds[f"{name}: draw"] / record["images"]
+        record["call_seconds"] = seconds[f"{name}: call"] / record["images"]
+        record["choice_seconds"] = seconds[f"{name}: choose"] / record["images"]
     result = {
         "product": MATRIX,
         "peak": 2 * MATRIX**3 / seconds["product"],
@@ -106,9 +107,8 @@ def bound(options: Namespace, config: RunConfig) -> None:
     """Measure one setting's memory, and fail above the limit."""
     setting = Setting.of_run(config, options.images)
     counts = count(setting)
-    needed = counts.training_mib
-    if math.isnan(needed):  # this system doesn't say
-        needed = setting.images * counts.training_bytes / 2**20
+    tensors = setting.images * counts.training_bytes / 2**20
+    needed = tensors if math.isnan(counts.training_mib) else max(tensors, counts.training_mib)
     print(
         f"{setting.size}×{setting.size}, {setting.entries} entries, batch {setting.images}, {counts.weights:,} weights: "
         f"a training step takes {needed:.0f} MiB beside weights and the optimizer's state "

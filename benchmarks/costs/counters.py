@@ -54,14 +54,15 @@ class Counts:
     """Of the network and the loss, forward and backward, for an image."""
     update_operations: int
     """Of the optimizer, for a step."""
-    drawing_operations: float
+    call_operations: float
     """Of a call of the network, for an image."""
     training_bytes: float
-    """Of tensors, for an image more in a batch."""
-    drawing_bytes: float
+    """Of tensors, for an image more in a batch; gradients of weights are there already."""
+    call_bytes: float
+    choice_bytes: float
+    """Of a sampler's step with the network's answer, which is not counted again."""
     training_mib: float
     """By how much a training step of all images raises the process's resident memory; not a number off Linux."""
-    drawing_mib: float
     process_mib: float
     """The process's whole memory at the most, in training."""
 
@@ -89,28 +90,25 @@ def _count(setting: Setting) -> Counts:
     work = Work(setting)
     _warm_up(work)
     training_mib, process_mib = resident(work.step)
-    drawing_mib, _ = resident(work.draw)
-    training_operations, update_operations = operations(work.learn), operations(work.update)
-    drawing_operations = operations(work.draw)
+    counted = [operations(run) for run in (work.learn, work.update, work.call)]
     other = Work(replace(setting, images=max(1, setting.images // 2) if setting.images > 1 else 2))
     more = setting.images - other.setting.images
+    grown = [(a - b) / more for a, b in zip(_bytes(work), _bytes(other), strict=True)]
+    training, update, call = counted
     return Counts(
-        work.weights,
-        training_operations / setting.images,
-        update_operations,
-        drawing_operations / setting.images,
-        (tensor_bytes(work.step) - tensor_bytes(other.step)) / more,
-        (tensor_bytes(work.draw) - tensor_bytes(other.draw)) / more,
-        training_mib,
-        drawing_mib,
-        process_mib,
+        work.weights, training / setting.images, update, call / setting.images, *grown, training_mib, process_mib
     )
 
 
+def _bytes(work: Work) -> list[int]:
+    """Of tensors in training, in a call, and in a sampler's step."""
+    work.keep_gradients()
+    found = [tensor_bytes(work.learn), tensor_bytes(work.call)]
+    return [*found, tensor_bytes(work.choose)]
+
+
 def _warm_up(work: Work) -> None:
-    """Make what stays between steps, the optimizer's state and the libraries' own, with the first picture alone."""
-    small = Work(replace(work.setting, images=1))
-    small.step()
-    for parameter in work.model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+    """Make what stays between steps, the optimizer's state and the libraries' own, with one small picture."""
+    Work(replace(work.setting, images=1, size=work.setting.stride)).step()
+    work.keep_gradients()
     work.update()

@@ -149,9 +149,9 @@ def measure(run: PlannedRun) -> Costs:
     setting = Setting.of_run(config, images=1)
     one, two = Work(setting), Work(replace(setting, images=2))
     for work in (one, two):
-        work.learn()  # gradients exist, so that they are not counted as an image's
-    first, second = tensor_bytes(one.learn), tensor_bytes(two.learn)
+        work.keep_gradients()
     network = operations(one.learn)
+    first, second = tensor_bytes(one.learn), tensor_bytes(two.learn)
     return Costs(
         one.weights,
         network,

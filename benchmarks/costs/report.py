@@ -15,6 +15,7 @@ Record = dict[str, Any]
 
 SCALED = {"operations": (1e-9, "GFLOP"), "seconds": (1e3, "ms"), "bytes": (2**-20, "MiB")}
 """How each kind of cost is shown."""
+LABELS = {"training": "training", "call": "a call of the network"}
 MEMORY_TERMS = ("pixels", "pixels × entries", "entries", "picture")
 """Attention doesn't keep its N² shares, so no term is quadratic."""
 
@@ -34,9 +35,9 @@ def laws(result: dict[str, Any]) -> dict[str, tuple[Law, list[Point]]]:
     """The fitted law of each cost of the network at width 1, and what it was fitted to."""
     records = [record for name, record in result["records"].items() if not name.startswith("width")]
     found = {}
-    for name in ("training_operations", "drawing_operations", "training_seconds", "drawing_seconds"):
+    for name in ("training_operations", "call_operations", "training_seconds", "call_seconds", "choice_seconds"):
         found[name] = fit(points(records, name), list(TERMS)), points(records, name)
-    for name in ("training_bytes", "drawing_bytes"):
+    for name in ("training_bytes", "call_bytes", "choice_bytes"):
         found[name] = fit(points(records, name), MEMORY_TERMS), points(records, name)
     return found
 
@@ -44,11 +45,10 @@ def laws(result: dict[str, Any]) -> dict[str, tuple[Law, list[Point]]]:
 def tables(result: dict[str, Any]) -> str:
     """Markdown: every setting, then the laws."""
     header = [
-        "edge", "entries", "weights", "GFLOP", "of derived", "ms", "GFLOP/s", "MiB", "resident MiB",
-        "GFLOP", "ms", "MiB", "optimizer: GFLOP", "ms",
+        "edge", "entries", "weights", "training: GFLOP", "of derived", "ms", "GFLOP/s", "MiB", "resident MiB",
+        "call: GFLOP", "ms", "MiB", "choice: ms", "MiB", "optimizer: GFLOP", "ms",
     ]  # fmt: skip
-    lines = ["Costs of an image (of a step for the optimizer): in training, then drawing.", "", *_rows([header])]
-    lines.insert(3, "| " + " | ".join(["---"] * len(header)) + " |")
+    lines = ["Costs of an image; of a step for the optimizer.", "", *_rows([header, ["---"] * len(header)])]
     for record in result["records"].values():
         law = operations_law(model_of(record), training=True)
         derived = cost(law, record["size"] ** 2, record["entries"])
@@ -58,8 +58,9 @@ def tables(result: dict[str, Any]) -> str:
             f"{1e3 * record['training_seconds']:.2f}",
             f"{record['training_operations'] / record['training_seconds'] / 1e9:.0f}",
             f"{record['training_bytes'] / 2**20:.2f}", f"{record['training_mib'] / record['images']:.2f}",
-            f"{record['drawing_operations'] / 1e9:.3f}", f"{1e3 * record['drawing_seconds']:.2f}",
-            f"{record['drawing_bytes'] / 2**20:.2f}",
+            f"{record['call_operations'] / 1e9:.3f}", f"{1e3 * record['call_seconds']:.2f}",
+            f"{record['call_bytes'] / 2**20:.2f}",
+            f"{1e3 * record['choice_seconds']:.2f}", f"{record['choice_bytes'] / 2**20:.2f}",
             f"{record['update_operations'] / 1e9:.2f}", f"{1e3 * record['update_seconds']:.0f}",
         ]  # fmt: skip
         lines += _rows([cells])
@@ -97,11 +98,11 @@ def plot(path: Path, result: dict[str, Any]) -> None:
     panels = figure.subplots(3, 3)
     for row, (kind, (factor, unit)) in zip(panels, SCALED.items(), strict=True):
         for panel, (axis, sweep), title in zip(row, sweeps.items(), titles, strict=True):
-            for what, color in (("training", "tab:blue"), ("drawing", "tab:orange")):
+            for what, color in (("training", "tab:blue"), ("call", "tab:orange")):
                 name = f"{what}_{kind}"
                 ordered = sorted(sweep, key=lambda record: (record["size"], record["entries"], record["weights"]))
                 places = [record["size"] ** 2 if axis == "pixels" else record[axis] for record in ordered]
-                panel.plot(places, [factor * record[name] for record in ordered], "o", color=color, label=what)
+                panel.plot(places, [factor * record[name] for record in ordered], "o", color=color, label=LABELS[what])
                 line = [_by_law(record, name, fitted, axis == "weights") for record in ordered]
                 if None not in line:
                     panel.plot(places, [factor * value for value in line], color=color, linewidth=1)

@@ -1,4 +1,4 @@
-"""A training step and a step of drawing, as the training loop and the pipeline make them, on synthetic pictures."""
+"""A training step, and a call of the network with a sampler's step, as the training loop and the pipeline make them, on synthetic pictures."""
 
 from dataclasses import dataclass, field
 
@@ -45,6 +45,11 @@ class Setting:
         return cls(config.model, config.data.size, config.data.max_colors, images, config.train, config.process)
 
     @property
+    def stride(self) -> int:
+        """The edge length of the smallest picture that the network doesn't pad."""
+        return self.model.unet.patch_size * 2 ** (len(self.model.unet.channels) - 1)
+
+    @property
     def pixels(self) -> int:
         """Of one picture."""
         return self.size**2
@@ -64,6 +69,7 @@ class Work:
         colors = torch.randint(0, 256, (setting.images, setting.entries, 4), dtype=torch.uint8)
         colors[..., 3] = 255
         self.palette = PaletteBatch(colors, torch.ones(colors.shape[:2], dtype=torch.bool))
+        self.half = torch.full((setting.images,), 0.5)
 
     @property
     def weights(self) -> int:
@@ -88,16 +94,25 @@ class Work:
             optimizer.zero_grad()
         self.average.update_parameters(self.model)
 
+    def keep_gradients(self) -> None:
+        """Make gradients of zero, so that the next pass backward adds to them and its memory is that of pictures alone."""
+        for parameter in self.model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+
     def step(self) -> None:
         """Of training."""
         self.learn()
         self.update()
 
     @torch.inference_mode()
-    def draw(self) -> None:
-        """A call of the network and an ancestral step: drawing makes as many as the user asks for."""
+    def call(self) -> None:
+        """Ask the network once, as drawing does as often as the user wants."""
         self.model.eval()
-        t = torch.full((self.setting.images,), 0.5)
-        x_t = self.process.q_sample(self.x_0, t, self.palette)
-        prediction = as_prediction(self.model(x_t, t, self.palette).float())
-        categorical(prediction.posterior(self.process, x_t, t / 2, t, self.palette), None)
+        self.logits = self.model(self.x_0, self.half, self.palette).float()
+
+    @torch.inference_mode()
+    def choose(self) -> None:
+        """What an ancestral step does with the answer of `call`."""
+        x_t = self.process.q_sample(self.x_0, self.half, self.palette)
+        posterior = as_prediction(self.logits).posterior(self.process, x_t, self.half / 2, self.half, self.palette)
+        categorical(posterior, None)

@@ -22,7 +22,7 @@ GRID = [(size**2, entries) for size in (16, 32, 64, 128) for entries in (4, 16, 
 
 def counted(model, size, entries, training=True):
     work = Work(Setting(model, size, entries, images=1))
-    return operations(work.learn if training else work.draw)
+    return operations(work.learn if training else work.call)
 
 
 @pytest.fixture
@@ -126,9 +126,9 @@ def test_the_bound_fails_above_its_limit(run, in_this_process, limit, status):
 def test_a_measurement_leaves_its_figures_and_is_not_overwritten(run, in_this_process, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(scaling, "SIZES", (16, 8))
-    monkeypatch.setattr(scaling, "ENTRIES", (4, 8))
-    monkeypatch.setattr(scaling, "CROSSED", ((8, 8), (8, 4), (24, 4), (24, 8)))
-    monkeypatch.setattr(scaling, "WIDTHS", (1.0, 2.0))
+    monkeypatch.setattr(scaling, "ENTRIES", (4,))
+    monkeypatch.setattr(scaling, "CROSSED", ((8, 4),))
+    monkeypatch.setattr(scaling, "WIDTHS", (2.0,))
     monkeypatch.setattr(scaling, "PIXELS_A_STEP", 256)
     options = ["measure", "--config", SMOKE, "--rounds", 1, "--output", tmp_path]
     status, out, err = run(scaling, *options)
@@ -137,7 +137,7 @@ def test_a_measurement_leaves_its_figures_and_is_not_overwritten(run, in_this_pr
     rows = [line for line in out.splitlines() if " M |" in line]
     assert len(rows) == len(records)
     assert all("| 1.000000 |" in row for row in rows)  # operations are those that the law derives
-    assert records["width 2.0"]["weights"] > 2 * records["width 1.0"]["weights"]
+    assert records["width 2.0"]["weights"] > 2 * records["8, 4"]["weights"]
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
     status, _, err = run(scaling, *options)
     assert status == 2
