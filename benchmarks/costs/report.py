@@ -108,7 +108,7 @@ def plot(path: Path, result: dict[str, Any]) -> None:
                     panel.plot(places, [factor * value for value in line], color=color, linewidth=1)
             panel.set(xscale="log", yscale="log", xlabel=axis, ylabel=f"{unit} an image", title=title)
             panel.grid(visible=True, alpha=0.3)
-    panels[0][0].legend()
+    panels[0][0].legend(loc="lower right", fontsize=8)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
