@@ -123,6 +123,7 @@ def test_the_bound_fails_above_its_limit(run, in_this_process, limit, status):
     assert ("above the bound" in err) == bool(status)
 
 
+@pytest.mark.slow
 def test_a_measurement_leaves_its_figures_and_is_not_overwritten(run, in_this_process, monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(scaling, "SIZES", (16, 8))
