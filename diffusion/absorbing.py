@@ -1,13 +1,13 @@
 """The absorbing process: a pixel becomes the mask, once (Shi et al. 2024, arXiv 2406.04329; Sahoo et al. 2024, arXiv 2406.07524)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from quantization.palette import PaletteBatch
 
 from .draws import Generators, uniform
 from .schedules import Schedule
+from .surprisal import surprisal
 
 
 class AbsorbingProcess:
@@ -46,6 +46,6 @@ class AbsorbingProcess:
 
     def negative_elbo(self, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
         """Cross-entropy on masked pixels, weighted by -alpha'(t) / (1 - alpha(t)) (Shi et al. eq. 5)."""
-        cross_entropy = F.cross_entropy(logits, x_0, reduction="none") * (x_t == palette.mask_index)
+        nats = surprisal(logits, x_0) * (x_t == palette.mask_index)
         weight = self.schedule.noise_rate(t) / self.schedule.noise(t)
-        return weight * cross_entropy.flatten(1).sum(dim=1)
+        return weight * nats.flatten(1).sum(dim=1)

@@ -1,12 +1,12 @@
 """What is minimized in training: the negative ELBO, or D3PM's hybrid of it with a cross-entropy."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from quantization.palette import PaletteBatch
 
 from .likelihood import to_bits
 from .process import Process
+from .surprisal import surprisal
 
 
 def cross_entropy(process: Process, logits: Tensor, x_0: Tensor, x_t: Tensor, palette: PaletteBatch) -> Tensor:
@@ -14,7 +14,7 @@ def cross_entropy(process: Process, logits: Tensor, x_0: Tensor, x_t: Tensor, pa
 
     With a mask that is the masked pixels, else all of them. Shapes as for `Process.negative_elbo`.
     """
-    nats = F.cross_entropy(logits, x_0, reduction="none")
+    nats = surprisal(logits, x_0)
     if process.has_mask:
         nats = nats * (x_t == palette.mask_index)
     return nats.flatten(1).sum(dim=1)

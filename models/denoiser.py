@@ -182,9 +182,10 @@ class PaletteDenoiser(Denoiser):
         rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
         features = self.run_backbone(F.embedding(rows, table.flatten(0, 1)), t, conditions)
         keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
-        features = rearrange(features, "b d h w -> b (h w) d") * tokens.shape[-1] ** -0.5
-        logits = torch.baddbmm(bias.mT, features, keys.mT)  # [B, H W, K]
-        logits = logits.masked_fill(~palette.valid[:, None, :], -torch.inf)
+        # What can be done to the K keys and biases needn't be done to H W features or H W K logits.
+        keys = keys * tokens.shape[-1] ** -0.5
+        bias = bias.masked_fill(~palette.valid[:, :, None], -torch.inf)
+        logits = torch.baddbmm(bias.mT, rearrange(features, "b d h w -> b (h w) d"), keys.mT)  # [B, H W, K]
         return rearrange(logits, "b (h w) k -> b k h w", h=height)
 
 

@@ -153,7 +153,9 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Features ``[B, in_channels, H, W]`` and conditions ``[B, condition_channels]`` → ``[B, out_channels, H, W]``."""
         height, width = x.shape[2:]
-        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
+        right, below = -width % self.stride, -height % self.stride
+        if right or below:  # padding by nothing would copy
+            x = F.pad(x, (0, right, 0, below))
         h = self.stem(x)
         skips = []
         for level, shrink in zip(self.down, self.shrink, strict=True):
