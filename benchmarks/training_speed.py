@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import torch
 from jsonargparse import ActionConfigFile
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.flop_counter import FlopCounterMode
 
 import cli
+from benchmarks.costs.counters import operations
 from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
 from data.index_maps import load_index_maps
 from diffusion.losses import hybrid_loss
@@ -110,8 +110,8 @@ def main(arguments: list[str]) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
     step = Step(config, device, options.compile)
     memory = peak_memory(step.run, device)
-    with FlopCounterMode(display=False) as counter:
-        step.run()
+    examples = step.load(0)
+    network_operations, update_operations = operations(lambda: step.learn(examples)), operations(step.update)
     number_format = torch.bfloat16 if config.train.mixed_precision == "bf16" else torch.float32
     matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=number_format)
     watch = Stopwatch(device)
@@ -124,25 +124,28 @@ def main(arguments: list[str]) -> None:
             step.learn(batch)
         with watch.part("optimizer and average"):
             step.update()
-    report(watch, counter.get_total_flops(), config.train.batch_size, memory)
+    report(watch, network_operations, update_operations, config.train.batch_size, memory)
     if options.profile:
         print_profile(step.run)
 
 
-def report(watch: Stopwatch, operations: int, batch_size: int, memory: float) -> None:
-    """Print two tables."""
+def report(watch: Stopwatch, network: int, update: int, batch_size: int, memory: float) -> None:
+    """Print two tables, for so many operations of the network and of the optimizer."""
     parts = [name for name in watch.seconds if name != PRODUCT]
     step = sum(watch.median(name) for name in parts)
     peak = 2 * MATRIX**3 / watch.median(PRODUCT)
     print("| part of a step | share |\n| --- | --- |")
     for name in parts:
         print(f"| {name} | {watch.median(name) / step:.1%} |")
-    reached, network = operations / step, operations / watch.median(NETWORK)
+    reached, reached_by_network = (network + update) / step, network / watch.median(NETWORK)
     print("\n| | |\n| --- | --- |")
-    print(f"| operations for an image | {operations / batch_size / 1e9:.3f} GFLOP |")
+    print(f"| operations of the network, an image | {network / batch_size / 1e9:.3f} GFLOP |")
+    print(f"| operations of the optimizer, a step | {update / 1e9:.3f} GFLOP |")
     print(f"| images a second | {batch_size / step:.0f} |")
     print(f"| peak: a {MATRIX}² matrix product | {peak / 1e9:.0f} GFLOP/s |")
-    print(f"| reached by the network | {network / 1e9:.0f} GFLOP/s, {network / peak:.0%} of the peak |")
+    print(
+        f"| reached by the network | {reached_by_network / 1e9:.0f} GFLOP/s, {reached_by_network / peak:.0%} of the peak |"
+    )
     print(f"| reached by the whole step | {reached / 1e9:.0f} GFLOP/s, {reached / peak:.0%} of the peak |")
     print(f"| memory of a step | {memory:.0f} MiB, {memory / batch_size:.1f} MiB an image |")
 

@@ -29,9 +29,10 @@ def draw_foreign_palettes(pool: PaletteBatch, count: int, max_entries: int, no_t
     mixed = torch.randint(len(pool.valid), (count, max_entries))
     picture = picture.where(torch.rand(count, 1) < 0.5, mixed)
     # The n-th opaque entry of each picture, n random: entries sorted opaque first, n below their number.
-    order = opaque.int().argsort(dim=1, descending=True, stable=True)
+    chosen = opaque[picture]  # [count, max_entries, K]
+    order = chosen.int().argsort(dim=2, descending=True, stable=True)
     shuffled = torch.rand(count, max_entries).argsort(dim=1)
-    entry = order[picture, shuffled % opaque.sum(dim=1).clamp_min(1)[picture]]
+    entry = order.gather(2, (shuffled % chosen.sum(dim=2).clamp_min(1))[..., None])[..., 0]
     colors = pool.colors[picture, entry]
     transparent = torch.rand(count) >= no_transparency
     colors[transparent, 0] = 0

@@ -84,7 +84,9 @@ class ExampleMaker:
         return Examples(x_0, x_t, t, palette, conditions)
 
     def _augmented(self, batch: Batch, step: int, block: int) -> tuple[Batch, Conditions]:
-        torch.manual_seed(mixed_seed(self.seed, step, block))
+        torch.default_generator.manual_seed(
+            mixed_seed(self.seed, step, block)
+        )  # torch.manual_seed is slow: it seeks GPUs
         batch = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
         batch = with_foreign_palettes(batch, self.pool, self.config.foreign_palettes)
         conditions = Conditions(

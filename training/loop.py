@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from data.index_maps import IndexMaps
+from diffusion.draws import mixed_seed
 from diffusion.losses import hybrid_loss
 from diffusion.process import Process
 from diffusion.schedules import fitted_knots
@@ -168,6 +169,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
                 group["lr"] = peak * rate_factor
 
         model.train()
+        torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # for dropout
         for optimizer in prepared:
             optimizer.zero_grad()
         pictures = feed.pictures(progress.step, own)

@@ -140,23 +140,26 @@ def all_reduce_bytes(size: float, count: int) -> float:
 
 
 def measure(run: PlannedRun) -> Costs:
-    """Count one step of one and of two pictures, and take the time of their data."""
+    """Count a step, and take the time of its data.
+
+    An image's memory is what four pictures take more than two: with a single one, gradients of the largest weights are part of the peak.
+    """
     parser = cli.make_parser("")
     parser.add_argument("--config", action=ActionConfigFile)
     parser.add_class_arguments(RunConfig)
     words = [f"--{key}={value}" for key, value in run.changes.items()]
     config = parser.instantiate(parser.parse_args([f"--config={run.config}", *words]))
     setting = Setting.of_run(config, images=1)
-    one, two = Work(setting), Work(replace(setting, images=2))
-    for work in (one, two):
+    one, two, four = (Work(replace(setting, images=images)) for images in (1, 2, 4))
+    for work in (one, two, four):
         work.keep_gradients()
     network = operations(one.learn)
-    first, second = tensor_bytes(one.learn), tensor_bytes(two.learn)
+    image_bytes = (tensor_bytes(four.learn) - tensor_bytes(two.learn)) // 2
     return Costs(
         one.weights,
         network,
         operations(one.update),
-        second - first,
+        image_bytes,
         4 * setting.pixels * setting.entries,
         data_seconds(setting.size, setting.entries),
     )
