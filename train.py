@@ -5,7 +5,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 import cli
 from data.index_maps import load_index_maps
@@ -21,7 +21,7 @@ MAY_CHANGE_ON_RESUME = ("train.max_steps", "train.max_minutes", "train.device", 
 def main(arguments: list[str]) -> None:
     """Parse, train, report."""
     parser = cli.make_parser("Train a palette-conditioned diffusion model on a data set of index maps.")
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
+    parser.add_argument("--config", action=cli.ConfigFile, help="YAML file with any of the keys below")
     parser.add_argument("--output", type=Path, required=True, help="folder for the model, checkpoints and metrics")
     parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint in the output folder")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")

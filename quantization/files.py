@@ -24,6 +24,30 @@ def is_disk_full(error: BaseException) -> bool:
     return number in codes or any(f"(os error {code})" in str(error) for code in codes)
 
 
+def is_memory_full(error: BaseException) -> bool:
+    """Whether ``error`` says that memory was asked for that isn't there; torch says so in its message only."""
+    return isinstance(error, MemoryError) or any(
+        text in str(error) for text in ("can't allocate memory", "out of memory")
+    )
+
+
+def physical_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InputError: it can't be read, or isn't JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} can't be read: {str(error).strip() or 'it is nested too deeply'}") from None
+
+
 @contextmanager
 def used_alone(folder: Path) -> Iterator[None]:
     """Refuse to use ``folder``, which is made if need be, while another process does; a killed process uses nothing.

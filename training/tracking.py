@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from quantization.errors import InputError
 from quantization.files import write_atomically
 
 if TYPE_CHECKING:
@@ -15,17 +16,24 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def start_wandb(folder: Path, config: dict[str, Any], project: str, job_type: str = "train") -> "Run":
-    """Begin a wandb run with its files below ``folder``: online where logged in, else offline."""
+    """Begin a wandb run with its files below ``folder``: online where logged in, else offline.
+
+    Raises:
+        InputError: wandb doesn't take the project's name, or can't be reached.
+    """
     import wandb  # takes a second to import, so only where it is wanted
 
-    return wandb.init(
-        project=project,
-        dir=folder,
-        config=config,
-        job_type=job_type,
-        mode="online" if wandb.login(prompt=False) else "offline",
-        settings=wandb.Settings(silent=True, x_disable_stats=True),
-    )
+    try:
+        return wandb.init(
+            project=project,
+            dir=folder,
+            config=config,
+            job_type=job_type,
+            mode="online" if wandb.login(prompt=False) else "offline",
+            settings=wandb.Settings(silent=True, x_disable_stats=True),
+        )
+    except wandb.errors.Error as error:
+        raise InputError(f"Weights & Biases: {error}") from error
 
 
 class Tracker:
@@ -73,5 +81,5 @@ def _step_of(line: str) -> float:
     """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written."""
     try:
         return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError):
+    except (json.JSONDecodeError, KeyError, TypeError):
         return float("inf")
