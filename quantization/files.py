@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from .errors import InputError
 
 LOCK_FILE = ".lock"
+MAX_JSON_BYTES = 1 << 26
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -40,8 +41,10 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        InputError: it can't be read, or isn't JSON.
+        InputError: it is no file, longer than any that is written here, or isn't JSON.
     """
+    if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
+        raise InputError(f"{path} is no JSON file" if path.exists() else f"there is no {path.name} in {path.parent}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

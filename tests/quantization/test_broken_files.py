@@ -1,7 +1,6 @@
 """Readers against files that are damaged at random, by seed: each gives a result or one InputError, soon, and nothing else."""
 
 import io
-import os
 import random
 import struct
 import zlib
@@ -15,29 +14,7 @@ from quantization.errors import InputError
 from quantization.images import read_image
 from quantization.palette import Palette
 from quantization.palette_files import READERS, WRITERS, read_palette, write_palette
-
-MUTATIONS = int(os.environ.get("TINCTURE_MUTATIONS", "120"))
-"""Of each format; docs/reliability.md says how many were tried once."""
-
-
-def damaged(content, chance):
-    """A copy with bits flipped, bytes cut out, doubled, replaced by extremes, or its end missing."""
-    data = bytearray(content)
-    for _ in range(chance.randint(1, 4)):
-        place = chance.randrange(len(data))
-        match chance.randrange(5):
-            case 0:
-                data[place] ^= 1 << chance.randrange(8)
-            case 1:
-                del data[place : place + chance.randint(1, 16)]
-            case 2:
-                data[place:place] = data[place : place + chance.randint(1, 64)]
-            case 3:
-                data[place : place + 4] = chance.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"])
-            case 4 if place > 16:
-                del data[place:]
-        data = data or bytearray(b"\0")
-    return bytes(data)
+from tests.mutations import MUTATIONS, damaged
 
 
 def with_valid_checksums(png):
