@@ -70,6 +70,9 @@ def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) ->
     saved_file = output / CONFIG_FILE
     if not saved_file.is_file():
         raise InputError(f"there is no training run to resume in {output}")
+    for path in (output, *output.iterdir(), *output.glob("checkpoints/*")):
+        if path.is_symlink():
+            raise InputError(f"{path} is a link, through which nothing is written or removed; move what it names there")
     before = _flatten(
         _run_config(parser, parser.parse_args([f"--config={saved_file}", f"--output={output}"])).to_dict()
     )

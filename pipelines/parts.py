@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from diffusion.scheduler import PaletteScheduler
 from models.config import DenoiserConfig
@@ -131,13 +131,30 @@ def _with_weights(make: Callable[[], Module], folder: Path) -> Module:
     path = folder / WEIGHTS
     try:
         with torch.device("meta"):  # shapes without memory
-            expected = {name: (list(tensor.shape), tensor.dtype) for name, tensor in make().state_dict().items()}
+            expected = shapes(make().state_dict())
     except InputError as error:
         raise InputError(f"{folder / CONFIG}: {error}") from None
     if not path.is_file():
         raise InputError(f"there is no {WEIGHTS} in {folder}; weights in other formats, such as pickles, are not read")
+    tensors = read_tensors(path, expected)
+    module = make()
+    module.load_state_dict(tensors)
+    return module.eval()
+
+
+def read_tensors(path: Path, expected: dict[str, tuple[list[int], torch.dtype]]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, which are the expected ones by name, shape and kind of number, and finite.
+
+    Args:
+        path: the file.
+        expected: each tensor's shape and type; floats may be stored in any precision.
+
+    Raises:
+        InputError: the file can't be read, or holds anything else.
+    """
     try:
-        _check_tensors(path, expected)
+        with safe_open(path, framework="pt") as file:
+            _check_header(path, file, expected)
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} can't be read: {error}") from None
@@ -146,25 +163,26 @@ def _with_weights(make: Callable[[], Module], folder: Path) -> Module:
             raise InputError(f"{path}: {name} holds numbers that are not finite")
         if tensor.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
             raise InputError(f"{path}: {name} holds bytes that are neither true nor false")
-    module = make()
-    module.load_state_dict(tensors)
-    return module.eval()
+    return tensors
 
 
-def _check_tensors(path: Path, expected: dict[str, tuple[list[int], torch.dtype]]) -> None:
-    """Raise InputError unless the file holds these tensors, of these shapes, as floats where floats are expected."""
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
-        if wrong := names ^ set(expected):
-            kind = "lacks the tensor" if min(wrong) in expected else "has the unknown tensor"
-            raise InputError(f"{path} {kind} {min(wrong)!r}")
-        for name, (shape, dtype) in expected.items():
-            held = file.get_slice(name)
-            if held.get_shape() != shape:
-                raise InputError(f"{path}: {name} has the shape {held.get_shape()}, not {shape}")
-            allowed = _FLOATS if dtype.is_floating_point else _STORED[dtype]
-            if held.get_dtype() not in allowed:
-                raise InputError(f"{path}: {name} is stored as {held.get_dtype()}, not {' or '.join(allowed)}")
+def _check_header(path: Path, file: Any, expected: dict[str, tuple[list[int], torch.dtype]]) -> None:
+    names = set(file.keys())
+    if wrong := names ^ set(expected):
+        kind = "lacks the tensor" if min(wrong) in expected else "has the unknown tensor"
+        raise InputError(f"{path} {kind} {min(wrong)!r}")
+    for name, (shape, dtype) in expected.items():
+        held = file.get_slice(name)
+        if held.get_shape() != shape:
+            raise InputError(f"{path}: {name} has the shape {held.get_shape()}, not {shape}")
+        allowed = _FLOATS if dtype.is_floating_point else _STORED[dtype]
+        if held.get_dtype() not in allowed:
+            raise InputError(f"{path}: {name} is stored as {held.get_dtype()}, not {' or '.join(allowed)}")
+
+
+def shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[list[int], torch.dtype]]:
+    """What `read_tensors` expects of a file from which these tensors are to be read."""
+    return {name: (list(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
 _FLOATS = ("F32", "F16", "BF16", "F64")

@@ -131,9 +131,11 @@ def claim_output_folder(
         marker: what may be replaced and the file by which it is known, such as ``("samples", "samples.json")``.
 
     Raises:
-        InputError: ``path`` is a file or can't be made, a folder with content while ``overwrite`` is false, or one
+        InputError: ``path`` is a file, a link, or can't be made; a folder with content while ``overwrite`` is false, or one
             whose content lacks the marker.
     """
+    if path.is_symlink():
+        raise InputError(f"the output {path} is a link, through which nothing is written or replaced; name its target")
     if path.is_file():
         raise InputError(f"the output {path} is a file; name a folder")
     place = next(parent for parent in path.absolute().parents if parent.exists())

@@ -50,7 +50,9 @@ class Tracker:
         self.previews = output / "previews"
         self.metrics = output / METRICS_FILE
         if self.metrics.exists():
-            lines = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= resumed_step]
+            lines = [
+                line for line in self.metrics.read_text(errors="replace").splitlines() if _step_of(line) <= resumed_step
+            ]
             text = "".join(f"{line}\n" for line in lines)
             write_atomically(self.metrics, lambda temporary: temporary.write_text(text))
         self.run = None if wandb_project is None else start_wandb(output, config, wandb_project)
@@ -78,8 +80,9 @@ class Tracker:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written."""
+    """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written, or that is damaged."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")
+    return step if isinstance(step, int) else float("inf")
