@@ -148,6 +148,8 @@ def check_options(options: Namespace) -> None:
     taken = {IMAGES_FOLDER, REPORT_FILE}
     for masks in options.masks:
         name = masks.resolve().name
+        if not name:
+            raise InputError(f"--masks {masks} has no name under which to be written; name a folder in it")
         if name in taken:
             raise InputError(f"--masks {masks} would be written as {name}, which is taken; rename the folder")
         taken.add(name)

@@ -74,17 +74,16 @@ def used_alone(folder: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary path beside ``path``, then rename it to ``path``.
+    """Call ``write`` with a temporary path near ``path``, then rename it to ``path``; a link there is replaced, not followed.
 
-    The temporary name keeps the suffix, because libraries choose a format by it.
+    The temporary name keeps the suffix, because libraries choose a format by it. It lies in a new folder, so that nobody
+    can have put a link in its place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{os.getpid()}-{path.name}"
-    try:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
         write(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

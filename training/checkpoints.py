@@ -60,8 +60,11 @@ def save_checkpoint(
 
 def remove_leftovers(output: Path) -> None:
     """Remove what a killed run was writing when it ended."""
-    for leftover in [*_folder(output).glob(".*"), *output.glob(".pipeline-*")]:
-        if leftover.is_dir():
+    leftovers = [*_folder(output).glob(".*"), *(output / "previews").glob(".writing-*")]
+    for name in ("pipeline", "writing", "denoiser", "scheduler", "palette_bank"):
+        leftovers += output.glob(f".{name}-*")
+    for leftover in leftovers:
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink()
