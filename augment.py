@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> None:
                 save(version.picture, prepared(folder / file))
                 files = copy_annotations(image, number, folder, options.masks)
                 records.append(describe(image.name, file, number, way, version, files, options.seed))
-        write_json(folder / REPORT_FILE, {"options": cli.plain_options(options), "files": records})
+        write_json(folder / REPORT_FILE, {**cli.describe_run(options), "files": records})
     print(f"{summary(records, len(images))}: see {options.output / REPORT_FILE}")
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from quantization.errors import InputError
 from quantization.files import is_disk_full, is_memory_full
+from training.environment import describe_environment
 
 LONGEST_MESSAGE = 1000
 """Characters: a message that quotes a whole file says no more than its beginning."""
@@ -58,8 +59,13 @@ def fail(message: str) -> None:
     sys.exit(2)
 
 
+def describe_run(options: Namespace) -> dict[str, Any]:
+    """For the record beside a command's results: its options, and the versions, machine and code that it ran with."""
+    return {"options": plain_options(options), "environment": describe_environment()}
+
+
 def plain_options(options: Namespace) -> dict[str, Any]:
-    """The parsed options as values that JSON can hold, for the record beside a command's results."""
+    """The parsed options as values that JSON can hold."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):

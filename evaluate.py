@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     if options.plots:
         figures.append(options.plots / "metrics.png")
         plot_scalars(figures[-1], scalars)
-    record = {"options": cli.plain_options(options), "samples": samples, "seconds": seconds, "metrics": scalars}
+    record = {**cli.describe_run(options), "samples": samples, "seconds": seconds, "metrics": scalars}
     write_json(options.output, record)
     if options.wandb:
         log_to_wandb(options, record, figures)

@@ -304,8 +304,8 @@ def describe(result: Result, file: Path) -> dict:
 
 
 def describe_run(options: Namespace, records: list[dict], files: list[str]) -> dict:
-    """What `report.json` holds: the options, one record for each input, and every file that was written."""
-    return {"options": cli.plain_options(options), "images": records, "files": [*files, REPORT_FILE]}
+    """What `report.json` holds: the options and the environment, one record for each input, and every file that was written."""
+    return {**cli.describe_run(options), "images": records, "files": [*files, REPORT_FILE]}
 
 
 def summary(records: list[dict], report: Path) -> str:

@@ -222,7 +222,7 @@ def test_a_damaged_folder_works_or_is_refused(model, copy, file):
     assert works(copy)
     content, chance = (model / file).read_bytes(), random.Random(file)
     outcomes = set()
-    for number in range(MUTATIONS // 4):
+    for number in range(MUTATIONS // 10):
         if number % 2:
             data = damaged(content, chance)
         elif file in SETTINGS:

@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_resumed_or_refused(saved, copy, run_state, file
     assert resumes(copy, run_state)
     content, chance = (saved / file).read_bytes(), random.Random(file)
     outcomes = set()
-    for number in range(MUTATIONS // 4):
+    for number in range(MUTATIONS // 10):
         is_json = number % 2 and file == "progress.json"
         data = json.dumps(damaged_json(json.loads(content), chance)).encode() if is_json else damaged(content, chance)
         (copy / file).write_bytes(data)
