@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader
 from safetensors import SafetensorError
+from tqdm import tqdm
 
 from quantization.errors import InputError
 from quantization.files import is_disk_full, is_memory_full
@@ -52,6 +53,8 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 def fail(message: str) -> None:
     """Print ``error: …`` as one line of plain text, whatever names it quotes, and exit with status 2."""
+    for bar in tuple(tqdm._instances):  # one that stands half drawn would share the line
+        bar.close()
     line = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
     )

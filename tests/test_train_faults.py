@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import train
@@ -132,8 +133,15 @@ def small_disk(tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, cache_dir, tmp_path):
     """A run that needs room for two more checkpoints gets none, half of one, one and a half, and then enough."""
-    begin = ["--train.max_minutes", "null", "--train.max_steps", "2", "--train.checkpoint_every", "2"]
-    go_on = ["--train.max_minutes", "null", "--train.max_steps", "6", "--train.checkpoint_every", "2", "--resume"]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(12):
+        picture = Image.new("RGB", (8, 8), (20 * number, 5, 9))
+        picture.putpixel((1, 1), (255, 0, 0))
+        picture.save(pictures / f"{number}.png")
+    data = ["--data.source", "folder", "--data.path", pictures, "--data.size", "8", "--data.min_colors", "2"]
+    common = [*data, "--data.heldout_fraction", "0.3", "--train.max_minutes", "null", "--train.checkpoint_every", "2"]
+    begin, go_on = [*common, "--train.max_steps", "2"], [*common, "--train.max_steps", "6", "--resume"]
     output, filler = small_disk / "run", small_disk / "filler"
     for place in (tmp_path / "whole", output):
         assert start(place, cache_dir, *begin).wait(600) == 0
@@ -148,7 +156,7 @@ def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, cache_dir, tmp_path
         _, err = process.communicate(timeout=600)
         assert process.returncode == 2, err
         messages = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "|" not in line]
-        assert [line for line in messages if not line.startswith("resumed at step")] == messages[-1:]
+        assert all(line.startswith("resumed at step") for line in messages[:-1])
         assert messages[-1].startswith("error: no space is left on the disk")
         assert before.items() <= contents(output / "checkpoints").items()
         assert not list((output / "checkpoints").glob(".*"))
