@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> None:
                 save(version.picture, prepared(folder / file))
                 files = copy_annotations(image, number, folder, options.masks)
                 records.append(describe(image.name, file, number, way, version, files, options.seed))
-        write_json(folder / REPORT_FILE, {"options": cli.plain_options(options), "files": records})
+        write_json(folder / REPORT_FILE, {**cli.describe_run(options), "files": records})
     print(f"{summary(records, len(images))}: see {options.output / REPORT_FILE}")
 
 
@@ -148,6 +148,8 @@ def check_options(options: Namespace) -> None:
     taken = {IMAGES_FOLDER, REPORT_FILE}
     for masks in options.masks:
         name = masks.resolve().name
+        if not name:
+            raise InputError(f"--masks {masks} has no name under which to be written; name a folder in it")
         if name in taken:
             raise InputError(f"--masks {masks} would be written as {name}, which is taken; rename the folder")
         taken.add(name)

@@ -8,18 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader
 from safetensors import SafetensorError
+from tqdm import tqdm
 
 from quantization.errors import InputError
-from quantization.files import is_disk_full
+from quantization.files import is_disk_full, is_memory_full
+from training.environment import describe_environment
+
+LONGEST_MESSAGE = 1000
+"""Characters: a message that quotes a whole file says no more than its beginning."""
+
+MAX_YAML_DEPTH = 50
+MAX_YAML_LENGTH = 1_000_000
 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Call ``main`` with the command line's arguments and end the process with the right status.
 
-    0 when it returns, 2 after ``error: …`` for a user's mistake, 130 for Ctrl-C; any other exception is a bug and
-    keeps its traceback.
+    0 when it returns, 2 after ``error: …`` for a user's mistake, a file that can't be opened, or a machine that is
+    full; 130 for Ctrl-C; any other exception is a bug and keeps its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
@@ -29,23 +38,37 @@ def run(main: Callable[[list[str]], None]) -> None:
         main(sys.argv[1:])
     except (InputError, ArgumentError) as error:
         fail(str(error))
-    except (OSError, SafetensorError) as error:
-        if not is_disk_full(error):
-            raise
-        fail(f"no space is left on the disk ({error}); what was written whole before is whole still")
+    except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
+        if is_disk_full(error):
+            fail(f"no space is left on the disk ({error}); what was written whole before is whole still")
+        if is_memory_full(error):
+            fail(f"there isn't enough memory ({error}); ask for smaller pictures, batches or networks")
+        if isinstance(error, OSError) and error.filename is not None:
+            fail(f"{error.strerror}: {error.filename}")
+        raise
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
 def fail(message: str) -> None:
-    """Print ``error: …`` as one line and exit with status 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print ``error: …`` as one line of plain text, whatever names it quotes, and exit with status 2."""
+    for bar in tuple(tqdm._instances):  # one that stands half drawn would share the line
+        bar.close()
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
+    print(f"error: {line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + ' …'}", file=sys.stderr)
     sys.exit(2)
 
 
+def describe_run(options: Namespace) -> dict[str, Any]:
+    """For the record beside a command's results: its options, and the versions, machine and code that it ran with."""
+    return {"options": plain_options(options), "environment": describe_environment()}
+
+
 def plain_options(options: Namespace) -> dict[str, Any]:
-    """The parsed options as values that JSON can hold, for the record beside a command's results."""
+    """The parsed options as values that JSON can hold."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
@@ -58,3 +81,73 @@ def plain_options(options: Namespace) -> dict[str, Any]:
 def make_parser(description: str) -> ArgumentParser:
     """A parser that raises its errors, for `run` to print."""
     return ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
+
+
+def _load_plain_yaml(text: str) -> Any:
+    """YAML as jsonargparse reads it (plain values, no objects), without what lets a small file become a large value.
+
+    Raises:
+        yaml.YAMLError: the text is no YAML, very long or deeply nested, or holds a tag, a zero byte, which no path may
+            have, or an alias: ten lines of aliases to aliases are ten billion values once somebody copies them, as
+            jsonargparse does.
+    """
+    if len(text) > MAX_YAML_LENGTH:
+        raise yaml.YAMLError(f"a config has at most {MAX_YAML_LENGTH:,} characters, not {len(text):,}")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases such as *{event.anchor} are not read: write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError(f"tags such as {event.tag} are not read")
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            raise yaml.YAMLError("a value holds a zero byte")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_YAML_DEPTH:
+            raise yaml.YAMLError(f"a config has at most {MAX_YAML_DEPTH} levels")
+    return _load_values(text)
+
+
+_load_values = get_loader("yaml")
+set_loader("yaml", _load_plain_yaml, exceptions=(yaml.YAMLError,))
+
+
+def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
+    """What a config file sets: the plain values of ``parser``'s options.
+
+    jsonargparse would also take a class's name for a group of options, by the key ``class_path`` or as text in the group's
+    place, and import its module to see whether it fits. A file doesn't choose what is imported, so both are refused.
+
+    Raises:
+        InputError: it can't be read, isn't text, isn't a YAML mapping, or names a class.
+    """
+    try:
+        values = _load_plain_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"the config {path} can't be read: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"the config {path} holds no names with values")
+    groups = {action.dest.rpartition(".")[0] for action in parser._actions}
+
+    def check(values: dict[str, Any], prefix: str) -> None:
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            if name.rsplit(".", maxsplit=1)[-1] in ("class_path", "init_args"):
+                raise InputError(f"the config {path} sets {name}, but a config names no classes")
+            if isinstance(value, dict):
+                check(value, f"{name}.")
+            elif name in groups:
+                raise InputError(f"the config {path}: {name} holds names with values, not {value!r}")
+
+    check(values, "")
+    return values
+
+
+class ConfigFile(ActionConfigFile):
+    """The option that names a config file. A file can't say where a command writes and what it replaces."""
+
+    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
+        """Check the file, then read it as jsonargparse does."""
+        taken = {"config", "output", "overwrite", "resume"} & set(read_config(Path(values), parser))
+        if taken:
+            raise InputError(f"the config {values} sets {', '.join(sorted(taken))}: only the command line does")
+        super().__call__(parser, cfg, values, option_string)

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
 from jsonargparse import Namespace
 
 import cli
@@ -84,7 +83,7 @@ def main(arguments: list[str]) -> None:
     if options.plots:
         figures.append(options.plots / "metrics.png")
         plot_scalars(figures[-1], scalars)
-    record = {"options": cli.plain_options(options), "samples": samples, "seconds": seconds, "metrics": scalars}
+    record = {**cli.describe_run(options), "samples": samples, "seconds": seconds, "metrics": scalars}
     write_json(options.output, record)
     if options.wandb:
         log_to_wandb(options, record, figures)
@@ -190,14 +189,17 @@ def data_config(checkpoint: Path) -> DataConfig:
     """The data set that a model was trained on.
 
     Raises:
-        InputError: the folder holds no config of a run.
+        InputError: the folder holds no config of a run, or a broken one.
     """
     path = checkpoint / "config.yaml"
     if not path.is_file():
         raise InputError(f"there is no config.yaml in {checkpoint}: give the folder that train.py wrote")
     parser = cli.make_parser("")
     parser.add_class_arguments(DataConfig, "data")
-    return parser.instantiate(parser.parse_object({"data": yaml.safe_load(path.read_text())["data"]})).data
+    values = cli.read_config(path, parser)
+    if "data" not in values:
+        raise InputError(f"{path} doesn't say which data the model was trained on")
+    return parser.instantiate(parser.parse_object({"data": values["data"]})).data
 
 
 if __name__ == "__main__":

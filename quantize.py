@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> None:
     bar = tqdm(results(options, chooser), total=len(names), unit="image", disable=None, leave=False)
     with folder_written_whole(options.output) as folder, bar:
         for name, result in zip(names, bar, strict=True):
-            records.append(describe(result, save(result, folder / name)))
+            records.append(describe(result, save(result, folder, name)))
             palettes.append(result.converted.palette)
             if options.plot:
                 plot(result, folder / PLOTS_FOLDER / f"{name}.png", options)
@@ -260,14 +260,14 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
         yield Result(source, original, converted, palette_source, time.perf_counter() - started)
 
 
-def save(result: Result, path: Path) -> Path:
-    """Write an indexed PNG, or a GIF of several frames; returns the path with its suffix."""
+def save(result: Result, folder: Path, name: str) -> Path:
+    """Write an indexed PNG, or a GIF of several frames, into ``folder``; returns its path."""
     indices, palette, _ = result.converted
     if len(indices) == 1:
-        path = path.parent / f"{path.name}.png"
+        path = folder / f"{name}.png"  # a name may be a dot, so it is no path before it has its suffix
         IndexedImage(indices[0], palette).save(path)
     else:
-        path = path.parent / f"{path.name}.gif"
+        path = folder / f"{name}.gif"
         write_gif(path, indices, palette, result.original.durations, result.original.loops)
     return path
 
@@ -304,8 +304,8 @@ def describe(result: Result, file: Path) -> dict:
 
 
 def describe_run(options: Namespace, records: list[dict], files: list[str]) -> dict:
-    """What `report.json` holds: the options, one record for each input, and every file that was written."""
-    return {"options": cli.plain_options(options), "images": records, "files": [*files, REPORT_FILE]}
+    """What `report.json` holds: the options and the environment, one record for each input, and every file that was written."""
+    return {**cli.describe_run(options), "images": records, "files": [*files, REPORT_FILE]}
 
 
 def summary(records: list[dict], report: Path) -> str:

@@ -310,7 +310,7 @@ def write_exports(folder: Path, images: list[IndexedImage], options: Namespace) 
 def describe(options: Namespace, images: list[IndexedImage], seconds: float) -> dict:
     """What `samples.json` holds: the options, and each image's file and palette."""
     samples = [{"file": f"{number:04d}.png", "palette": image.palette.to_hex()} for number, image in enumerate(images)]
-    return {"options": cli.plain_options(options), "seconds": round(seconds, 2), "samples": samples}
+    return {**cli.describe_run(options), "seconds": round(seconds, 2), "samples": samples}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 import cli
 from data.index_maps import load_index_maps
@@ -32,7 +32,7 @@ MAY_CHANGE_ON_RESUME = (
 def main(arguments: list[str]) -> None:
     """Parse, train, report."""
     parser = cli.make_parser("Train a palette-conditioned diffusion model on a data set of index maps.")
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
+    parser.add_argument("--config", action=cli.ConfigFile, help="YAML file with any of the keys below")
     parser.add_argument("--output", type=Path, required=True, help="folder for the model, checkpoints and metrics")
     parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint in the output folder")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
@@ -89,6 +89,9 @@ def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) ->
     saved_file = output / CONFIG_FILE
     if not saved_file.is_file():
         raise InputError(f"there is no training run to resume in {output}")
+    for path in (output, *output.iterdir(), *output.glob("checkpoints/*")):
+        if path.is_symlink():
+            raise InputError(f"{path} is a link, through which nothing is written or removed; move what it names there")
     before = _flatten(
         _run_config(parser, parser.parse_args([f"--config={saved_file}", f"--output={output}"])).to_dict()
     )

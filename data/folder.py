@@ -12,6 +12,8 @@ from quantization.images import IMAGE_SUFFIXES, read_image
 
 from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout
 
+LONGEST = 16
+
 
 def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     """Bring RGBA pixels to ``size × size``.
@@ -32,6 +34,8 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
         canvas[top : top + height, left : left + width] = pixels
         pixels = canvas
     else:
+        pixels = _shortened(pixels)
+        height, width = pixels.shape[:2]
         scale = size / min(height, width)
         target = max(size, round(width * scale)), max(size, round(height * scale))
         # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their neighbors.
@@ -39,6 +43,14 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
         pixels = np.array(Image.fromarray(pixels).resize(target, method))
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
     return pixels[top : top + size, left : left + size]
+
+
+def _shortened(pixels: np.ndarray) -> np.ndarray:
+    """The middle of a strip, at most `LONGEST` times as long as wide: scaled whole, 65,535 × 1 pixels fill the memory."""
+    height, width = pixels.shape[:2]
+    length = LONGEST * min(height, width)
+    top, left = max(0, height - length) // 2, max(0, width - length) // 2
+    return pixels[top : top + length, left : left + length]
 
 
 def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:

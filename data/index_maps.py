@@ -111,7 +111,11 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         raise InputError(f"data.size is {config.size}; it is an edge length of at least 1 pixel")
     given = None if config.palette in ("own", "shared") else read_palette(config.palette)
     source = SOURCES[config.source](config)
-    path = config.cache_dir.expanduser() / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
+    try:
+        cache = config.cache_dir.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.cache_dir is {config.cache_dir}: {error}") from None
+    path = cache / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
     encoded = _read_cache(path)
     if encoded is None:
         encoded = _encode(_decode(source, config.strict), config, given)

@@ -58,7 +58,7 @@ def interpolated(knots: Sequence[float]) -> Schedule:
     Raises:
         InputError: they don't rise from 0 to 1.
     """
-    if len(knots) < 2 or knots[0] != 0 or knots[-1] != 1 or any(b <= a for a, b in itertools.pairwise(knots)):
+    if len(knots) < 2 or knots[0] != 0 or knots[-1] != 1 or not all(a < b for a, b in itertools.pairwise(knots)):
         raise InputError("the knots of a schedule rise from 0 to 1")
     pieces = len(knots) - 1
     table = torch.tensor(knots, dtype=torch.float64)

@@ -7,12 +7,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from quantization.errors import InputError
+from quantization.errors import SHARE, InputError, Range
 
 from .attention import SelfAttention
 
 GROUPS = 8
 """Groups of every group normalization."""
+
+WIDTHS, DEPTHS, LEVELS, PATCHES = Range(1, 8192), Range(0, 64), Range(1, 8), Range(1, 64)
+"""Wider than any UNet that was ever trained: what lies outside is a mistake, or a file that is to fill the memory."""
 
 
 class ResBlock(nn.Module):
@@ -108,9 +111,14 @@ class UNetConfig:
     def __post_init__(self) -> None:
         if not len(self.channels) == len(self.blocks) == len(self.attention) >= 1:
             raise InputError("unet.channels, unet.blocks and unet.attention must name one value for each level")
-        if self.patch_size < 1:
-            raise InputError(f"unet.patch_size is {self.patch_size}; it must be at least 1")
+        LEVELS.check("the number of levels in unet.channels", len(self.channels))
+        PATCHES.check("unet.patch_size", self.patch_size)
+        WIDTHS.check("unet.attention_head_channels", self.attention_head_channels)
+        SHARE.check("unet.dropout", self.dropout)
+        for depth in (*self.blocks, self.head_blocks):
+            DEPTHS.check("a number in unet.blocks and unet.head_blocks", depth)
         for width in (*self.channels, self.head_channels):
+            WIDTHS.check("a number in unet.channels and unet.head_channels", width)
             if width < GROUPS or width % GROUPS:
                 raise InputError(f"unet.channels and unet.head_channels must be multiples of {GROUPS}, not {width}")
 

@@ -4,23 +4,25 @@ import copy
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from diffusers.utils.logging import disable_progress_bar
-from safetensors import SafetensorError
-
-from quantization.errors import InputError
-from quantization.files import folder_written_whole
+from models.denoiser import IndexDenoiser, PaletteDenoiser
+from quantization.errors import InputError, Range
+from quantization.files import folder_written_whole, read_json
 
 from .palette_diffusion import PaletteDiffusionPipeline
+from .parts import load_denoiser, load_palette_bank, load_scheduler
 
 INDEX = "model_index.json"
 
 # A pipeline's index names the classes to load. Only these are accepted, so that no file chooses what gets imported.
+_DENOISERS = {name.__name__: name for name in (PaletteDenoiser, IndexDenoiser)}
 _COMPONENTS = {
-    "denoiser": (["models.denoiser", "PaletteDenoiser"], ["models.denoiser", "IndexDenoiser"]),
-    "scheduler": (["diffusion.scheduler", "PaletteScheduler"],),
-    "palette_bank": (["pipelines.palette_bank", "PaletteBank"],),
+    "denoiser": [["models.denoiser", name] for name in _DENOISERS],
+    "scheduler": [["diffusion.scheduler", "PaletteScheduler"]],
+    "palette_bank": [["pipelines.palette_bank", "PaletteBank"]],
 }
+_SIZES = Range(1, 4096)
 
 
 def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path, half: bool = False) -> None:
@@ -62,19 +64,33 @@ def load_pipeline(folder: Path) -> PaletteDiffusionPipeline:
         raise InputError(f"no such checkpoint folder: {folder}")
     if not (folder / INDEX).is_file():
         raise InputError(f"{folder} is not a checkpoint: it has no {INDEX} (train.py writes one when it ends)")
+    index = _read_index(folder)
     try:
-        index = json.loads((folder / INDEX).read_text())
-        ours = index["_class_name"] == PaletteDiffusionPipeline.__name__
-        ours = ours and all(index[name] in allowed for name, allowed in _COMPONENTS.items())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise InputError(f"{folder} is not a checkpoint of this project: {INDEX} names other parts")
-    try:
-        disable_progress_bar()  # of the loading of three small files; drawing has a bar of its own
-        return PaletteDiffusionPipeline.from_pretrained(
-            folder, use_safetensors=True, low_cpu_mem_usage=False, local_files_only=True
-        )
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        denoiser = load_denoiser(folder / "denoiser", _DENOISERS[index["denoiser"][1]])
+        scheduler = load_scheduler(folder / "scheduler")
+        palette_bank = load_palette_bank(folder / "palette_bank")
+    except (InputError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the checkpoint {folder} is damaged: {reason}") from error
+    classes = denoiser.config.num_classes
+    if len(index["label_names"]) not in (0, classes):
+        raise InputError(f"{folder / INDEX} names {len(index['label_names'])} classes; the network knows {classes}")
+    return PaletteDiffusionPipeline(
+        denoiser, scheduler, palette_bank, size=index["size"], label_names=index["label_names"]
+    )
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """The index of a pipeline of this project; anything else raises InputError."""
+    try:
+        index = read_json(folder / INDEX)
+    except InputError:
+        index = None
+    ours = isinstance(index, dict) and index.get("_class_name") == PaletteDiffusionPipeline.__name__
+    if not (ours and all(index.get(name) in allowed for name, allowed in _COMPONENTS.items())):
+        raise InputError(f"{folder} is not a checkpoint of this project: {INDEX} names other parts")
+    size, names = index.setdefault("size", 16), index.setdefault("label_names", [])
+    if type(size) is not int or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{folder / INDEX} holds no size and names of classes")
+    _SIZES.check(f"the size of pictures in {folder / INDEX}", size)
+    return index

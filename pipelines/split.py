@@ -14,11 +14,15 @@ from torch import Tensor
 Item = TypeVar("Item")
 
 
+def process_count() -> int:
+    """How many processes were started together, by what the launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def processes(cpu: bool = False) -> PartialState:
     """This process among those that ``accelerate launch`` or torchrun started; on processors if ``cpu``, else on a GPU if there is one."""
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     # Without a GPU, accelerate takes several processes for single ones unless it is told to use processors.
-    return PartialState(cpu=cpu or not (alone or torch.cuda.is_available()))
+    return PartialState(cpu=cpu or (process_count() > 1 and not torch.cuda.is_available()))
 
 
 def own_batches(count: int, batch_size: int, split: bool) -> list[slice]:

@@ -10,7 +10,7 @@ from PIL import Image, ImageSequence
 
 from .errors import InputError
 from .gif import read_gif, write_gif
-from .images import DECODER_ERRORS, open_image, to_rgba
+from .images import DECODER_ERRORS, FORMATS, open_image, to_rgba
 from .indexed_image import IndexedImage
 from .palette import Palette
 
@@ -41,7 +41,7 @@ def read_animation(path: Path) -> Animation:
     """
     still = open_image(path)  # decodes the first frame, with all its errors
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
             warnings.simplefilter("ignore")
             count = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
             if Image.MAX_IMAGE_PIXELS and count * image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:

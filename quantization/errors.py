@@ -1,7 +1,7 @@
 """The one exception for mistakes that belong to the person who gave the input, and the look-up that raises it most."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 Choice = TypeVar("Choice")
 
@@ -23,3 +23,21 @@ def choose(kind: str, name: str, choices: Mapping[str, Choice]) -> Choice:
     if name not in choices:
         raise InputError(f"unknown {kind} {name!r}; choose from {', '.join(choices)}")
     return choices[name]
+
+
+class Range(NamedTuple):
+    """The numbers from ``low`` to ``high``, both included unless ``low`` is left out."""
+
+    low: float
+    high: float
+    without_low: bool = False
+
+    def check(self, name: str, value: float) -> None:
+        """Raise InputError unless ``value``, which the message calls ``name``, lies inside; what is no number doesn't."""
+        if not self.low <= value <= self.high or (self.without_low and value == self.low):
+            start = f"above {self.low:,}, and at most" if self.without_low else f"from {self.low:,} to"
+            raise InputError(f"{name} is {value}; it must be {start} {self.high:,}")
+
+
+SHARE = Range(0, 1)
+"""Of probabilities and of parts of a whole."""

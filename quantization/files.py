@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from .errors import InputError
 
 LOCK_FILE = ".lock"
+MAX_JSON_BYTES = 1 << 26
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -22,6 +23,32 @@ def is_disk_full(error: BaseException) -> bool:
     number = error.errno if isinstance(error, OSError) else None
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return number in codes or any(f"(os error {code})" in str(error) for code in codes)
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Whether ``error`` says that memory was asked for that isn't there; torch says so in its message only."""
+    return isinstance(error, MemoryError) or any(
+        text in str(error) for text in ("can't allocate memory", "out of memory")
+    )
+
+
+def physical_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InputError: it is no file, longer than any that is written here, or isn't JSON.
+    """
+    if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
+        raise InputError(f"{path} is no JSON file" if path.exists() else f"there is no {path.name} in {path.parent}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} can't be read: {str(error).strip() or 'it is nested too deeply'}") from None
 
 
 @contextmanager
@@ -47,17 +74,16 @@ def used_alone(folder: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary path beside ``path``, then rename it to ``path``.
+    """Call ``write`` with a temporary path near ``path``, then rename it to ``path``; a link there is replaced, not followed.
 
-    The temporary name keeps the suffix, because libraries choose a format by it.
+    The temporary name keeps the suffix, because libraries choose a format by it. It lies in a new folder, so that nobody
+    can have put a link in its place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{os.getpid()}-{path.name}"
-    try:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
         write(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -104,9 +130,11 @@ def claim_output_folder(
         marker: what may be replaced and the file by which it is known, such as ``("samples", "samples.json")``.
 
     Raises:
-        InputError: ``path`` is a file or can't be made, a folder with content while ``overwrite`` is false, or one
+        InputError: ``path`` is a file, a link, or can't be made; a folder with content while ``overwrite`` is false, or one
             whose content lacks the marker.
     """
+    if path.is_symlink():
+        raise InputError(f"the output {path} is a link, through which nothing is written or replaced; name its target")
     if path.is_file():
         raise InputError(f"the output {path} is a file; name a folder")
     place = next(parent for parent in path.absolute().parents if parent.exists())

@@ -31,7 +31,7 @@ def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
         repeated, 0 for ever, none for once.
 
     Raises:
-        ValueError: the file is cut off or no GIF (also OSError, from the decoder).
+        ValueError: the file is cut off or no GIF (also OSError, from the decoder), or its frames have too many pixels.
     """
     data = path.read_bytes()
     try:
@@ -65,6 +65,8 @@ def _compose(data: bytes) -> tuple[list[np.ndarray], list[int], int | None]:
             indices = indices[: area.shape[0], : area.shape[1]]  # what lies outside the canvas is not shown
             is_drawn = indices != transparent
             area[is_drawn] = (global_table if table is None else table)[indices[is_drawn]]
+            if Image.MAX_IMAGE_PIXELS and (len(frames) + 1) * width * height > 2 * Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f"over {len(frames):,} frames have too many pixels")
             frames.append(canvas.copy())
             durations.append(10 * hundredths)
             if disposal == CLEAR:
@@ -103,7 +105,7 @@ def _decompress(data: bytes, width: int, height: int, interlaced: int) -> np.nda
     """The indices of a frame, uint8 ``[H, W]``, decoded by Pillow as a GIF of its own in grays."""
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + _RAMP
     descriptor = struct.pack("<BHHHHB", _FRAME, 0, 0, width, height, interlaced)
-    with Image.open(io.BytesIO(head + descriptor + data + b";")) as image:
+    with Image.open(io.BytesIO(head + descriptor + data + b";"), formats=("GIF",)) as image:
         return np.array(image)
 
 

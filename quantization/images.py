@@ -13,6 +13,8 @@ from .errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is read, whatever a file's name says: Pillow would give an EPS to Ghostscript, which runs the program in it."""
 
 DECODER_ERRORS = (
     OSError,
@@ -35,11 +37,13 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         InputError: the file is missing, not a picture, cut off, or so large that it may be a decompression bomb.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is a device or a pipe, not a file")  # reading it might never end
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow thinks of odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:

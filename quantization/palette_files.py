@@ -23,6 +23,9 @@ from .palette_text import (
 
 NAMED_FOLDER = Path(__file__).parent / "palettes"
 
+MAX_FILE_BYTES = 1 << 22
+"""Of palette files other than pictures; 256 colors with long names and comments take a hundredth of it."""
+
 
 def named_palettes() -> list[str]:
     """The built-in palettes' names: their slugs on Lospec, and `rgb-332` and `e-paper-7`, which it doesn't have."""
@@ -49,6 +52,8 @@ def read_palette(name_or_path: str | Path) -> Palette:
     reader = READERS.get(suffix)
     if reader is None:
         raise InputError(f"{path}: a palette file ends in one of {', '.join(READERS)}, not {suffix!r}")
+    if suffix not in IMAGE_SUFFIXES and path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"{path} is far longer than a palette of {MAX_ENTRIES} colors")
     try:
         return reader(path)
     except InputError as error:

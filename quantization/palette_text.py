@@ -50,7 +50,7 @@ def read_jasc(path: Path) -> Palette:
     if path.read_bytes()[:4] == b"RIFF":
         raise InputError("a Microsoft (RIFF) palette, not a JASC one; save it as .act, .gpl or JASC .pal")
     lines = _lines(path)
-    if len(lines) < 3 or lines[0] != "JASC-PAL" or not lines[2].isdecimal():
+    if len(lines) < 3 or lines[0] != "JASC-PAL" or not _is_count(lines[2]):
         raise InputError("not a JASC palette: it begins with the lines 'JASC-PAL', '0100' and the number of entries")
     count, rows = int(lines[2]), lines[3:]
     if len(rows) < count:
@@ -92,8 +92,13 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip()]
 
 
+def _is_count(word: str) -> bool:
+    """Whether a word is a number without sign, of at most nine digits: Python refuses to read those of thousands."""
+    return word.isdecimal() and len(word) <= 9
+
+
 def _numbers(line: str, words: list[str]) -> list[int]:
-    if len(words) not in (3, 4) or not all(word.isdecimal() and int(word) <= 255 for word in words):
+    if len(words) not in (3, 4) or not all(_is_count(word) and int(word) <= 255 for word in words):
         raise InputError(f"{line!r} is not a color: write 3 numbers from 0 to 255")
     return [int(word) for word in words] + [255] * (4 - len(words))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import train
@@ -112,6 +113,59 @@ def test_weights_that_find_no_room_are_one_line_and_leave_nothing_half_written(c
     assert finished.stderr.splitlines()[-1].startswith("error: no space is left on the disk")
     assert "Traceback" not in finished.stderr
     assert not [path for path in (tmp_path / "run").rglob("*") if path.suffix == ".safetensors"]
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 MB in memory; for root, where mounting is allowed."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", place], check=False).returncode != 0:
+        pytest.skip("mounting a file system is not permitted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, cache_dir, tmp_path):
+    """A run that needs room for two more checkpoints gets none, half of one, one and a half, and then enough."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(12):
+        picture = Image.new("RGB", (8, 8), (20 * number, 5, 9))
+        picture.putpixel((1, 1), (255, 0, 0))
+        picture.save(pictures / f"{number}.png")
+    data = ["--data.source", "folder", "--data.path", pictures, "--data.size", "8", "--data.min_colors", "2"]
+    common = [*data, "--data.heldout_fraction", "0.3", "--train.max_minutes", "null", "--train.checkpoint_every", "2"]
+    begin, go_on = [*common, "--train.max_steps", "2"], [*common, "--train.max_steps", "6", "--resume"]
+    output, filler = small_disk / "run", small_disk / "filler"
+    for place in (tmp_path / "whole", output):
+        assert start(place, cache_dir, *begin).wait(600) == 0
+    assert start(tmp_path / "whole", cache_dir, *go_on).wait(600) == 0
+
+    size = sum(map(len, contents(list_checkpoints(output)[0]).values()))
+    for room in (0.0, 0.5, 1.5):
+        before = contents(output / "checkpoints")
+        statistics = os.statvfs(small_disk)
+        filler.write_bytes(bytes(statistics.f_bavail * statistics.f_frsize - int(room * size)))
+        process = start(output, cache_dir, *go_on)
+        _, err = process.communicate(timeout=600)
+        assert process.returncode == 2, err
+        messages = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "|" not in line]
+        assert all(line.startswith("resumed at step") for line in messages[:-1])
+        assert messages[-1].startswith("error: no space is left on the disk")
+        assert before.items() <= contents(output / "checkpoints").items()
+        assert not list((output / "checkpoints").glob(".*"))
+        assert len(list_checkpoints(output)) == (2 if room > 1 else 1)
+        filler.unlink()
+
+    assert start(output, cache_dir, *go_on).wait(600) == 0
+    whole, cut = (list_checkpoints(path)[-1] / "average.safetensors" for path in (tmp_path / "whole", output))
+    assert whole.read_bytes() == cut.read_bytes()
 
 
 @pytest.mark.slow

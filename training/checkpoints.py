@@ -1,14 +1,15 @@
 """Checkpoints: folders of safetensors that appear whole or not at all; the last two and the best are kept."""
 
-import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -17,9 +18,10 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim.swa_utils import AveragedModel
 
+from pipelines.parts import read_tensors, shapes
 from pipelines.split import processes
-from quantization.errors import InputError
-from quantization.files import folder_written_whole, write_json
+from quantization.errors import InputError, Range
+from quantization.files import folder_written_whole, read_json, write_json
 
 from .sharding import share_like, whole
 
@@ -70,8 +72,11 @@ def save_checkpoint(
 
 def remove_leftovers(output: Path) -> None:
     """Remove what a killed run was writing when it ended."""
-    for leftover in [*_folder(output).glob(".*"), *output.glob(".pipeline-*")]:
-        if leftover.is_dir():
+    leftovers = [*_folder(output).glob(".*"), *(output / "previews").glob(".writing-*")]
+    for name in ("pipeline", "writing", "denoiser", "scheduler", "palette_bank"):
+        leftovers += output.glob(f".{name}-*")
+    for leftover in leftovers:
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink()
@@ -83,22 +88,45 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
     Raises:
         InputError: a file is missing or damaged, or belongs to another architecture.
     """
+    state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
     try:
-        denoiser.load_state_dict(_shares(load_file(folder / "denoiser.safetensors"), denoiser.state_dict()))
-        average.load_state_dict(load_file(folder / "average.safetensors"))
-        state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
-        state.update(_shares(load_file(folder / "optimizer.safetensors"), state))
-        set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
-        _restore_memory_format(optimizers)
-        return Progress(**json.loads((folder / "progress.json").read_text()))
-    except (OSError, SafetensorError, RuntimeError, json.JSONDecodeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"the checkpoint {folder} can't be resumed: {reason}") from error
+        progress = _read_progress(folder)
+        weights = read_tensors(folder / "denoiser.safetensors", shapes(denoiser.state_dict()))
+        averages = read_tensors(folder / "average.safetensors", shapes(average.state_dict()))
+        state |= _shares(read_tensors(folder / "optimizer.safetensors", shapes(_tensors_of(state))), state)
+    except InputError as error:
+        raise InputError(
+            f"the checkpoint {folder} can't be resumed: {error}; remove it to go on from the one before"
+        ) from error
+    denoiser.load_state_dict(_shares(weights, denoiser.state_dict()))
+    average.load_state_dict(averages)
+    set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
+    _restore_memory_format(optimizers)
+    return progress
+
+
+def _read_progress(folder: Path) -> Progress:
+    """How far the run had come; raises InputError if the file says anything else."""
+    path = folder / "progress.json"
+    values = read_json(path)
+    try:
+        progress = Progress(**values)
+    except TypeError:
+        raise InputError(f"{path} doesn't say how far the run had come") from None
+    if any(type(value) not in (int, float, NoneType) for value in values.values()):
+        raise InputError(f"{path} holds something else than numbers")
+    if progress.step != _step(folder):
+        raise InputError(f"{path} is of step {progress.step}")
+    Range(0, 1e9).check(f"minutes in {path}", progress.minutes)
+    Range(0, float("inf")).check(f"best_bits_per_pixel in {path}", progress.best_bits_per_pixel)
+    if progress.best_step is not None and progress.best_step not in range(progress.step + 1):
+        raise InputError(f"best_step in {path} is {progress.best_step}, which lies ahead")
+    return progress
 
 
 def list_checkpoints(output: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted(_folder(output).glob("step-*"))
+    return sorted(path for path in _folder(output).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
 
 
 def _folder(output: Path) -> Path:
@@ -111,7 +139,10 @@ def _step(folder: Path) -> int:
 
 def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:
     """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
-    state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
+    return _tensors_of(get_optimizer_state_dict(denoiser, optimizers, options=_FLAT))
+
+
+def _tensors_of(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {key: value for key, value in state.items() if key.startswith("state.")}
 
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 from data.config import DataConfig
 from diffusion.scheduler import PaletteScheduler
 from models.config import DenoiserConfig
+from pipelines.split import process_count
+from quantization.errors import SHARE, InputError, Range
+from quantization.files import physical_memory
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,54 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in YAML and in trackers."""
         return _plain(asdict(self))
+
+
+_COUNT, _POSITIVE = Range(1, 10**12), Range(0, 1e6, without_low=True)
+_FACTOR = Range(0, 1e6)
+
+RANGES = {
+    "seed": Range(0, 2**63 - 1),
+    "data.size": Range(1, 4096),
+    "train.max_steps": _COUNT,
+    "train.max_minutes": Range(0, 1e9, without_low=True),
+    "train.batch_size": Range(1, 1_000_000),
+    "train.accumulation": Range(1, 1_000_000),
+    "train.cross_entropy": _FACTOR,
+    "train.foreign_palettes": SHARE,
+    "train.mirror": SHARE,
+    "train.shift": Range(0, 4096),
+    "train.palette_jitter": SHARE,
+    "train.learning_rate": _POSITIVE,
+    "train.muon_rate_factor": _FACTOR,
+    "train.warmup": SHARE,
+    "train.weight_decay": _FACTOR,
+    "train.beta2": Range(0, 0.999999),
+    "train.clip_norm": _POSITIVE,
+    "train.ema_decay": SHARE,
+    "train.evaluate_every": _COUNT,
+    "train.checkpoint_every": _COUNT,
+    "train.heldout_times": Range(1, 10_000),
+    "train.preview_images": Range(1, 10_000),
+    "train.preview_steps": Range(1, 100_000),
+}
+"""What the numbers of a run may be; those of the network stand beside it, in `models.config`."""
+
+
+def check_ranges(config: RunConfig) -> None:
+    """Raise InputError if a number is out of range, or if a step can't fit into any part of this machine's memory."""
+    for name, allowed in RANGES.items():
+        value: Any = config
+        for part in name.split("."):
+            value = getattr(value, part)
+        if value is not None:
+            allowed.check(name, value)
+    parts = process_count() * config.train.accumulation
+    numbers = -(-config.train.batch_size // parts) * config.data.size**2 * config.data.max_colors
+    if 4 * numbers > physical_memory():
+        raise InputError(
+            f"the {numbers:,} predictions of a step take {4 * numbers / 2**30:,.0f} GiB, and this machine has "
+            f"{physical_memory() / 2**30:,.0f}: lower train.batch_size, data.size or data.max_colors"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import json
 import platform
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from typing import Any
 import torch
 
 from pipelines.split import processes
-from quantization.files import write_json
+from quantization.errors import InputError
+from quantization.files import read_json, write_json
 
 ENVIRONMENT_FILE = "environment.json"
 PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors", "numba")
@@ -49,5 +49,7 @@ def describe_code(folder: Path) -> dict[str, Any] | None:
 def record_environment(output: Path, step: int) -> None:
     """Add a start of training at ``step`` to ``output/environment.json``."""
     path = output / ENVIRONMENT_FILE
-    starts = json.loads(path.read_text()) if path.exists() and step > 0 else []
+    starts = read_json(path) if path.exists() and step > 0 else []
+    if not isinstance(starts, list):
+        raise InputError(f"{path} holds no list of starts; remove it to go on")
     write_json(path, [*starts, {"step": step, **describe_environment()}])

@@ -35,7 +35,7 @@ from quantization.files import write_atomically
 from quantization.palette import PaletteBatch
 
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
-from .config import RunConfig, TrainConfig
+from .config import RunConfig, TrainConfig, check_ranges
 from .environment import record_environment
 from .examples import ExampleMaker, shares
 from .feeds import Feed
@@ -333,22 +333,9 @@ def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
 
 
 def check_config(config: RunConfig) -> None:
-    """Raise InputError if the config contradicts itself."""
-    if config.seed < 0:
-        raise InputError(f"seed is {config.seed}; it must be 0 or more")
+    """Raise InputError if the config contradicts itself, or if a number is out of range."""
+    check_ranges(config)
     if config.train.max_steps is None and config.train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
-    for name in (
-        "max_steps",
-        "max_minutes",
-        "batch_size",
-        "accumulation",
-        "learning_rate",
-        "evaluate_every",
-        "checkpoint_every",
-    ):
-        value = getattr(config.train, name)
-        if value is not None and value <= 0:
-            raise InputError(f"train.{name} is {value}; it must be above 0")
     if config.train.foreign_palettes > 0 and config.model.kind == "index":
         raise InputError("train.foreign_palettes is for model.kind palette: an index model can't see colors")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from quantization.errors import InputError
 from quantization.files import write_atomically
 
 if TYPE_CHECKING:
@@ -15,17 +16,24 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def start_wandb(folder: Path, config: dict[str, Any], project: str, job_type: str = "train") -> "Run":
-    """Begin a wandb run with its files below ``folder``: online where logged in, else offline."""
+    """Begin a wandb run with its files below ``folder``: online where logged in, else offline.
+
+    Raises:
+        InputError: wandb doesn't take the project's name, or can't be reached.
+    """
     import wandb  # takes a second to import, so only where it is wanted
 
-    return wandb.init(
-        project=project,
-        dir=folder,
-        config=config,
-        job_type=job_type,
-        mode="online" if wandb.login(prompt=False) else "offline",
-        settings=wandb.Settings(silent=True, x_disable_stats=True),
-    )
+    try:
+        return wandb.init(
+            project=project,
+            dir=folder,
+            config=config,
+            job_type=job_type,
+            mode="online" if wandb.login(prompt=False) else "offline",
+            settings=wandb.Settings(silent=True, x_disable_stats=True),
+        )
+    except wandb.errors.Error as error:
+        raise InputError(f"Weights & Biases: {error}") from error
 
 
 class Tracker:
@@ -42,7 +50,9 @@ class Tracker:
         self.previews = output / "previews"
         self.metrics = output / METRICS_FILE
         if self.metrics.exists():
-            lines = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= resumed_step]
+            lines = [
+                line for line in self.metrics.read_text(errors="replace").splitlines() if _step_of(line) <= resumed_step
+            ]
             text = "".join(f"{line}\n" for line in lines)
             write_atomically(self.metrics, lambda temporary: temporary.write_text(text))
         self.run = None if wandb_project is None else start_wandb(output, config, wandb_project)
@@ -70,8 +80,9 @@ class Tracker:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written."""
+    """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written, or that is damaged."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")
+    return step if isinstance(step, int) else float("inf")

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from quantization.errors import InputError, choose
+from quantization.errors import InputError, Range, choose
 from quantization.palette import PaletteBatch
 
 from ..draws import Generators
@@ -22,6 +22,9 @@ from ..process import Process
 Steps = Generator[tuple[Tensor, Tensor], tuple[Tensor, Prediction], Tensor]
 """Yields (x_t int64 [B, H, W], t [B]) where it needs a prediction; is sent (x_t, prediction), where x_t may have been
 changed by the caller; returns x_0 int64 [B, H, W]."""
+
+OPTIONS = Range(0, 1000)
+"""What any option may be: counts of steps, shares and bounds in nats."""
 
 
 class Algorithm(Protocol):
@@ -68,12 +71,13 @@ class Sampler:
         return 1 + int((self.options | options).get("corrector_steps", 0))
 
     def check(self, name: str, process: Process, options: dict[str, float]) -> None:
-        """Raise InputError if this sampler, called ``name``, can't reverse ``process`` or has no such options."""
+        """Raise InputError if this sampler, called ``name``, can't reverse ``process`` or has no such options or values."""
         if self.mask is not None and self.mask != process.has_mask:
             kind = "the absorbing process" if self.mask else "a process without a mask (uniform, color-heat)"
             raise InputError(f"the sampler {name} needs {kind}; this model was trained with another one")
-        for option in options:
+        for option, value in options.items():
             choose(f"option of the sampler {name}", option, self.options)
+            OPTIONS.check(f"the option {option} of the sampler {name}", value)
 
 
 def even_times(steps: int, start: float = 1.0) -> Tensor:

@@ -1,13 +1,14 @@
 """Readers against files that are damaged at random, by seed: each gives a result or one InputError, soon, and nothing else."""
 
 import io
-import os
 import random
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from quantization.animation import read_animation
@@ -15,29 +16,7 @@ from quantization.errors import InputError
 from quantization.images import read_image
 from quantization.palette import Palette
 from quantization.palette_files import READERS, WRITERS, read_palette, write_palette
-
-MUTATIONS = int(os.environ.get("TINCTURE_MUTATIONS", "120"))
-"""Of each format; docs/reliability.md says how many were tried once."""
-
-
-def damaged(content, chance):
-    """A copy with bits flipped, bytes cut out, doubled, replaced by extremes, or its end missing."""
-    data = bytearray(content)
-    for _ in range(chance.randint(1, 4)):
-        place = chance.randrange(len(data))
-        match chance.randrange(5):
-            case 0:
-                data[place] ^= 1 << chance.randrange(8)
-            case 1:
-                del data[place : place + chance.randint(1, 16)]
-            case 2:
-                data[place:place] = data[place : place + chance.randint(1, 64)]
-            case 3:
-                data[place : place + 4] = chance.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"])
-            case 4 if place > 16:
-                del data[place:]
-        data = data or bytearray(b"\0")
-    return bytes(data)
+from tests.mutations import MUTATIONS, damaged
 
 
 def with_valid_checksums(png):
@@ -115,6 +94,83 @@ def test_a_damaged_palette_file_is_read_or_named(tmp_path, suffix):
             assert len(str(error)) < 500, error
             outcomes.add("refused")
     assert "refused" in outcomes
+
+
+HEADS = {
+    ".gpl": ["GIMP Palette\n", "GIMP Palette\nChannels: RGBA\n"],
+    ".pal": ["JASC-PAL\n0100\n2\n", "JASC-PAL\n0100\n"],
+    ".txt": ["; paint.net Palette File\n"],
+}
+NUMBERS = st.one_of(
+    st.integers(-1, 300).map(str), st.sampled_from(["9" * 99, "٣", "²", "1e9", "0x1", "NaN", "-", "0" * 99])
+)
+HEX = st.text("0123456789abcdefABCDEF#", max_size=10)
+LINES = st.one_of(
+    st.lists(NUMBERS, max_size=5).map(" ".join), st.tuples(HEX, HEX).map(";".join), HEX, st.text(max_size=20)
+)
+BLOCKS = st.tuples(
+    st.sampled_from([0x0001, 0xC001, 0xC002, 0xFFFF]),
+    st.integers(0, 2**32 - 1) | st.none(),
+    st.sampled_from([b"RGB ", b"CMYK", b"LAB ", b"Gray", b"HSV "]),
+    st.lists(st.floats(width=32), max_size=5),
+)
+
+
+def swatch_exchange(count, blocks):
+    """An `.ase` file that announces ``count`` blocks, each of which may announce a length that it doesn't have."""
+    data = b"ASEF" + struct.pack(">HHI", 1, 0, count)
+    for kind, length, model, values in blocks:
+        body = struct.pack(">H", 1) + b"\0\0" + model + struct.pack(f">{len(values)}f", *values) + b"\0\2"
+        data += struct.pack(">HI", kind, len(body) if length is None else length) + body
+    return data
+
+
+BINARIES = {
+    ".act": st.sampled_from([768, 772]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+    ".ase": st.builds(swatch_exchange, st.integers(0, 300) | st.integers(0, 2**32 - 1), st.lists(BLOCKS, max_size=20)),
+}
+
+
+@st.composite
+def palette_files(draw):
+    """A suffix, and what almost is a file of that format."""
+    suffix = draw(st.sampled_from([suffix for suffix in WRITERS if suffix != ".png"]))
+    if suffix in BINARIES:
+        return suffix, draw(BINARIES[suffix] | st.binary(max_size=1000))
+    head, end = draw(st.sampled_from(["", "\ufeff", *HEADS.get(suffix, [])])), draw(st.sampled_from("\n\r\x85\u2028"))
+    good = "1 2 3" if suffix in (".gpl", ".pal") else "0088ff"
+    lines = [good] * draw(st.integers(0, 3)) + draw(st.lists(LINES, max_size=3))  # the first bad line ends the reading
+    return suffix, (head + end.join(lines)).encode(errors="replace")
+
+
+@settings(max_examples=MUTATIONS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(palette_files())
+def test_what_is_read_as_a_palette_is_one_and_can_be_written(tmp_path, file):
+    suffix, content = file
+    path, again = tmp_path / f"palette{suffix}", tmp_path / "again.hex"
+    path.write_bytes(content)
+    try:
+        palette = read_palette(path)
+    except InputError as error:
+        assert len(str(error)) < 6000, error
+        return
+    write_palette(palette, again)
+    assert read_palette(again) == palette
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("long.gpl", "GIMP Palette\n" + " ".join(["9" * 5000] * 3)),
+        ("long.pal", "JASC-PAL\n0100\n" + "9" * 5000 + "\n1 2 3\n4 5 6"),
+        ("large.hex", "000000\n" * 1_000_000),
+        ("large.ase", "ASEF" * 2_000_000),
+    ],
+)
+def test_numbers_and_files_beyond_all_measure_are_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        read_palette(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", READERS)
