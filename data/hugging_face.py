@@ -5,6 +5,7 @@ what came before, has the same two sides as the whole set, and equal pictures st
 """
 
 import hashlib
+import itertools
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,10 +119,23 @@ def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
         return builder.as_streaming_dataset(config.split)
     builder.download_and_prepare()
     data = builder.as_dataset(config.split)
-    if not config.streaming:
-        return data
-    # Of files, the table holds only the names, in their order, which is often that of the classes; so they are mixed here.
-    return data.shuffle(seed=0).to_iterable_dataset(num_shards=min(len(data), MAX_SHARDS))
+    return _mixed_files(data) if config.streaming else data
+
+
+def _mixed_files(data: datasets.Dataset) -> datasets.IterableDataset:
+    """A table of the names of image files, as a stream of random parts: in the table they stand in order, class by class."""
+    mixed = data.cast_column("image", datasets.Image(decode=False)).shuffle(seed=0)
+    count = min(len(data), MAX_SHARDS)
+    edges = [len(data) * part // count for part in range(count + 1)]
+    parts = {"data": mixed, "parts": list(itertools.pairwise(edges))}
+    return datasets.IterableDataset.from_generator(_table_rows, mixed.features, parts)
+
+
+def _table_rows(data: datasets.Dataset, parts: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    for start, stop in parts:
+        for first in range(start, stop, CHUNK):
+            rows = data[first : min(first + CHUNK, stop)]
+            yield from (dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True))
 
 
 def whole_set(config: DataConfig) -> Source:
@@ -175,12 +189,20 @@ def _decoded(image: dict[str, Any] | None, key: str | None, label: str, config: 
     name = key or _name(image["path"], config)
     content = image["bytes"]
     if content is None:
-        with reading(image["path"]), fsspec.open(image["path"], "rb") as file:
-            content = file.read()
+        content = _read(image["path"])
     pixels = fit_to_size(read_image(Path(name or f"a picture of {config.path}"), content), config.size, config.resize)
     side = content_hash(pixels)
     heldout = hash_is_heldout(side, config.heldout_fraction)
     return LabelledImage(name or f"{side:016x}", pixels, label, heldout)
+
+
+def _read(path: str) -> bytes:
+    """The content of a file on this machine or, by its address, on the hub."""
+    with reading(path):
+        if "://" not in path:
+            return Path(path).read_bytes()
+        with fsspec.open(path, "rb") as file:
+            return file.read()
 
 
 def _name(path: str | None, config: DataConfig) -> str | None:
