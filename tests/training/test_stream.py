@@ -1,7 +1,18 @@
 """Training from a stream: the same pictures and the same weights however often a run is interrupted."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import train as command
@@ -17,6 +28,7 @@ from training.config import RunConfig, TrackConfig, TrainConfig
 from training.feeds import dead_workers_reported
 from training.stream import StreamFeed
 
+ROOT = Path(__file__).parent.parent.parent
 BATCH = slice(0, 8)
 
 
@@ -129,7 +141,7 @@ def test_an_interrupted_run_over_a_stream_ends_with_the_same_weights(data, tmp_p
 def test_the_command_trains_on_a_stream_and_goes_on_with_it(run, data, tmp_path):
     config = tiny(data(kind="folder", workers=1))
     options = [f"--config={tmp_path / 'config.yaml'}", f"--output={tmp_path / 'run'}"]
-    (tmp_path / "config.yaml").write_text(training.loop.yaml.safe_dump(config.to_dict()))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.to_dict()))
     status, out, err = run(command, *options)
     assert status == 0, err
     assert "held-out bits per pixel" in out
@@ -151,3 +163,54 @@ def test_a_dead_worker_is_one_line(data, monkeypatch):
         feed.pictures(0, BATCH)
     with pytest.raises(RuntimeError, match="else"), dead_workers_reported():
         raise RuntimeError("something else")
+
+
+def start(config, output, *more, processes=1):
+    """The command in processes of its own."""
+    path = output.parent / f"{output.name}.yaml"
+    path.write_text(yaml.safe_dump(config.to_dict()))
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    words = [sys.executable, *launcher, "train.py", f"--config={path}", f"--output={output}", *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_stream_and_go_on_with_it(data, tmp_path):
+    config = tiny(data(workers=1))
+    config = replace(config, train=replace(config.train, batch_size=16))
+    process = start(config, tmp_path / "whole", processes=2)
+    assert process.wait(300) == 0, process.stderr.read()
+    first = tmp_path / "whole" / "checkpoints" / "step-00000010"
+    assert sorted(path.name for path in first.glob("feed-*")) == ["feed-00000.safetensors", "feed-00001.safetensors"]
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "step-00000012")
+    process = start(config, tmp_path / "resumed", "--resume", processes=2)
+    assert process.wait(300) == 0, process.stderr.read()
+    ends = [
+        load_file(tmp_path / name / "checkpoints" / "step-00000012" / "average.safetensors")
+        for name in ("whole", "resumed")
+    ]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+    feeds = [load_file(first / f"feed-0000{process}.safetensors") for process in (0, 1)]
+    names = [set(json.loads(feed["names"].numpy().tobytes())) for feed in feeds]
+    assert not names[0] & names[1]
+    process = start(config, tmp_path / "resumed", "--resume", "--train.max_steps=13")
+    assert process.wait(300) == 2
+    assert "the places of 2 processes in the stream, not of 1" in process.stderr.read()
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_is_killed_ends_with_a_line(data, tmp_path):
+    config = tiny(data(workers=2))
+    config = replace(config, train=replace(config.train, max_steps=100_000))
+    process = start(config, tmp_path / "run")
+    while not list_checkpoints(tmp_path / "run"):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    workers = psutil.Process(process.pid).children()
+    workers[-1].kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("error: a process that reads data died (DataLoader worker (pid")
