@@ -46,15 +46,22 @@ Rows = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Table:
-    """A data set of which it is known where its pictures stand. They are not decoded yet."""
+class Columns:
+    """Where what stands in a data set."""
 
-    data: datasets.Dataset | datasets.IterableDataset
-    image_column: str | None
+    image: str | None
     """None: the pictures are encoded already, in `ENCODED_COLUMNS`."""
-    label_column: str | None
+    label: str | None
     class_names: list[str] | None
     """Where the labels are numbers of these."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set whose pictures are not decoded yet."""
+
+    data: datasets.Dataset | datasets.IterableDataset
+    columns: Columns
 
 
 def open_table(config: DataConfig) -> Table:
@@ -65,29 +72,30 @@ def open_table(config: DataConfig) -> Table:
     """
     with reading(config.path):
         data = _open(config)
-    columns = data.features
-    if columns is None:
+    features = data.features
+    if features is None:
         raise InputError(f"the columns of {config.path} aren't known before it is read; convert it to parquet")
     for option in ("image_column", "label_column"):
         name = getattr(config, option)
-        if name is not None and name not in columns:
-            raise InputError(f"{config.path} has no column {name!r} (data.{option}): it has {', '.join(columns)}")
-    images = [name for name, kind in columns.items() if isinstance(kind, datasets.Image)]
-    classes = [name for name, kind in columns.items() if isinstance(kind, datasets.ClassLabel)]
+        if name is not None and name not in features:
+            raise InputError(f"{config.path} has no column {name!r} (data.{option}): it has {', '.join(features)}")
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     label = config.label_column or next(iter(classes), None)
-    class_names = columns[label].names if label in classes else None
-    if config.image_column is None and set(ENCODED_COLUMNS) <= set(columns):
-        return Table(data.select_columns([*ENCODED_COLUMNS, *([label] if label else [])]), None, label, class_names)
+    class_names = features[label].names if label in classes else None
+    if config.image_column is None and set(ENCODED_COLUMNS) <= set(features):
+        used = [*ENCODED_COLUMNS, *([label] if label else [])]
+        return Table(data.select_columns(used), Columns(None, label, class_names))
     image = config.image_column or next(iter(images), None)
     if image is None:
         raise InputError(
-            f"{config.path} has no column of images, but {', '.join(columns)}: name the one that holds them with "
+            f"{config.path} has no column of images, but {', '.join(features)}: name the one that holds them with "
             "data.image_column"
         )
-    used = [name for name in (image, label, "__key__") if name in columns]
+    used = [name for name in (image, label, "__key__") if name in features]
     with reading(config.path):
         data = data.select_columns(used).cast_column(image, datasets.Image(decode=False))
-    return Table(data, image, label, class_names)
+    return Table(data, Columns(image, label, class_names))
 
 
 @contextmanager
@@ -141,12 +149,12 @@ def _table_rows(data: datasets.Dataset, parts: list[tuple[int, int]]) -> Iterato
 def whole_set(config: DataConfig) -> Source:
     """The data set as a `Source`; arguments and errors as for `open_table`."""
     table = open_table(config)
-    settings = [config.size, config.resize, table.image_column, table.label_column]
+    settings = [config.size, config.resize, table.columns.image, table.columns.label]
     digest = hashlib.blake2b(f"{table.data._fingerprint} {settings}".encode(), digest_size=16).hexdigest()
 
     def images() -> Iterator[LabelledImage | EncodedPicture | InputError]:
         for rows in chunks(table.data, config.path):
-            yield from pictures(rows, table, config)
+            yield from pictures(rows, table.columns, config)
 
     return Source(digest, len(table.data), images())
 
@@ -162,17 +170,21 @@ def chunks(data: datasets.Dataset | datasets.IterableDataset, path: str) -> Iter
         yield rows
 
 
-def pictures(rows: Rows, table: Table, config: DataConfig) -> Iterator[LabelledImage | EncodedPicture | InputError]:
-    """The pictures of some rows, decoded and brought to their size; in the place of a broken one stands its InputError."""
-    labels = rows[table.label_column] if table.label_column else []
+def pictures(rows: Rows, columns: Columns, config: DataConfig) -> Iterator[LabelledImage | EncodedPicture | InputError]:
+    """The pictures of some rows, decoded and brought to their size; in the place of a broken one stands its InputError.
+
+    Raises:
+        InputError: they are encoded already, but for other settings.
+    """
+    labels = rows[columns.label] if columns.label else []
     for place in range(len(next(iter(rows.values())))):
-        label = _label(labels[place], table.class_names) if table.label_column else OTHER_LABEL
+        label = _label(labels[place], columns.class_names) if columns.label else OTHER_LABEL
+        if columns.image is None:
+            yield _encoded(rows, place, label, config)
+            continue
+        key = rows["__key__"][place] if "__key__" in rows else None
         try:
-            if table.image_column is None:
-                yield _encoded(rows, place, label, config)
-            else:
-                key = rows["__key__"][place] if "__key__" in rows else None
-                yield _decoded(rows[table.image_column][place], key, label, config)
+            yield _decoded(rows[columns.image][place], key, label, config)
         except InputError as error:
             yield error
 
@@ -214,14 +226,14 @@ def _name(path: str | None, config: DataConfig) -> str | None:
 
 
 def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> EncodedPicture | LabelledImage:
-    name, side, indices, colors = (rows[column][place] for column in ENCODED_COLUMNS)
+    name, content, indices, colors = (rows[column][place] for column in ENCODED_COLUMNS)
     indices = np.frombuffer(indices, np.uint8)
     palette = Palette(np.frombuffer(colors, np.uint8).reshape(-1, 4))
     if len(indices) != config.size**2:
         size = round(len(indices) ** 0.5)
         raise InputError(f"{name} was encoded at {size}×{size}, but data.size is {config.size}")
     indices = indices.reshape(config.size, config.size)
-    heldout = hash_is_heldout(side, config.heldout_fraction)
+    heldout = hash_is_heldout(int(content, 16), config.heldout_fraction)
     if config.palette != "own":
         return LabelledImage(name, palette.colors[indices], label, heldout)
     if len(palette) > config.max_colors:

@@ -96,7 +96,7 @@ def start_stream(config: DataConfig) -> StreamStart:
                 f"the stream {config.path} begins with no {name} picture that can be used: see data.heldout_fraction"
             )
     seen = {picture.label for side in sides for picture in side}
-    label_names = [*(table.class_names or sorted(seen - {OTHER_LABEL})), OTHER_LABEL]
+    label_names = [*(table.columns.class_names or sorted(seen - {OTHER_LABEL})), OTHER_LABEL]
     entries = len(given) if given else config.max_colors
     pool, kept = (_index_maps(side, label_names, entries) for side in sides)
     return StreamStart(config, table, given, pool, kept)
@@ -111,7 +111,7 @@ def _first_pictures(table: Table, config: DataConfig) -> tuple[list[Picture], li
     wanted = {False: config.sample_images, True: config.heldout_images}
     with tqdm(total=sum(wanted.values()), desc="reading the first images", unit="image") as bar:
         for rows in _side_by_side(table.data, config.path):
-            for image in pictures(rows, table, config):
+            for image in pictures(rows, table.columns, config):
                 if isinstance(image, InputError):
                     _report(image, config.strict)
                 elif len(sides[image.heldout]) < wanted[image.heldout]:
@@ -196,7 +196,7 @@ class Lane(IterableDataset):
 
     def _chunk(self, rows: Rows, state: State) -> Chunk:
         encoded, broken = [], []
-        for image in pictures(rows, self.table, self.config):
+        for image in pictures(rows, self.table.columns, self.config):
             if isinstance(image, InputError):
                 broken.append(image)
             elif not image.heldout:
