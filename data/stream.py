@@ -221,7 +221,7 @@ class Lanes:
         self._total = processes * workers
         self._states: list[State | None] = [None] * workers
         self._ended = [False] * workers
-        self._turn = self._epoch = self._given = 0
+        self._turn = self._epoch = self._count = 0
         self._iterators: list[Iterator[Chunk]] | None = None
 
     def next(self) -> tuple[int, list[EncodedPicture]]:
@@ -244,7 +244,7 @@ class Lanes:
                 if self._epoch == 0 or self.start.config.strict:
                     _report(error, self.start.config.strict)
             self._states[place] = chunk.state
-            self._given += len(chunk.pictures)
+            self._count += len(chunk.pictures)
             if chunk.pictures:
                 return self._epoch, chunk.pictures
             if chunk.ends_epoch:
@@ -259,21 +259,21 @@ class Lanes:
             "ended": self._ended,
             "turn": self._turn,
             "epoch": self._epoch,
-            "given": self._given,
+            "count": self._count,
         }
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
         self._states, self._ended = list(state["states"]), list(state["ended"])
-        self._turn, self._epoch, self._given = state["turn"], state["epoch"], state["given"]
+        self._turn, self._epoch, self._count = state["turn"], state["epoch"], state["count"]
         self._iterators = None
 
     def _begin_epoch(self) -> None:
-        if self._given == 0:
+        if self._count == 0:
             raise InputError(
                 f"no training picture of {self.start.config.path} is left for one of the processes: use fewer, or more data"
             )
-        self._epoch, self._given = self._epoch + 1, 0
+        self._epoch, self._count = self._epoch + 1, 0
         self._ended = [False] * len(self._ended)
 
     def _open(self, place: int) -> Iterator[Chunk]:

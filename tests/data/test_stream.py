@@ -112,7 +112,7 @@ def test_broken_pictures_are_named_once_and_skipped_or_stop_the_run(config, tmp_
     table = datasets.Dataset.from_dict({"image": images}).cast_column("image", datasets.Image())
     table.to_parquet(tmp_path / "some.parquet")
     path = str(tmp_path / "some.parquet")
-    start = start_stream(config(path=path, workers=1))
+    start = start_stream(config(path=path, palette="pico-8", workers=1))
     caplog.clear()
     epochs(Lanes(start, 0, 0, 1), 3)
     assert [record.getMessage() for record in caplog.records] == [
@@ -137,7 +137,7 @@ def test_a_process_without_pictures_says_so(config, tmp_path, rng):
     images = [rng.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(6)]
     table = datasets.Dataset.from_dict({"image": images}, datasets.Features({"image": datasets.Image()}))
     table.to_parquet(tmp_path / "few.parquet")
-    start = start_stream(config(path=str(tmp_path / "few.parquet"), workers=0))
+    start = start_stream(config(path=str(tmp_path / "few.parquet"), palette="pico-8", workers=0))
     with pytest.raises(InputError, match=r"no training picture of .* is left for one of the processes"):
         Lanes(start, 0, 7, 8).next()
 
