@@ -9,12 +9,11 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 import cli
-from data.index_maps import load_index_maps
 from pipelines.split import processes
 from quantization.errors import InputError
 from quantization.files import LOCK_FILE, claim_output_folder, used_alone
 from training.config import RunConfig
-from training.feeds import WholeSet
+from training.feeds import dead_workers_reported, open_feed
 from training.interruption import SignalWatch, StoppedBySignalError
 from training.loop import CONFIG_FILE, check_config, train
 
@@ -57,13 +56,12 @@ def main(arguments: list[str]) -> None:
             marker=("a training run", CONFIG_FILE),
         )
     with state.local_main_process_first():  # the others find the encoded set in the cache
-        training, heldout = load_index_maps(config.data)
-    with used_alone(output) if first else nullcontext(), SignalWatch() as signals:
+        feed, heldout = open_feed(config)
+    with used_alone(output) if first else nullcontext(), SignalWatch() as signals, dead_workers_reported():
         if first and not parsed.resume:
             _clear(output)  # only now that nothing is wrong with the new run
         state.wait_for_everyone()
         try:
-            feed = WholeSet(training, config.train.batch_size, config.seed)
             result = train(config, feed, heldout, output, parsed.resume, lambda: signals.received)
         except StoppedBySignalError as stopped:
             if first:

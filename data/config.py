@@ -10,22 +10,41 @@ class DataConfig:
     """Which pictures, at which size, in which palettes.
 
     Args:
-        source: where pictures come from: the built-in icons, or a folder.
-        path: the folder, for source folder. A level of subfolders gives class labels.
+        source: where pictures come from: the built-in icons, a folder, or whatever the library datasets reads.
+        path: the folder, for source folder. A level of subfolders gives class labels. For source datasets: a name on the
+            Hugging Face hub ("user/set"), a folder, a file, or a pattern of files: images, parquet, WebDataset's tar shards.
+        subset: of a data set on the hub that has several.
+        split: of the data set, for source datasets; this project's own held-out side is a part of it.
+        image_column: for source datasets; null for the first column of images.
+        label_column: for source datasets; null for the first column of classes, if there is one.
+        streaming: for source datasets: read pictures as they are needed, and keep only the few below.
+        heldout_images: pictures of a stream to measure on; the others of the held-out side are left out.
+        sample_images: training pictures of a stream to which a shared palette is fitted, and whose palettes are known.
+        buffer: encoded pictures of a stream, in each process, among which the next one is drawn.
+        workers: processes that read and encode a stream, for each process that trains; 0 to do it there.
         size: edge length of the index maps, pixels.
-        resize: how pictures of a folder get to that size: area averages, nearest keeps pixels whole, crop doesn't scale.
+        resize: how pictures get to that size: area averages, nearest keeps pixels whole, crop doesn't scale.
         palette: own gives each picture its own palette, shared fits one to the training split; else a palette's
             name or file.
         min_colors: smallest palette, entries; each picture's size is drawn from min_colors to max_colors.
         max_colors: largest palette, entries, the transparent one included.
         quantizer: the method that chooses palettes.
         heldout_fraction: share of the pictures that training never sees, 0 to 1.
-        strict: stop at the first broken file instead of naming and skipping it.
+        strict: stop at the first broken picture instead of naming and skipping it.
         cache_dir: where encoded data sets are kept.
     """
 
-    source: Literal["icons", "folder"] = "icons"
-    path: Path | None = None
+    source: Literal["icons", "folder", "datasets"] = "icons"
+    path: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    image_column: str | None = None
+    label_column: str | None = None
+    streaming: bool = False
+    heldout_images: int = 1000
+    sample_images: int = 2000
+    buffer: int = 10_000
+    workers: int = 1
     size: int = 16
     resize: Literal["area", "nearest", "crop"] = "area"
     palette: str = "own"

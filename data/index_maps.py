@@ -23,7 +23,7 @@ from quantization.quantizers import encode, fit_palette
 from .config import DataConfig
 from .folder import folder
 from .icons import SIZE, icons
-from .sources import LabelledImage, Source, name_hash
+from .sources import EncodedPicture, LabelledImage, Source, name_hash
 
 logger = logging.getLogger(__name__)
 
@@ -84,32 +84,35 @@ def _icons(config: DataConfig) -> Source:
 def _folder(config: DataConfig) -> Source:
     if config.path is None:
         raise InputError("data.source folder needs data.path, the folder of images")
-    return folder(config.path, config.size, config.resize, config.heldout_fraction)
+    return folder(Path(config.path), config.size, config.resize, config.heldout_fraction)
 
 
-SOURCES: dict[str, Callable[[DataConfig], Source]] = {"icons": _icons, "folder": _folder}
+def _datasets(config: DataConfig) -> Source:
+    from .hugging_face import whole_set  # the library takes seconds to import
+
+    return whole_set(config)
+
+
+SOURCES: dict[str, Callable[[DataConfig], Source]] = {"icons": _icons, "folder": _folder, "datasets": _datasets}
 
 
 def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
     """Encode a data set, or read it from the cache.
 
     Returns:
-        The training side and the held-out side of the split.
+        The training side and the held-out side of the split; of a stream, only a sample of each.
 
     Raises:
         InputError: the settings contradict each other, the source is missing or empty, or a file is broken while
             ``strict`` is set.
     """
-    if not 2 <= config.min_colors <= config.max_colors <= 256:
-        raise InputError(
-            f"data.min_colors and data.max_colors are {config.min_colors} and {config.max_colors}; "
-            "a palette has 2 to 256 entries, and the first must not exceed the second"
-        )
-    if not 0 < config.heldout_fraction < 1:
-        raise InputError(f"data.heldout_fraction is {config.heldout_fraction}; it must lie between 0 and 1")
-    if config.size < 1:
-        raise InputError(f"data.size is {config.size}; it is an edge length of at least 1 pixel")
-    given = None if config.palette in ("own", "shared") else read_palette(config.palette)
+    check_data_config(config)
+    if config.streaming:
+        from .stream import start_stream  # the library takes seconds to import
+
+        start = start_stream(config)
+        return start.pool, start.heldout
+    given = given_palette(config)
     source = SOURCES[config.source](config)
     try:
         cache = config.cache_dir.expanduser()
@@ -125,16 +128,43 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
     return _side(*encoded, heldout=False), _side(*encoded, heldout=True)
 
 
+def check_data_config(config: DataConfig) -> None:
+    """Raise InputError if the settings contradict each other."""
+    if not 2 <= config.min_colors <= config.max_colors <= 256:
+        raise InputError(
+            f"data.min_colors and data.max_colors are {config.min_colors} and {config.max_colors}; "
+            "a palette has 2 to 256 entries, and the first must not exceed the second"
+        )
+    if not 0 < config.heldout_fraction < 1:
+        raise InputError(f"data.heldout_fraction is {config.heldout_fraction}; it must lie between 0 and 1")
+    if config.size < 1:
+        raise InputError(f"data.size is {config.size}; it is an edge length of at least 1 pixel")
+    if config.source == "datasets" and config.path is None:
+        raise InputError(
+            "data.source datasets needs data.path: a name on the hub, a folder, a file, or a pattern of files"
+        )
+    if config.streaming and config.source != "datasets":
+        raise InputError(f"data.streaming is for data.source datasets, not {config.source}")
+    for name, least in {"heldout_images": 1, "sample_images": 1, "buffer": 1, "workers": 0}.items():
+        if getattr(config, name) < least:
+            raise InputError(f"data.{name} is {getattr(config, name)}; it must be {least} or more")
+
+
+def given_palette(config: DataConfig) -> Palette | None:
+    """The palette that the settings name; nothing where palettes are fitted."""
+    return None if config.palette in ("own", "shared") else read_palette(config.palette)
+
+
 def _cache_key(config: DataConfig, source: Source, given: Palette | None) -> str:
     settings = [config.palette, config.min_colors, config.max_colors, config.quantizer, config.heldout_fraction]
     content = [ENCODING_VERSION, source.fingerprint, given.to_hex() if given else None, config.strict, *settings]
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=10).hexdigest()
 
 
-def _decode(source: Source, strict: bool) -> list[LabelledImage]:
+def _decode(source: Source, strict: bool) -> list[LabelledImage | EncodedPicture]:
     images, broken = [], []
     for image in tqdm(source.images, total=source.count, desc="reading images", unit="image", leave=False):
-        if isinstance(image, LabelledImage):
+        if not isinstance(image, InputError):
             images.append(image)
         elif strict:
             raise image
@@ -151,35 +181,45 @@ Encoded = tuple[dict[str, Tensor], dict[str, list[str]]]
 """What a cache file holds: tensors, and lists of names."""
 
 
-def _encode(images: list[LabelledImage], config: DataConfig, given: Palette | None) -> Encoded:
+def shared_palette(images: list[LabelledImage], config: DataConfig) -> Palette:
+    """One palette for the pictures of the training side among ``images``."""
+    return fit_palette([image.pixels for image in images if not image.heldout], config.max_colors, config.quantizer)
+
+
+def encode_picture(
+    image: LabelledImage | EncodedPicture, config: DataConfig, given: Palette | None
+) -> EncodedPicture | None:
+    """Quantize a picture to ``given``, or to a palette of its own; nothing if it has a single color: there is nothing to draw."""
+    if isinstance(image, EncodedPicture):
+        return image
+    palette = given or fit_palette([image.pixels], _palette_size(image.name, config), config.quantizer)
+    if len(palette) < 2:
+        logger.info("skipped: %s has a single color, so there is nothing to draw", image.name)
+        return None
+    return EncodedPicture(image.name, encode(image.pixels, palette), palette, image.label, image.heldout)
+
+
+def _encode(images: list[LabelledImage | EncodedPicture], config: DataConfig, given: Palette | None) -> Encoded:
     """Quantize every picture."""
     if config.palette == "shared":
-        training = [image.pixels for image in images if not image.heldout]
-        given = fit_palette(training, config.max_colors, config.quantizer)
-    palettes, indices, kept = [], [], []
-    for image in tqdm(images, desc="encoding images", unit="image"):
-        palette = given or fit_palette([image.pixels], _palette_size(image.name, config), config.quantizer)
-        if len(palette) < 2:
-            logger.info("skipped: %s has a single color, so there is nothing to draw", image.name)
-            continue
-        kept.append(image)
-        palettes.append(palette)
-        indices.append(encode(image.pixels, palette))
-    heldout = [image.heldout for image in kept]
+        given = shared_palette(images, config)
+    encoded = [encode_picture(image, config, given) for image in tqdm(images, desc="encoding images", unit="image")]
+    kept = [picture for picture in encoded if picture is not None]
+    heldout = [picture.heldout for picture in kept]
     if all(heldout) or not any(heldout):
         raise InputError(
             f"all {len(kept)} images fell on one side of the split: add images, or change data.heldout_fraction"
         )
-    label_names = sorted({image.label for image in kept})
-    batch = PaletteBatch.from_palettes(palettes)
+    label_names = sorted({picture.label for picture in kept})
+    batch = PaletteBatch.from_palettes([picture.palette for picture in kept])
     tensors = {
-        "indices": torch.from_numpy(np.stack(indices)),
+        "indices": torch.from_numpy(np.stack([picture.indices for picture in kept])),
         "colors": batch.colors,
         "valid": batch.valid,
-        "labels": torch.tensor([label_names.index(image.label) for image in kept]),
+        "labels": torch.tensor([label_names.index(picture.label) for picture in kept]),
         "heldout": torch.tensor(heldout),
     }
-    return tensors, {"label_names": label_names, "names": [image.name for image in kept]}
+    return tensors, {"label_names": label_names, "names": [picture.name for picture in kept]}
 
 
 def _palette_size(name: str, config: DataConfig) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantization.errors import InputError
+from quantization.palette import Palette
 
 OTHER_LABEL = "other"
 
@@ -22,6 +23,18 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
+class EncodedPicture:
+    """One picture of a data set, quantized."""
+
+    name: str
+    indices: np.ndarray
+    """uint8 ``[H, W]``."""
+    palette: Palette
+    label: str
+    heldout: bool
+
+
+@dataclass(frozen=True)
 class Source:
     """Pictures that are decoded as they are asked for, and what is known about them before."""
 
@@ -29,8 +42,8 @@ class Source:
     """Changes when the content does; part of the cache's key."""
     count: int
     """How many pictures there are, broken ones included; for the progress bar."""
-    images: Iterator[LabelledImage | InputError]
-    """A picture, or what is wrong with its file."""
+    images: Iterator[LabelledImage | EncodedPicture | InputError]
+    """A picture, quantized by somebody already or not, or what is wrong with its file."""
 
 
 def name_hash(name: str) -> int:
@@ -38,6 +51,16 @@ def name_hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "big")
 
 
+def content_hash(pixels: np.ndarray) -> int:
+    """An integer below 2⁶⁴ that depends on the pixels alone."""
+    return int.from_bytes(hashlib.blake2b(pixels.tobytes(), digest_size=8).digest(), "big")
+
+
 def is_heldout(name: str, fraction: float) -> bool:
     """Assign a name to the held-out side by its hash: the same on every machine, whatever else the set holds."""
-    return name_hash(name) < fraction * 2**64
+    return hash_is_heldout(name_hash(name), fraction)
+
+
+def hash_is_heldout(value: int, fraction: float) -> bool:
+    """Whether a hash below 2⁶⁴ falls into the share of the held-out side."""
+    return value < fraction * 2**64

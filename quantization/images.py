@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +32,23 @@ DECODER_ERRORS = (
 """What Pillow's decoders raise on broken data."""
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """Open and decode a picture completely, turned upright by its EXIF orientation, in its own mode.
+
+    Args:
+        path: the file.
+        content: what is in it, where that is known; ``path`` is then only what it is called.
 
     Raises:
         InputError: the file is missing, not a picture, cut off, or so large that it may be a decompression bomb.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if content is None and path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is a device or a pipe, not a file")  # reading it might never end
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow thinks of odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
@@ -68,6 +73,6 @@ def to_rgba(image: Image.Image) -> np.ndarray:
     return np.array(to_srgb(image, profile).convert("RGBA"))
 
 
-def read_image(path: Path) -> np.ndarray:
-    """A picture file as sRGB RGBA, uint8 ``[H, W, 4]``; raises InputError as :func:`open_image` does."""
-    return to_rgba(open_image(path))
+def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
+    """A picture file as sRGB RGBA, uint8 ``[H, W, 4]``; arguments and errors as for :func:`open_image`."""
+    return to_rgba(open_image(path, content))

@@ -1,8 +1,11 @@
 import os
 import sys
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from filelock import FileLock
 
@@ -29,6 +32,37 @@ def cache_dir(tmp_path_factory):
     with FileLock(f"{folder}.lock"):  # the set that most tests use is encoded once, by whoever comes first
         load_index_maps(DataConfig(cache_dir=folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def picture_sets(tmp_path_factory):
+    """Ninety different pictures of 8×8 in four colors, of two classes: as parquet, as tar shards, as a folder."""
+    from datasets import ClassLabel, Dataset, Features, Image  # takes seconds
+
+    root, rng = tmp_path_factory.mktemp("sets"), np.random.default_rng(7)
+    names, contents = [f"{number:03d}" for number in range(90)], []
+    for _ in names:
+        table = rng.integers(0, 256, (4, 3), np.uint8)
+        file = BytesIO()
+        PIL.Image.fromarray(table[rng.integers(0, 4, (8, 8))]).save(file, "PNG")
+        contents.append(file.getvalue())
+    features = Features({"image": Image(), "label": ClassLabel(names=["even", "odd"])})
+    for kind in ("parquet", "tar", "folder/even", "folder/odd"):
+        (root / kind).mkdir(parents=True)
+    for shard in range(3):
+        rows = range(30 * shard, 30 * shard + 30)
+        images = [{"bytes": contents[row], "path": f"{names[row]}.png"} for row in rows]
+        table = Dataset.from_dict({"image": images, "label": [row % 2 for row in rows]}, features)
+        table.to_parquet(root / "parquet" / f"train-{shard}.parquet", batch_size=8)
+        with tarfile.open(root / "tar" / f"{shard}.tar", "w") as archive:
+            for row in rows:
+                for suffix, content in (("png", contents[row]), ("cls", str(row % 2).encode())):
+                    member = tarfile.TarInfo(f"{names[row]}.{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, BytesIO(content))
+    for row, content in enumerate(contents):
+        (root / "folder" / ("even", "odd")[row % 2] / f"{names[row]}.png").write_bytes(content)
+    return root
 
 
 @pytest.fixture(scope="session")

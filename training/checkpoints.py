@@ -2,14 +2,15 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -47,7 +48,7 @@ class Progress:
 def save_checkpoint(
     output: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers, progress: Progress
 ) -> Path:
-    """Write ``output/checkpoints/step-N`` and remove those that are neither recent nor the best.
+    """Write ``output/checkpoints/step-N``, with what `stage_feed` left, and remove those that are neither recent nor the best.
 
     All processes call this alike, since each may hold a share of the weights; the first one writes.
     """
@@ -62,12 +63,34 @@ def save_checkpoint(
     with folder_written_whole(folder) as temporary:
         for name, values in tensors.items():
             save_file(values, temporary / f"{name}.safetensors")
+        for staged in _folder(output).glob(".feed-*"):
+            staged.replace(temporary / staged.name.removeprefix("."))
         write_json(temporary / "progress.json", asdict(progress))
     checkpoints = list_checkpoints(output)
     for old in checkpoints[:-KEPT]:
         if _step(old) != progress.best_step:
             shutil.rmtree(old)
     return folder
+
+
+def stage_feed(output: Path, process: int, state: Mapping[str, torch.Tensor]) -> None:
+    """Write a process's feed, if it has a state, where `save_checkpoint`, called when all processes have done so, finds it."""
+    if state:
+        _folder(output).mkdir(parents=True, exist_ok=True)
+        save_file(_contiguous(dict(state)), _folder(output) / f".{_feed_file(process)}")
+
+
+def load_feed(folder: Path, process: int) -> dict[str, torch.Tensor]:
+    """What `stage_feed` wrote; nothing if it wrote nothing.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        path = folder / _feed_file(process)
+        return load_file(path) if path.exists() else {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"the checkpoint {folder} can't be resumed: {error}") from error
 
 
 def remove_leftovers(output: Path) -> None:
@@ -127,6 +150,10 @@ def _read_progress(folder: Path) -> Progress:
 def list_checkpoints(output: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
     return sorted(path for path in _folder(output).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+
+
+def _feed_file(process: int) -> str:
+    return f"feed-{process:05d}.safetensors"
 
 
 def _folder(output: Path) -> Path:

@@ -1,13 +1,18 @@
 """Feeds: where a step's pictures come from, the same again after a resume."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from data.index_maps import IndexMaps
+from data.index_maps import IndexMaps, load_index_maps
 from diffusion.draws import mixed_seed
+from pipelines.split import processes
+from quantization.errors import InputError
+
+from .config import RunConfig
 
 
 class Feed(Protocol):
@@ -27,6 +32,33 @@ class Feed(Protocol):
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Go on with ``step``, from a `state` that was taken before it."""
         ...
+
+
+def open_feed(config: RunConfig) -> tuple[Feed, IndexMaps]:
+    """The training side of a run's data, for this process, and the held-out side; raises InputError as `load_index_maps` does."""
+    if config.data.streaming:
+        from data.stream import start_stream  # the library takes seconds to import
+
+        from .stream import StreamFeed
+
+        start, state = start_stream(config.data), processes(config.train.device == "cpu")
+        return StreamFeed(start, config.seed, state.process_index, state.num_processes), start.heldout
+    training, heldout = load_index_maps(config.data)
+    return WholeSet(training, config.train.batch_size, config.seed), heldout
+
+
+@contextmanager
+def dead_workers_reported() -> Iterator[None]:
+    """Turn what torch raises when a process that reads data dies, which may be anywhere in the block, into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            f"a process that reads data died ({str(error).splitlines()[0]}): if memory ran out, lower data.workers or "
+            "data.buffer, and start again; else go on with --resume"
+        ) from error
 
 
 class WholeSet:

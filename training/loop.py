@@ -34,7 +34,15 @@ from quantization.errors import InputError
 from quantization.files import write_atomically
 from quantization.palette import PaletteBatch
 
-from .checkpoints import Progress, list_checkpoints, load_checkpoint, remove_leftovers, save_checkpoint
+from .checkpoints import (
+    Progress,
+    list_checkpoints,
+    load_checkpoint,
+    load_feed,
+    remove_leftovers,
+    save_checkpoint,
+    stage_feed,
+)
 from .config import RunConfig, TrainConfig, check_ranges
 from .environment import record_environment
 from .examples import ExampleMaker, shares
@@ -119,6 +127,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         if not checkpoints:
             raise InputError(f"there is no checkpoint to resume in {output}")
         progress = load_checkpoint(checkpoints[-1], denoiser, average, optimizers)
+        feed.restore(load_feed(checkpoints[-1], accelerator.process_index), progress.step)
         logger.info("resumed at step %d", progress.step)
     tracker = None
     if first:
@@ -133,6 +142,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
             tracker.scalars(progress.step, scalars)
 
     def save() -> None:
+        stage_feed(output, accelerator.process_index, feed.state())
+        accelerator.wait_for_everyone()
         save_checkpoint(output, denoiser, average, optimizers, progress)
         accelerator.wait_for_everyone()
 

@@ -1,0 +1,241 @@
+"""Whatever the library `datasets` reads (the hub, parquet, folders of images, WebDataset's tar shards), as pictures.
+
+A picture stands on the held-out side if the hash of its pixels, at their final size, says so. So a stream, of which nobody knows
+what came before, has the same two sides as the whole set, and equal pictures stand on one side.
+"""
+
+import hashlib
+import itertools
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import fsspec
+import numpy as np
+from datasets.exceptions import DatasetsError
+
+from quantization.errors import InputError
+from quantization.images import IMAGE_SUFFIXES, read_image
+from quantization.palette import Palette
+
+from .config import DataConfig
+from .folder import fit_to_size
+from .sources import OTHER_LABEL, EncodedPicture, LabelledImage, Source, content_hash, hash_is_heldout
+
+BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_SUFFIXES, "imagefolder")
+"""Which of the library's readers takes files with a suffix; in a folder and on the hub it finds out by itself."""
+
+ENCODED_COLUMNS = ("name", "content", "indices", "palette")
+"""What `data.encode_dataset` writes in place of the pictures."""
+
+MAX_SHARDS = 1024
+"""Into how many random parts a folder of images is cut, to be streamed in another order each epoch."""
+
+CHUNK = 64
+"""Rows that are read and encoded at a time."""
+
+READING_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, tarfile.TarError, DatasetsError)
+"""What the library raises about files that are missing, broken, or unlike what their names say."""
+
+Rows = dict[str, list[Any]]
+"""Some rows of a data set, by column."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where what stands in a data set."""
+
+    image: str | None
+    """None: the pictures are encoded already, in `ENCODED_COLUMNS`."""
+    label: str | None
+    class_names: list[str] | None
+    """Where the labels are numbers of these."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set whose pictures are not decoded yet."""
+
+    data: datasets.Dataset | datasets.IterableDataset
+    columns: Columns
+
+
+def open_table(config: DataConfig) -> Table:
+    """Find the data set and its columns; reads no picture if ``config.streaming``.
+
+    Raises:
+        InputError: there is no such data set, split or column, or it can't be read.
+    """
+    with reading(config.path):
+        data = _open(config)
+    features = data.features
+    if features is None:
+        raise InputError(f"the columns of {config.path} aren't known before it is read; convert it to parquet")
+    for option in ("image_column", "label_column"):
+        name = getattr(config, option)
+        if name is not None and name not in features:
+            raise InputError(f"{config.path} has no column {name!r} (data.{option}): it has {', '.join(features)}")
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    label = config.label_column or next(iter(classes), None)
+    class_names = features[label].names if label in classes else None
+    if config.image_column is None and set(ENCODED_COLUMNS) <= set(features):
+        used = [*ENCODED_COLUMNS, *([label] if label else [])]
+        return Table(data.select_columns(used), Columns(None, label, class_names))
+    image = config.image_column or next(iter(images), None)
+    if image is None:
+        raise InputError(
+            f"{config.path} has no column of images, but {', '.join(features)}: name the one that holds them with "
+            "data.image_column"
+        )
+    used = [name for name in (image, label, "__key__") if name in features]
+    with reading(config.path):
+        data = data.select_columns(used).cast_column(image, datasets.Image(decode=False))
+    return Table(data, Columns(image, label, class_names))
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn what the library raises about ``path`` into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except READING_ERRORS as error:
+        reasons = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"the data set {path} can't be read: {reasons[0]}") from error
+
+
+def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
+    path = Path(config.path).expanduser()
+    local = path.exists() or "*" in config.path
+    if local and not path.is_dir():
+        suffix = path.suffix.lower()
+        if suffix not in BUILDERS:
+            raise InputError(f"{config.path} should end with one of {', '.join(sorted(BUILDERS))}")
+        source, files = BUILDERS[suffix], {config.split: str(path)}
+    else:
+        source, files = str(path) if local else config.path, None
+    builder = datasets.load_dataset_builder(
+        source, config.subset, data_files=files, cache_dir=str(config.cache_dir.expanduser() / "datasets")
+    )
+    if config.streaming and not (local and builder.name == "imagefolder"):
+        return builder.as_streaming_dataset(config.split)
+    builder.download_and_prepare()
+    data = builder.as_dataset(config.split)
+    return _mixed_files(data) if config.streaming else data
+
+
+def _mixed_files(data: datasets.Dataset) -> datasets.IterableDataset:
+    """A table of the names of image files, as a stream of random parts: in the table they stand in order, class by class."""
+    mixed = data.cast_column("image", datasets.Image(decode=False)).shuffle(seed=0)
+    count = min(len(data), MAX_SHARDS)
+    edges = [len(data) * part // count for part in range(count + 1)]
+    parts = {"data": mixed, "parts": list(itertools.pairwise(edges))}
+    return datasets.IterableDataset.from_generator(_table_rows, mixed.features, parts)
+
+
+def _table_rows(data: datasets.Dataset, parts: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    for start, stop in parts:
+        for first in range(start, stop, CHUNK):
+            rows = data[first : min(first + CHUNK, stop)]
+            yield from (dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True))
+
+
+def whole_set(config: DataConfig) -> Source:
+    """The data set as a `Source`; arguments and errors as for `open_table`."""
+    table = open_table(config)
+    settings = [config.size, config.resize, table.columns.image, table.columns.label]
+    digest = hashlib.blake2b(f"{table.data._fingerprint} {settings}".encode(), digest_size=16).hexdigest()
+
+    def images() -> Iterator[LabelledImage | EncodedPicture | InputError]:
+        for rows in chunks(table.data, config.path):
+            yield from pictures(rows, table.columns, config)
+
+    return Source(digest, len(table.data), images())
+
+
+def chunks(data: datasets.Dataset | datasets.IterableDataset, path: str) -> Iterator[Rows]:
+    """`CHUNK` rows at a time; raises InputError if ``path`` can't be read on."""
+    iterator = data.iter(CHUNK)
+    while True:
+        with reading(path):
+            rows = next(iterator, None)
+        if rows is None:
+            return
+        yield rows
+
+
+def pictures(rows: Rows, columns: Columns, config: DataConfig) -> Iterator[LabelledImage | EncodedPicture | InputError]:
+    """The pictures of some rows, decoded and brought to their size; in the place of a broken one stands its InputError.
+
+    Raises:
+        InputError: they are encoded already, but for other settings.
+    """
+    labels = rows[columns.label] if columns.label else []
+    for place in range(len(next(iter(rows.values())))):
+        label = _label(labels[place], columns.class_names) if columns.label else OTHER_LABEL
+        if columns.image is None:
+            yield _encoded(rows, place, label, config)
+            continue
+        key = rows["__key__"][place] if "__key__" in rows else None
+        try:
+            yield _decoded(rows[columns.image][place], key, label, config)
+        except InputError as error:
+            yield error
+
+
+def _label(value: Any, class_names: list[str] | None) -> str:
+    if value is None or (class_names and value == -1):  # -1 stands for an unknown class
+        return OTHER_LABEL
+    return class_names[value] if class_names else str(value)
+
+
+def _decoded(image: dict[str, Any] | None, key: str | None, label: str, config: DataConfig) -> LabelledImage:
+    if image is None:
+        raise InputError(f"a row of {config.path} has no picture{f' ({key})' if key else ''}")
+    name = key or _name(image["path"], config)
+    content = image["bytes"]
+    if content is None:
+        content = _read(image["path"])
+    pixels = fit_to_size(read_image(Path(name or f"a picture of {config.path}"), content), config.size, config.resize)
+    side = content_hash(pixels)
+    heldout = hash_is_heldout(side, config.heldout_fraction)
+    return LabelledImage(name or f"{side:016x}", pixels, label, heldout)
+
+
+def _read(path: str) -> bytes:
+    """The content of a file on this machine or, by its address, on the hub."""
+    with reading(path):
+        if "://" not in path:
+            return Path(path).read_bytes()
+        with fsspec.open(path, "rb") as file:
+            return file.read()
+
+
+def _name(path: str | None, config: DataConfig) -> str | None:
+    """A picture's name: its path, seen from the folder that holds them all, so that it is the same wherever this folder stands."""
+    if path is None:
+        return None
+    root = str(Path(config.path).expanduser().absolute())
+    return path.removeprefix(f"{root}/") if path.startswith(root) else path
+
+
+def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> EncodedPicture | LabelledImage:
+    name, content, indices, colors = (rows[column][place] for column in ENCODED_COLUMNS)
+    indices = np.frombuffer(indices, np.uint8)
+    palette = Palette(np.frombuffer(colors, np.uint8).reshape(-1, 4))
+    if len(indices) != config.size**2:
+        size = round(len(indices) ** 0.5)
+        raise InputError(f"{name} was encoded at {size}×{size}, but data.size is {config.size}")
+    indices = indices.reshape(config.size, config.size)
+    heldout = hash_is_heldout(int(content, 16), config.heldout_fraction)
+    if config.palette != "own":
+        return LabelledImage(name, palette.colors[indices], label, heldout)
+    if len(palette) > config.max_colors:
+        raise InputError(f"{name} was encoded with {len(palette)} colors, but data.max_colors is {config.max_colors}")
+    return EncodedPicture(name, indices, palette, label, heldout)

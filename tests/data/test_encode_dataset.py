@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from datasets import load_dataset
+
+import data.encode_dataset
+import data.index_maps
+from data.config import DataConfig
+from data.index_maps import load_index_maps
+from data.stream import start_stream
+from quantization.errors import InputError
+
+ALL = 10**6
+
+
+def settings(path, cache_dir, **more):
+    return {"source": "datasets", "path": str(path), "size": 8, "heldout_fraction": 0.3, "cache_dir": cache_dir} | more
+
+
+def rows_by_name(maps):
+    return {
+        name: (maps.indices[row].tolist(), maps.palette(row).to_hex(), maps.label_names[maps.labels[row]])
+        for row, name in enumerate(maps.names)
+    }
+
+
+@pytest.fixture
+def encode(run, picture_sets, cache_dir, tmp_path):
+    """Run the command; returns what `run` returns, and its output folder."""
+
+    def call(kind, *options):
+        output = tmp_path / "encoded"
+        common = [f"--data.path={picture_sets / kind}", "--data.size=8", f"--data.cache_dir={cache_dir}"]
+        return *run(data.encode_dataset, *common, f"--output={output}", *options), output
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "options"),
+    [
+        ("parquet", None, {"min_colors": 2, "max_colors": 5}),
+        ("tar", "cls", {"palette": "pico-8"}),
+        ("folder", None, {}),
+    ],
+)
+def test_what_is_encoded_offline_is_read_as_if_encoded_now(
+    encode, picture_sets, cache_dir, monkeypatch, kind, label, options
+):
+    flags = [f"--data.{key}={value}" for key, value in options.items()] + [f"--data.label_column={label or 'null'}"]
+    status, out, err, output = encode(kind, *flags, "--num-proc=2", "--shards=4")
+    assert status == 0, err
+    assert "90 of 90 pictures" in out
+    assert len(list(output.iterdir())) == 4
+    direct = load_index_maps(DataConfig(**settings(picture_sets / kind, cache_dir, label_column=label, **options)))
+    monkeypatch.setattr(data.index_maps, "encode", lambda *_: pytest.fail("encoded again"))
+    read = DataConfig(**settings(output, cache_dir, label_column=label))
+    streamed = DataConfig(
+        **settings(output, cache_dir, label_column=label), streaming=True, sample_images=ALL, heldout_images=ALL
+    )
+    for sides in (load_index_maps(read), load_index_maps(streamed)):
+        for side, expected in zip(sides, direct, strict=True):
+            assert rows_by_name(side) == rows_by_name(expected)
+
+
+def test_the_columns_can_be_read_by_anybody(encode):
+    output = encode("parquet")[-1]
+    row = load_dataset(str(output), split="train")[0]
+    indices = np.frombuffer(row["indices"], np.uint8).reshape(8, 8)
+    palette = np.frombuffer(row["palette"], np.uint8).reshape(-1, 4)
+    assert palette[indices].shape == (8, 8, 4)
+    assert row["label"] in (0, 1)
+
+
+def test_an_encoded_set_may_get_another_palette_but_no_other_size(encode, cache_dir):
+    output = encode("parquet")[-1]
+    start = start_stream(DataConfig(**settings(output, cache_dir, palette="pico-8"), streaming=True))
+    assert start.pool.palettes.sizes.unique().tolist() == [16]
+    assert torch.equal(start.pool.palettes.colors[0], start.pool.palettes.colors[-1])
+    for change, message in (({"size": 16}, "encoded at 8×8"), ({"min_colors": 2, "max_colors": 2}, "with 4 colors")):
+        with pytest.raises(InputError, match=message):
+            load_index_maps(DataConfig(**settings(output, cache_dir) | change))
+
+
+def test_mistakes_are_said_in_a_line(encode, run, cache_dir):
+    assert encode("parquet", "--data.palette=shared")[2].startswith("error: one palette for all")
+    assert encode("parquet", "--num-proc=0")[2].startswith("error: --num-proc and --shards are at least 1")
+    assert encode("parquet")[0] == 0
+    status, _, err, output = encode("parquet")
+    assert status == 2
+    assert "is not empty" in err
+    assert encode("parquet", "--overwrite")[0] == 0
+    again = [f"--data.path={output}", "--data.size=8", f"--data.cache_dir={cache_dir}", f"--output={output}-2"]
+    assert "is encoded already" in run(data.encode_dataset, *again)[2]
