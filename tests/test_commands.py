@@ -107,7 +107,7 @@ def snapshot(folder):
     [
         ("--config missing.yaml", "missing.yaml"),
         ("--config unknown.yaml", "tran.max_steps"),
-        ("--config tagged.yaml", "could not determine a constructor"),
+        ("--config tagged.yaml", "tags such as tag:yaml.org,2002:python"),
         ("--train.max_minuets 5", "max_minuets"),
         ("--train.max_steps soon", "train.max_steps"),
         ("--train.max_steps 1 --data.source folder --data.path empty", "no images"),
