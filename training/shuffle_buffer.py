@@ -58,9 +58,17 @@ class ShuffleBuffer:
         return {**rows, "names": torch.frombuffer(bytearray(json.dumps(self._names).encode()), dtype=torch.uint8)}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Hold what a `state` holds, in the same order."""
+        """Hold what a `state` holds, in the same order.
+
+        Raises:
+            ValueError: it is no state of such a buffer.
+        """
+        names = json.loads(state["names"].numpy().tobytes())
+        for key, own in self._rows.items():
+            if (state[key].dtype, state[key].shape) != (own.dtype, (len(names), *own.shape[1:])):
+                raise ValueError(f"{key} is {state[key].dtype} {list(state[key].shape)}")
         self._rows = {key: state[key].clone() for key in self._rows}
-        self._names = json.loads(state["names"].numpy().tobytes())
+        self._names = names
 
     def _remove(self, drawn: Tensor) -> None:
         """Fill the holes with the last rows, so that the others needn't move."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,16 +56,29 @@ class StreamFeed:
         """See `Feed.restore`.
 
         Raises:
-            InputError: the stream begins with other pictures than before, or the state is that of another share.
+            InputError: the stream begins with other pictures than before, or the state is damaged or that of another share.
         """
-        plain = json.loads(state["lanes"].numpy().tobytes()) if "lanes" in state else {"processes": "fewer"}
+        plain = _read_plain(state)
         processes = self._share["processes"]
         if plain["processes"] != processes:
             raise InputError(
                 f"the checkpoint has the places of {plain['processes']} processes in the stream, not of {processes}: "
                 "resume with as many as before"
             )
-        if plain != self._share | {"lanes": plain["lanes"]}:
+        if plain != self._share | {"lanes": plain.get("lanes")}:
             raise InputError(f"{self._start.config.path} holds other pictures than when the run began; start a new one")
-        self._lanes.restore(plain["lanes"])
-        self._buffer.restore(state)
+        try:
+            self._lanes.restore(plain["lanes"])
+            self._buffer.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"the checkpoint's place in the stream is damaged: {error}") from error
+
+
+def _read_plain(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The part of a state that isn't tensors; of a process that has none, that there were fewer processes."""
+    if "lanes" not in state:
+        return {"processes": "fewer"}
+    try:
+        return {"processes": None} | json.loads(state["lanes"].numpy().tobytes())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the checkpoint's place in the stream is damaged: {error}") from error

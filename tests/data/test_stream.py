@@ -154,7 +154,7 @@ def test_a_worker_that_is_killed_is_not_waited_for(config):
         os.kill(min(workers), signal.SIGKILL)
         while True:
             lanes.next()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_a_worker_leaves_signals_to_the_process_that_trains(config):

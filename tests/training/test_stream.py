@@ -109,6 +109,23 @@ def test_a_checkpoint_of_other_processes_or_other_data_is_refused(data, picture_
         StreamFeed(start_stream(other), 0, 0, 2).restore(state, 0)
 
 
+def test_a_damaged_state_is_refused(data):
+    start = start_stream(data(workers=0))
+    feed = StreamFeed(start, 0)
+    feed.pictures(0, BATCH)
+    state = feed.state()
+    damaged = [
+        state | {"indices": state["indices"][:, :4]},
+        state | {"labels": state["labels"][1:]},
+        state | {"names": state["names"][:-3]},
+        state | {"lanes": state["lanes"][:-3]},
+        {key: value for key, value in state.items() if key != "epoch"},
+    ]
+    for each in damaged:
+        with pytest.raises(InputError, match="place in the stream is damaged"):
+            StreamFeed(start, 0).restore(each, 1)
+
+
 def tiny(data):
     unet = UNetConfig(channels=(32, 32), blocks=(1, 1), head_channels=32, head_blocks=1, dropout=0.1)
     steps = {"max_steps": 12, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 5}
