@@ -6,7 +6,7 @@ the weights are the config's for all of them, and so is the number of parameters
 Two sets of palettes: `shared` is one of 64 entries for all icons, `own` 16 entries for each icon, in which a per-index model can
 only learn what the order of the entries tells.
 
-Writes `peers.json` after each peer, so that `--resume` can add seeds and palettes to it, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
+Writes the peers' weights, `peers.json` after each peer, so that `--resume` can add seeds and palettes to it, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
 over calls of the network. Minutes count training only: neither measuring nor waiting. Bits per pixel are negative ELBOs on the held-out
 icons; Fréchet and kernel distances and recall are against them too, and so are those of real icons from the training side.
 """
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -156,6 +157,8 @@ def compare(
             }
             curves = take_turns(trainings, heldout, 60 * options.minutes, options.slices)
             for name, each in trainings.items():
+                save_weights(options.output / "weights" / f"{palettes}-{name}-{seed}.safetensors", each)
+            for name, each in trainings.items():
                 memory = peak_memory(name, config.model, config.train, data, device)
                 record = {"palettes": palettes, "peer": name, "seed": seed, "peak_mib": memory}
                 record |= training_figures(each, heldout, options.times) | {"curve": curves[name]}
@@ -165,6 +168,12 @@ def compare(
                         each, heldout, real, extractor, calls, options.samples
                     )
                 yield record
+
+
+def save_weights(path: Path, training: PeerTraining) -> None:
+    """Keep a peer's averaged weights, so that it can be drawn with in other ways later."""
+    weights = {name: value.detach().contiguous() for name, value in training.average.module.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(weights, temporary))
 
 
 def plain_options(parser: ArgumentParser, options: Namespace) -> dict[str, Any]:

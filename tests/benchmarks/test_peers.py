@@ -75,6 +75,10 @@ def test_a_comparison_goes_on_where_it_ended_and_only_as_it_began(run, tmp_path)
     assert run(peers, "--output", output, *options, "--seeds", 2, "--resume")[0] == 0
     records = json.loads((output / "peers.json").read_text())["records"]
     assert records[:2] == first
+    assert sorted(path.name for path in (output / "weights").iterdir()) == [
+        "own-ours-0.safetensors",
+        "own-ours-1.safetensors",
+    ]
     assert [(record["peer"], record.get("seed")) for record in records] == [("real", None), ("ours", 0), ("ours", 1)]
     status, _, err = run(peers, "--output", output, *options, "--times", 2, "--resume")
     assert status == 2
