@@ -29,7 +29,7 @@ class ByClass(Denoiser):
     @register_to_config
     def __init__(self, num_classes: int = 3) -> None:
         super().__init__()
-        self.condition, self.luminance = Condition(4, num_classes, 0.0, False), None
+        self.condition, self.luminance = Condition(4, num_classes, False), None
 
     def forward(self, x_t, t, palette, conditions=NO_CONDITIONS):
         logits = torch.zeros(len(x_t), palette.mask_index, *x_t.shape[1:])
