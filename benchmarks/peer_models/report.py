@@ -55,15 +55,19 @@ def plot(path: Path, records: Records) -> None:
             )  # fmt: skip
         real = next(record for record in here if record["peer"] == "real")
         row[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
+        ends = [run["curve"][-1]["bits"] for run in here if run.get("curve")]
+        if ends:  # the first minutes would leave no room for the differences
+            row[0].set_ylim(0.95 * min(ends), 1.6 * min(ends))
         raw = math.log2(real["entries"])
-        row[0].axhline(raw, color="black", linestyle=":", label="raw")
-        row[0].set_ylim(0, 1.05 * raw)  # a bound that is worse than no model is not of interest
-        row[0].set(xlabel="minutes of training", ylabel="held-out bits per pixel", title=f"palettes: {palettes}")
+        row[0].set(
+            xlabel="minutes of training",
+            ylabel=f"held-out bits per pixel (raw: {raw:g})",
+            title=f"palettes: {palettes}",
+        )
         row[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
         row[1].set_xscale("log", base=2)
         row[1].set_xticks([int(each) for each in calls], calls)
-        row[0].legend()
-        row[1].legend()
+        row[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
 
