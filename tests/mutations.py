@@ -1,6 +1,8 @@
-"""Damage done to files at random, by seed: to bytes, and to values of JSON."""
+"""Damage done to files at random, by seed: to bytes, and to values of JSON; and on purpose, to tensors."""
 
 import os
+
+from safetensors.torch import load, save
 
 MUTATIONS = int(os.environ.get("TINCTURE_MUTATIONS", "120"))
 """Of each format; docs/reliability.md says how many were tried once."""
@@ -45,3 +47,14 @@ def damaged_json(value, chance):
         case _:
             copy[key] = damaged_json(value[key], chance)
     return copy
+
+
+def change(file, edit):
+    """Change the tensors of a safetensors file of a folder: damage to be done to that folder."""
+
+    def damage(folder):
+        tensors = load((folder / file).read_bytes())
+        edit(tensors)
+        (folder / file).write_bytes(save(tensors))
+
+    return damage

@@ -180,7 +180,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
                 group["lr"] = peak * rate_factor
 
         model.train()
-        torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # for dropout
+        torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # dropout on a GPU
         for optimizer in prepared:
             optimizer.zero_grad()
         pictures = feed.pictures(progress.step, own)

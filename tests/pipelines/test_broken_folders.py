@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 import evaluate
 import sample
@@ -21,7 +21,7 @@ from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
-from tests.mutations import MUTATIONS, damaged, damaged_json
+from tests.mutations import MUTATIONS, change, damaged, damaged_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DENOISER, BANK = f"denoiser/{WEIGHTS}", f"palette_bank/{WEIGHTS}"
@@ -72,17 +72,6 @@ def put(file, **values):
 
 def put_unet(**values):
     return put("denoiser/config.json", unet=UNET | values)
-
-
-def change(file, edit):
-    """Change the tensors of a file."""
-
-    def damage(folder):
-        tensors = load((folder / file).read_bytes())
-        edit(tensors)
-        (folder / file).write_bytes(save(tensors))
-
-    return damage
 
 
 def put_tensor(file, name, value):

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load, save
 from torch.optim.swa_utils import AveragedModel
 
 import train
 from models.config import DenoiserConfig, build_denoiser
 from models.unet import UNetConfig
 from quantization.errors import InputError
-from tests.mutations import MUTATIONS, damaged, damaged_json
+from tests.mutations import MUTATIONS, change, damaged, damaged_json
 from training.checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.optimizers import OPTIMIZERS
@@ -69,15 +68,6 @@ def put(**values):
     def damage(folder):
         path = folder / "progress.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-    return damage
-
-
-def change(file, edit):
-    def damage(folder):
-        tensors = load((folder / file).read_bytes())
-        edit(tensors)
-        (folder / file).write_bytes(save(tensors))
 
     return damage
 
