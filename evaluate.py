@@ -20,7 +20,7 @@ from evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from pipelines.folder import load_pipeline
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
-from pipelines.split import processes
+from pipelines.split import part, processes
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
@@ -38,36 +38,18 @@ def main(arguments: list[str]) -> None:
     state = processes(options.device == "cpu")
     pipeline = load_pipeline(options.checkpoint)
     pipeline.denoiser.to(state.device)
-    process = pipeline.scheduler.process
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data_config(options.checkpoint))
     reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
-    scalars: Scalars = {}
-    samples = {"training_images": len(training), "heldout_images": len(heldout)}
-    figures: list[Path] = []
     started = time.perf_counter()
-    if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
-        rows = random_rows(reference, options.exact_images, options.seed)
-        exact = exact_estimates(
-            pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, split=True
-        )
-        scalars |= named(f"{options.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
-        scalars |= named(f"{options.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
-        samples |= {"exact_images": len(rows), "exact_orders": options.orders}
-    if "bits-per-pixel" in options.metrics:
-        estimates = heldout_estimates(
-            pipeline.denoiser, process, reference, options.times, seed=options.seed, split=True
-        )
-        scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
-        samples |= {"bits_per_pixel_times": options.times}
-        if options.plots and state.is_main_process:
-            figures.append(options.plots / "bits-over-time.png")
-            plot_bits_over_time(figures[-1], estimates)
+    scalars, samples, figures = likelihood(pipeline, reference, options)
+    samples |= {"training_images": len(training), "heldout_images": len(heldout)}
     if {"images", "memorization"} & set(options.metrics):
         # In random order: the data set's own order keeps similar pictures together.
         pictures = pictures_of(reference, random_rows(reference, len(reference), options.seed))
         drawn = draw(pipeline, pictures, options)
         samples |= {"drawn_images": len(drawn)}
+    part()
     if not state.is_main_process:
         return
     if "images" in options.metrics:
@@ -131,6 +113,34 @@ def parse(arguments: list[str]) -> Namespace:
         if options[name] < least:
             raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
     return options
+
+
+def likelihood(
+    pipeline: PaletteDiffusionPipeline, reference: IndexMaps, options: Namespace
+) -> tuple[Scalars, dict[str, int], list[Path]]:
+    """Bits per pixel of ``reference``, bound and exact as asked for, from how many draws, and the figures of it."""
+    process = pipeline.scheduler.process
+    scalars: Scalars = {}
+    samples: dict[str, int] = {}
+    figures: list[Path] = []
+    if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
+        rows = random_rows(reference, options.exact_images, options.seed)
+        exact = exact_estimates(
+            pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, split=True
+        )
+        scalars |= named(f"{options.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
+        scalars |= named(f"{options.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
+        samples |= {"exact_images": len(rows), "exact_orders": options.orders}
+    if "bits-per-pixel" in options.metrics:
+        estimates = heldout_estimates(
+            pipeline.denoiser, process, reference, options.times, seed=options.seed, split=True
+        )
+        scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
+        samples |= {"bits_per_pixel_times": options.times}
+        if options.plots and processes().is_main_process:
+            figures.append(options.plots / "bits-over-time.png")
+            plot_bits_over_time(figures[-1], estimates)
+    return scalars, samples, figures
 
 
 def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], options: Namespace) -> list[IndexedImage]:

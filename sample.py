@@ -29,7 +29,7 @@ from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.posterior_mean import dithered_means
 from pipelines.recoloring import RECOLORERS
 from pipelines.sheet import contact_sheet, repeated
-from pipelines.split import processes
+from pipelines.split import part, processes
 from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
 from quantization.errors import InputError, choose
 from quantization.files import claim_output_folder, folder_written_whole, write_json
@@ -170,6 +170,7 @@ def main(arguments: list[str]) -> None:
     started = time.perf_counter()
     drawn = draw(options, palette) if options.recolor is None else recolored(options, palette)
     seconds = time.perf_counter() - started
+    part()
     if not state.is_main_process:
         return
     options.columns = options.columns or drawn.columns

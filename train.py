@@ -9,7 +9,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 import cli
-from pipelines.split import processes
+from pipelines.split import part, processes
 from quantization.errors import InputError
 from quantization.files import LOCK_FILE, claim_output_folder, used_alone
 from training.config import RunConfig
@@ -63,7 +63,9 @@ def main(arguments: list[str]) -> None:
         state.wait_for_everyone()
         try:
             result = train(config, feed, heldout, output, parsed.resume, lambda: signals.received)
+            part()
         except StoppedBySignalError as stopped:
+            part()
             if first:
                 print(stopped, file=sys.stderr)
             sys.exit(128 + stopped.signal_number)

@@ -45,3 +45,14 @@ def joined(values: Tensor, split: bool) -> Tensor:
 def gathered(items: list[Item], split: bool) -> list[Item]:
     """The items of all processes, in the order of the processes."""
     return gather_object(items) if split else items
+
+
+def part() -> None:
+    """Part from the other processes, once all have come here; nothing can be shared after it.
+
+    A process that ends while they are joined may abort: gloo's threads still let go of tensors when the interpreter is
+    gone (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    state = PartialState()
+    state.wait_for_everyone()
+    state.destroy_process_group()
