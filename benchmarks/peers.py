@@ -77,7 +77,13 @@ def make_parser() -> ArgumentParser:
     add("--minutes", type=float, default=10.0, help="of training, for each peer, seed and set of palettes")
     add("--seeds", type=int, default=3, help="how many seeds, from 0")
     add("--samples", type=int, default=467, help="images to draw for each figure, at most one for each held-out icon")
-    add("--calls", type=int, nargs="+", default=[16, 64, 256], help="calls of the network for each drawn image")
+    add(
+        "--calls",
+        type=int,
+        nargs="*",
+        default=[16, 64, 256],
+        help="calls of the network for a drawn image; none: not to draw",
+    )
     add(
         "--slices",
         type=int,
@@ -162,11 +168,11 @@ def compare(
                 memory = peak_memory(name, config.model, config.train, data, device)
                 record = {"palettes": palettes, "peer": name, "seed": seed, "peak_mib": memory}
                 record |= training_figures(each, heldout, options.times) | {"curve": curves[name]}
-                record["calls"] = {}
-                for calls in tqdm(options.calls, desc=f"{name} draws", leave=False):
-                    record["calls"][str(calls)] = drawing_figures(
-                        each, heldout, real, extractor, calls, options.samples
-                    )
+                ways = [(sampler, calls) for sampler in each.peer.samplers for calls in options.calls]
+                record["drawings"] = [
+                    drawing_figures(each, heldout, real, extractor, sampler, calls, options.samples)
+                    for sampler, calls in tqdm(ways, desc=f"{name} draws", leave=False)
+                ]
                 yield record
 
 
@@ -238,18 +244,27 @@ def training_figures(training: PeerTraining, heldout: IndexMaps, times: int) -> 
 
 
 def drawing_figures(
-    training: PeerTraining, heldout: IndexMaps, real: Tensor, extractor: FeatureExtractor, calls: int, samples: int
+    training: PeerTraining,
+    heldout: IndexMaps,
+    real: Tensor,
+    extractor: FeatureExtractor,
+    sampler: str,
+    calls: int,
+    samples: int,
 ) -> dict[str, Any]:
-    """What drawings with so many calls of the network are like, in the held-out icons' palettes."""
+    """What drawings by a sampler with so many calls of the network are like, in the held-out icons' palettes."""
     rows = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[:samples]
     palettes = heldout.palettes[rows]
     size, network = heldout.indices.shape[-1], training.average.module
-    training.peer.draw(network, palettes[slice(1)], size, 1, seed=0)  # whatever is compiled or laid out only once
+    training.peer.draw(
+        network, palettes[slice(1)], size, 1, sampler, seed=0
+    )  # whatever is compiled or laid out only once
     started = time.perf_counter()
-    drawing = training.peer.draw(network, palettes, size, calls, seed=training.seed)
+    drawing = training.peer.draw(network, palettes, size, calls, sampler, seed=training.seed)
     seconds = time.perf_counter() - started
     metrics = compare_features(extractor.name, extractor(rgba_of(drawing.indices, palettes)), real)
-    figures: dict[str, Any] = {"images": len(rows), "images_per_second": len(rows) / seconds}
+    figures: dict[str, Any] = {"sampler": sampler, "calls": calls, "images": len(rows)}
+    figures |= {"images_per_second": len(rows) / seconds}
     for name in ("frechet", "kernel", "recall"):
         figures |= {name: getattr(metrics, name).value, f"{name}_stderr": getattr(metrics, name).stderr}
     return figures | (off_palette(drawing, palettes) if drawing.rgba is not None else {})

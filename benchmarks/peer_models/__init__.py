@@ -16,18 +16,23 @@ from .meta_unet import meta_unet
 from .peer import Peer, nearest_width, num_parameters
 from .unet2d import unet2d
 
+OUR_SAMPLERS = ("remasking", "ancestral")
+"""By which our network is drawn with, seeing colors or not; the peers draw as their papers do."""
+
 HYBRID_WEIGHT = 1.0
 """D3PM's λ of 0.001 stands beside the term of the one step of 1,000 that is drawn for an image; beside their sum, as here, it is 1."""
 
 
 def _ours(config: DenoiserConfig, entries: int) -> Peer:
     """Masked diffusion with the denoiser that is equivariant to its palette."""
-    return DiscretePeer(build_denoiser(replace(config, kind="palette"), 0, entries), AbsorbingProcess(linear()))
+    network = build_denoiser(replace(config, kind="palette"), 0, entries)
+    return DiscretePeer(network, AbsorbingProcess(linear()), samplers=OUR_SAMPLERS)
 
 
 def _per_index(config: DenoiserConfig, entries: int) -> Peer:
     """Masked diffusion (Shi et al. 2024, arXiv 2406.04329) with an embedding and an output row for each index, on our UNet."""
-    return DiscretePeer(build_denoiser(replace(config, kind="index"), 0, entries), AbsorbingProcess(linear()))
+    network = build_denoiser(replace(config, kind="index"), 0, entries)
+    return DiscretePeer(network, AbsorbingProcess(linear()), samplers=OUR_SAMPLERS)
 
 
 def _d3pm(config: DenoiserConfig, entries: int) -> Peer:

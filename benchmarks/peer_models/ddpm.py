@@ -39,9 +39,12 @@ class NoisePredictor(nn.Module):
 class DDPMPeer:
     """Train on the pixels that index maps show; draw pixels; take the nearest entries."""
 
+    samplers = ("ancestral",)
+
     def __init__(self, network: NoisePredictor) -> None:
         self.network = network
-        self.scheduler = DDPMScheduler(TIMES, beta_schedule="squaredcos_cap_v2")
+        # By default the steps are a whole number of times apart, from 0: 256 of them would begin at 765 of 1,000, with too much noise.
+        self.scheduler = DDPMScheduler(TIMES, beta_schedule="squaredcos_cap_v2", timestep_spacing="trailing")
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean squared error of the noise (Ho et al. eq. 14)."""
@@ -54,7 +57,9 @@ class DDPMPeer:
         """Densities of colors aren't probabilities of entries."""
 
     @torch.inference_mode()
-    def draw(self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, seed: int) -> Drawing:
+    def draw(
+        self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, sampler: str, seed: int
+    ) -> Drawing:
         """Ancestral sampling in RGBA, rounded to bytes, then the nearest entry in OKLab for each opaque pixel."""
         network.eval()
         device = next(network.parameters()).device

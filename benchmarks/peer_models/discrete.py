@@ -17,16 +17,23 @@ from .peer import BATCH, Drawing
 
 
 class DiscretePeer:
-    """A denoiser and the process that it undoes, trained as training/loop.py does and drawn with by ancestral sampling.
+    """A denoiser and the process that it undoes, trained as training/loop.py does.
 
     Args:
         network: as `models.denoiser.Denoiser`.
         process: how index maps are corrupted.
         cross_entropy: its weight beside the bound.
+        samplers: names in `diffusion.samplers.SAMPLERS`, which draw with their own defaults.
     """
 
-    def __init__(self, network: nn.Module, process: Process, cross_entropy: float = 0.0) -> None:
-        self.network, self.process, self.cross_entropy = network, process, cross_entropy
+    def __init__(
+        self,
+        network: nn.Module,
+        process: Process,
+        cross_entropy: float = 0.0,
+        samplers: tuple[str, ...] = ("ancestral",),
+    ) -> None:
+        self.network, self.process, self.cross_entropy, self.samplers = network, process, cross_entropy, samplers
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative ELBO plus the weighted cross-entropy, bits per pixel."""
@@ -41,8 +48,10 @@ class DiscretePeer:
         return heldout_estimates(network, self.process, images, times).result()
 
     @torch.inference_mode()
-    def draw(self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, seed: int) -> Drawing:
-        """Ancestral sampling in even steps of time."""
+    def draw(
+        self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, sampler: str, seed: int
+    ) -> Drawing:
+        """Even steps of time."""
         network.eval()
         drawn = []
         for first in range(0, len(palettes.colors), BATCH):
@@ -50,6 +59,6 @@ class DiscretePeer:
             generators = image_generators(seed, first, len(palette.colors))
             prior = self.process.prior(palette, size, size, generators)
             times = even_times(calls).to(prior.device)
-            steps = SAMPLERS["ancestral"].algorithm(self.process, palette, prior, times, generators)
+            steps = SAMPLERS[sampler].algorithm(self.process, palette, prior, times, generators)
             drawn.append(run(steps, bind(network, palette, NO_CONDITIONS)).cpu())
         return Drawing(torch.cat(drawn))

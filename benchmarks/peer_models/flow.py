@@ -48,7 +48,7 @@ class FlowPeer:
             raise InputError(
                 "the peer flow-matching needs its package: pip install -r requirements-benchmarks.txt"
             ) from None
-        self.network, self.cross_entropy = network, cross_entropy
+        self.network, self.cross_entropy, self.samplers = network, cross_entropy, ("euler",)
         self.path = MixtureDiscreteProbPath(PolynomialConvexScheduler(n=POWER))
         self.kl = MixturePathGeneralizedKL(self.path)
         self.solver = MixtureDiscreteEulerSolver
@@ -68,7 +68,9 @@ class FlowPeer:
         return heldout_estimates(network, AbsorbingProcess(linear()), images, times).result()
 
     @torch.inference_mode()
-    def draw(self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, seed: int) -> Drawing:
+    def draw(
+        self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, sampler: str, seed: int
+    ) -> Drawing:
         """The package's Euler steps, even in its time."""
         network.eval()
         device = next(network.parameters()).device

@@ -30,6 +30,8 @@ class Peer(Protocol):
     """
 
     network: nn.Module
+    samplers: tuple[str, ...]
+    """Ways to draw; by the first it is compared."""
 
     def loss(self, batch: Batch) -> Tensor:
         """What ``network`` is trained to make small, a scalar."""
@@ -39,7 +41,9 @@ class Peer(Protocol):
         """A bound, from ``times`` corruptions of each image; nothing where there is none."""
         ...
 
-    def draw(self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, seed: int) -> Drawing:
+    def draw(
+        self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, sampler: str, seed: int
+    ) -> Drawing:
         """One image in each palette, ``size × size``, by ``calls`` calls of the network for each."""
         ...
 

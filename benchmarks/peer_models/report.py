@@ -8,12 +8,15 @@ from typing import Any
 
 from quantization.files import write_atomically
 
+STYLES = ("-", "--")
+"""Lines of a peer's samplers, in their order."""
+
 Records = Sequence[dict[str, Any]]
 """One for each set of palettes, peer and seed; and one for each set of palettes whose peer is ``real``."""
 
 
 def tables(records: Records) -> str:
-    """Markdown: training and drawing for each set of palettes; the mean over seeds ± its standard error."""
+    """Markdown: training and drawing, if any, for each set of palettes; the mean over seeds ± its standard error."""
     parts = []
     for palettes in _names(records, "palettes"):
         here = [record for record in records if record["palettes"] == palettes]
@@ -23,7 +26,9 @@ def tables(records: Records) -> str:
             for peer in _names(here, "peer")
             if peer != "real"
         }
-        parts.append(f"## Palettes: {palettes}\n\n" + _training_table(runs) + "\n" + _drawing_table(runs, real))
+        parts.append(f"## Palettes: {palettes}\n\n" + _training_table(runs))
+        if any(record["drawings"] for seeds in runs.values() for record in seeds):
+            parts.append(_drawing_table(runs, real))
     return "\n".join(parts)
 
 
@@ -45,14 +50,15 @@ def plot(path: Path, records: Records) -> None:
                 label = {"label": peer} if place == 0 else {}
                 minutes, bits = ([point[name] for point in curve] for name in ("minutes", "bits"))
                 row[0].plot(minutes, bits, color=f"C{number}", **label)
-            calls = list(runs[0]["calls"])
-            distances = [[run["calls"][each]["frechet"] for run in runs] for each in calls]
-            row[1].errorbar(
-                [int(each) for each in calls],
-                [statistics.mean(values) for values in distances],
-                yerr=[_stderr(values) or 0 for values in distances],
-                marker="o", capsize=3, color=f"C{number}", label=peer,
-            )  # fmt: skip
+            for sampler, style in zip(_names(runs[0]["drawings"], "sampler"), STYLES, strict=False):
+                calls = [each["calls"] for each in runs[0]["drawings"] if each["sampler"] == sampler]
+                distances = [[drawing["frechet"] for drawing in _drawings(runs, sampler, each)] for each in calls]
+                row[1].errorbar(
+                    calls,
+                    [statistics.mean(values) for values in distances],
+                    yerr=[_stderr(values) or 0 for values in distances],
+                    marker="o", capsize=3, color=f"C{number}", linestyle=style, label=f"{peer}, {sampler}",
+                )  # fmt: skip
         real = next(record for record in here if record["peer"] == "real")
         row[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
         ends = [run["curve"][-1]["bits"] for run in here if run.get("curve")]
@@ -65,8 +71,9 @@ def plot(path: Path, records: Records) -> None:
             title=f"palettes: {palettes}",
         )
         row[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
+        ticks = sorted({drawing["calls"] for run in here for drawing in run.get("drawings", [])})
         row[1].set_xscale("log", base=2)
-        row[1].set_xticks([int(each) for each in calls], calls)
+        row[1].set_xticks(ticks, [str(tick) for tick in ticks])
         row[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
 
@@ -86,13 +93,13 @@ def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:
 
 def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) -> str:
     lines = [
-        "| peer | calls | Fréchet | kernel × 1,000 | recall | images/s | pixels off palette | ΔE to the palette |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        _line(["real", "", f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]),
+        "| peer | sampler | calls | Fréchet | kernel × 1,000 | recall | images/s | pixels off palette | ΔE to the palette |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        _line(["real", "", "", f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]),
     ]
     for peer, seeds in runs.items():
-        for calls in seeds[0]["calls"]:
-            figures = [seed["calls"][calls] for seed in seeds]
+        for sampler, calls in [(drawing["sampler"], drawing["calls"]) for drawing in seeds[0]["drawings"]]:
+            figures = _drawings(seeds, sampler, calls)
             shown = {"frechet": 1, "kernel": 1, "recall": 2, "images_per_second": 1}
             cells = [_mean([each[name] for each in figures], digits) for name, digits in shown.items()]
             if "off_palette_share" in figures[0]:
@@ -100,8 +107,18 @@ def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) 
                 cells += [f"{share:.1%}", _mean([each["off_palette_distance"] for each in figures], 4)]
             else:
                 cells += ["0", "0"]
-            lines.append(_line([peer, calls, *cells]))
+            lines.append(_line([peer, sampler, str(calls), *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _drawings(runs: Records, sampler: str, calls: int) -> list[dict[str, Any]]:
+    """The figures of one way to draw, of each run."""
+    return [
+        drawing
+        for run in runs
+        for drawing in run["drawings"]
+        if (drawing["sampler"], drawing["calls"]) == (sampler, calls)
+    ]
 
 
 def _names(records: Records, key: str) -> list[str]:

@@ -58,11 +58,13 @@ def test_every_peer_learns_and_draws_entries(name, maps):
     for step in range(15):
         training.step(0.1 + step / 20)
     assert loss() < 0.7 * before
-    drawing = peer.draw(training.average.module, maps.palettes[:3], 16, 4, seed=1)
-    assert drawing.indices.shape == (3, 16, 16)
-    assert drawing.indices.min() >= 0 and drawing.indices.max() < 5
-    assert torch.equal(drawing.indices, peer.draw(training.average.module, maps.palettes[:3], 16, 4, seed=1).indices)
-    assert (drawing.rgba is not None) == (name == "ddpm")
+    for sampler in peer.samplers:
+        drawing = peer.draw(training.average.module, maps.palettes[:3], 16, 4, sampler, seed=1)
+        assert drawing.indices.shape == (3, 16, 16)
+        assert drawing.indices.min() >= 0 and drawing.indices.max() < 5
+        again = peer.draw(training.average.module, maps.palettes[:3], 16, 4, sampler, seed=1)
+        assert torch.equal(drawing.indices, again.indices)
+        assert (drawing.rgba is not None) == (name == "ddpm")
     bits = peer.bits_per_pixel(training.average.module, maps.subset(torch.arange(4)), 1)
     assert (bits is None) == (name == "ddpm")
 
@@ -115,3 +117,12 @@ def test_the_flows_own_loss_is_a_looser_bound_of_the_same_network(maps):
     with torch.no_grad():
         own = sum(peer.loss(maps.batch(torch.arange(30))).item() for _ in range(20)) / 20
     assert own > math.log2(5) + 0.5
+
+
+@pytest.mark.parametrize("calls", [16, 64, 256])
+def test_continuous_drawing_begins_at_full_noise(calls):
+    peer = PEERS["ddpm"](TINY, 5)
+    peer.scheduler.set_timesteps(calls)
+    assert len(peer.scheduler.timesteps) == calls
+    assert peer.scheduler.timesteps[0] == 999
+    assert peer.scheduler.timesteps[-1] < 1000 / calls

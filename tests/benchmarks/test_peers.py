@@ -26,11 +26,11 @@ def test_pixels_are_off_palette_unless_they_are_their_entry():
 
 
 def record(peer, seed, bits, frechet):
-    drawn = {"frechet": frechet, "kernel": 1.0, "recall": 0.5, "images_per_second": 9.0}
+    drawn = {"sampler": "euler", "frechet": frechet, "kernel": 1.0, "recall": 0.5, "images_per_second": 9.0}
     curve = [] if bits is None else [{"minutes": 1.0, "bits": bits + 1, "stderr": 0.1}]
     return {
         "palettes": "own", "peer": peer, "seed": seed, "parameters": 1234, "steps": 7, "images_per_second": 3.0,
-        "peak_mib": 5.0, "bits_per_pixel": bits, "curve": curve, "calls": {"16": drawn, "64": drawn},
+        "peak_mib": 5.0, "bits_per_pixel": bits, "curve": curve, "drawings": [{"calls": 16} | drawn, {"calls": 64} | drawn],
     }  # fmt: skip
 
 
@@ -40,8 +40,8 @@ def test_tables_have_the_mean_over_seeds_and_its_standard_error(tmp_path):
     text = tables(records)
     assert "| a | 1,234 | 7 ± 0 | 3 ± 0 | 5 | 1.500 ± 0.500 |" in text
     assert "| b | 1,234 | 7 | 3 | 5 | none |" in text
-    assert "| a | 16 | 42.0 ± 2.0 |" in text
-    assert "| real |  | 30.0 |" in text
+    assert "| a | euler | 16 | 42.0 ± 2.0 |" in text
+    assert "| real |  |  | 30.0 |" in text
     pytest.importorskip("matplotlib")
     plot(tmp_path / "peers.png", records)
     assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
