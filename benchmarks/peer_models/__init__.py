@@ -19,6 +19,9 @@ from .unet2d import unet2d
 OUR_SAMPLERS = ("remasking", "ancestral")
 """By which our network is drawn with, seeing colors or not; the peers draw as their papers do."""
 
+OUR_JITTER = 0.1
+"""By which the colors of the palettes that ours learns from are changed, which the others, seeing none, can't tell; its index maps are theirs."""
+
 HYBRID_WEIGHT = 1.0
 """D3PM's λ of 0.001 stands beside the term of the one step of 1,000 that is drawn for an image; beside their sum, as here, it is 1."""
 
@@ -26,7 +29,7 @@ HYBRID_WEIGHT = 1.0
 def _ours(config: DenoiserConfig, entries: int) -> Peer:
     """Masked diffusion with the denoiser that is equivariant to its palette."""
     network = build_denoiser(replace(config, kind="palette"), 0, entries)
-    return DiscretePeer(network, AbsorbingProcess(linear()), samplers=OUR_SAMPLERS)
+    return DiscretePeer(network, AbsorbingProcess(linear()), samplers=OUR_SAMPLERS, palette_jitter=OUR_JITTER)
 
 
 def _per_index(config: DenoiserConfig, entries: int) -> Peer:

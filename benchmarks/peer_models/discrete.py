@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from data.augmentation import augment
 from data.index_maps import Batch, IndexMaps
 from diffusion.draws import image_generators
 from diffusion.losses import hybrid_loss
@@ -24,6 +25,7 @@ class DiscretePeer:
         process: how index maps are corrupted.
         cross_entropy: its weight beside the bound.
         samplers: names in `diffusion.samplers.SAMPLERS`, which draw with their own defaults.
+        palette_jitter: how far the colors of a trained palette are changed together (`data.augmentation.jitter`).
     """
 
     def __init__(
@@ -32,11 +34,14 @@ class DiscretePeer:
         process: Process,
         cross_entropy: float = 0.0,
         samplers: tuple[str, ...] = ("ancestral",),
+        palette_jitter: float = 0.0,
     ) -> None:
-        self.network, self.process, self.cross_entropy, self.samplers = network, process, cross_entropy, samplers
+        self.network, self.process, self.cross_entropy = network, process, cross_entropy
+        self.samplers, self.palette_jitter = samplers, palette_jitter
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative ELBO plus the weighted cross-entropy, bits per pixel."""
+        batch = augment(batch, mirrored=0, shifted=0, jittered=self.palette_jitter)
         t = low_discrepancy_times(len(batch.x_0)).to(batch.x_0.device)
         x_t = self.process.q_sample(batch.x_0, t, batch.palette)
         logits = self.network(x_t, t, batch.palette).float()
