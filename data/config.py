@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from quantization.errors import InputError, Range
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -54,3 +56,31 @@ class DataConfig:
     heldout_fraction: float = 0.1
     strict: bool = False
     cache_dir: Path = Path("~/.cache/tincture")
+
+
+RANGES = {
+    "size": Range(1, 4096),
+    "min_colors": Range(2, 256),
+    "max_colors": Range(2, 256),
+    "heldout_images": Range(1, 10**12),
+    "sample_images": Range(1, 10**12),
+    "buffer": Range(1, 10**12),
+    "workers": Range(0, 10_000),
+}
+"""What the numbers of a data set may be."""
+
+
+def check_data_config(config: DataConfig) -> None:
+    """Raise InputError if a number is out of range, or if the settings contradict each other."""
+    for name, allowed in RANGES.items():
+        allowed.check(f"data.{name}", getattr(config, name))
+    if config.min_colors > config.max_colors:
+        raise InputError(f"data.min_colors is {config.min_colors}, above data.max_colors, which is {config.max_colors}")
+    if not 0 < config.heldout_fraction < 1:
+        raise InputError(f"data.heldout_fraction is {config.heldout_fraction}; it must lie between 0 and 1")
+    if config.source == "datasets" and config.path is None:
+        raise InputError(
+            "data.source datasets needs data.path: a name on the hub, a folder, a file, or a pattern of files"
+        )
+    if config.streaming and config.source != "datasets":
+        raise InputError(f"data.streaming is for data.source datasets, not {config.source}")

@@ -30,7 +30,7 @@ BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_S
 """Which of the library's readers takes files with a suffix; in a folder and on the hub it finds out by itself."""
 
 ENCODED_COLUMNS = ("name", "content", "indices", "palette")
-"""What `data.encode_dataset` writes in place of the pictures."""
+"""What encode_dataset.py writes in place of the pictures."""
 
 MAX_SHARDS = 1024
 """Into how many random parts a folder of images is cut, to be streamed in another order each epoch."""

@@ -20,7 +20,7 @@ from quantization.palette import Palette, PaletteBatch
 from quantization.palette_files import read_palette
 from quantization.quantizers import encode, fit_palette
 
-from .config import DataConfig
+from .config import DataConfig, check_data_config
 from .folder import folder
 from .icons import SIZE, icons
 from .sources import EncodedPicture, LabelledImage, Source, name_hash
@@ -126,28 +126,6 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         metadata = {key: json.dumps(value) for key, value in lists.items()}
         write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
     return _side(*encoded, heldout=False), _side(*encoded, heldout=True)
-
-
-def check_data_config(config: DataConfig) -> None:
-    """Raise InputError if the settings contradict each other."""
-    if not 2 <= config.min_colors <= config.max_colors <= 256:
-        raise InputError(
-            f"data.min_colors and data.max_colors are {config.min_colors} and {config.max_colors}; "
-            "a palette has 2 to 256 entries, and the first must not exceed the second"
-        )
-    if not 0 < config.heldout_fraction < 1:
-        raise InputError(f"data.heldout_fraction is {config.heldout_fraction}; it must lie between 0 and 1")
-    if config.size < 1:
-        raise InputError(f"data.size is {config.size}; it is an edge length of at least 1 pixel")
-    if config.source == "datasets" and config.path is None:
-        raise InputError(
-            "data.source datasets needs data.path: a name on the hub, a folder, a file, or a pattern of files"
-        )
-    if config.streaming and config.source != "datasets":
-        raise InputError(f"data.streaming is for data.source datasets, not {config.source}")
-    for name, least in {"heldout_images": 1, "sample_images": 1, "buffer": 1, "workers": 0}.items():
-        if getattr(config, name) < least:
-            raise InputError(f"data.{name} is {getattr(config, name)}; it must be {least} or more")
 
 
 def given_palette(config: DataConfig) -> Palette | None:

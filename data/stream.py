@@ -25,9 +25,9 @@ from tqdm import tqdm
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
 
-from .config import DataConfig
+from .config import DataConfig, check_data_config
 from .hugging_face import Rows, Table, chunks, open_table, pictures
-from .index_maps import IndexMaps, check_data_config, encode_picture, given_palette, shared_palette
+from .index_maps import IndexMaps, encode_picture, given_palette, shared_palette
 from .sources import OTHER_LABEL, EncodedPicture, LabelledImage, name_hash
 
 logger = logging.getLogger(__name__)

@@ -137,7 +137,6 @@ _FACTOR = Range(0, 1e6)
 
 RANGES = {
     "seed": Range(0, 2**63 - 1),
-    "data.size": Range(1, 4096),
     "train.max_steps": _COUNT,
     "train.max_minutes": Range(0, 1e9, without_low=True),
     "train.batch_size": Range(1, 1_000_000),
@@ -160,7 +159,7 @@ RANGES = {
     "train.preview_images": Range(1, 10_000),
     "train.preview_steps": Range(1, 100_000),
 }
-"""What the numbers of a run may be; those of the network stand beside it, in `models.config`."""
+"""What the numbers of a run may be; those of the network and of the data stand beside them, in `models.config` and `data.config`."""
 
 
 def check_ranges(config: RunConfig) -> None:

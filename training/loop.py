@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from data.config import check_data_config
 from data.index_maps import IndexMaps
 from diffusion.draws import mixed_seed
 from diffusion.losses import hybrid_loss
@@ -345,6 +346,7 @@ def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
 
 def check_config(config: RunConfig) -> None:
     """Raise InputError if the config contradicts itself, or if a number is out of range."""
+    check_data_config(config.data)
     check_ranges(config)
     if config.train.max_steps is None and config.train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")

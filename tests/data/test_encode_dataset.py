@@ -3,8 +3,8 @@ import pytest
 import torch
 from datasets import load_dataset
 
-import data.encode_dataset
 import data.index_maps
+import encode_dataset
 from data.config import DataConfig
 from data.index_maps import load_index_maps
 from data.stream import start_stream
@@ -31,7 +31,7 @@ def encode(run, picture_sets, cache_dir, tmp_path):
     def call(kind, *options):
         output = tmp_path / "encoded"
         common = [f"--data.path={picture_sets / kind}", "--data.size=8", f"--data.cache_dir={cache_dir}"]
-        return *run(data.encode_dataset, *common, f"--output={output}", *options), output
+        return *run(encode_dataset, *common, f"--output={output}", *options), output
 
     return call
 
@@ -91,4 +91,4 @@ def test_mistakes_are_said_in_a_line(encode, run, cache_dir):
     assert "is not empty" in err
     assert encode("parquet", "--overwrite")[0] == 0
     again = [f"--data.path={output}", "--data.size=8", f"--data.cache_dir={cache_dir}", f"--output={output}-2"]
-    assert "is encoded already" in run(data.encode_dataset, *again)[2]
+    assert "is encoded already" in run(encode_dataset, *again)[2]

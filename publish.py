@@ -1,4 +1,4 @@
-"""Make a trained model small enough for a repository: ``python -m training.publish --checkpoint runs/reference --output checkpoints/icons16 --sampler remasking``.
+"""Make a trained model small enough for a repository: ``python publish.py --checkpoint runs/reference --output checkpoints/icons16 --sampler remasking``.
 
 Writes the pipeline with weights in half precision, and the config of its run, by which ``evaluate.py`` finds the data. Evaluate what
 this wrote, not what it was made from.
@@ -10,8 +10,7 @@ import cli
 from pipelines.folder import load_pipeline, save_pipeline
 from quantization.errors import InputError
 from quantization.files import claim_output_folder, write_atomically
-
-from .loop import CONFIG_FILE
+from training.loop import CONFIG_FILE
 
 
 def main(arguments: list[str]) -> None:

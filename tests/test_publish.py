@@ -1,0 +1,44 @@
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import publish
+from pipelines.folder import load_pipeline
+
+
+def weights(folder):
+    return load_file(next((folder / "denoiser").glob("*.safetensors")))
+
+
+def test_a_published_model_is_half_as_large_and_the_same_but_for_rounding(run, checkpoint, tmp_path):
+    output = tmp_path / "small"
+    status, out, _ = run(publish, "--checkpoint", checkpoint, "--output", output, "--sampler", "remasking")
+    assert status == 0
+    assert "MB" in out
+    before, after = weights(checkpoint), weights(output)
+    assert before.keys() == after.keys()
+    for name, tensor in after.items():
+        assert tensor.dtype == torch.float16
+        torch.testing.assert_close(tensor.float(), before[name].float(), rtol=1e-3, atol=1e-6)
+    pipeline = load_pipeline(output)
+    assert pipeline.scheduler.config.sampler == "remasking"
+    assert (output / "config.yaml").read_text() == (checkpoint / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("fault", ["taken", "no config", "sampler"])
+def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fault):
+    model, output, more = tmp_path / "model", tmp_path / "small", []
+    shutil.copytree(checkpoint, model)
+    if fault == "taken":
+        output.mkdir()
+        (output / "mine.txt").write_text("keep me")
+    elif fault == "no config":
+        (model / "config.yaml").unlink()
+    else:
+        more = ["--sampler", "random"]
+    status, out, err = run(publish, "--checkpoint", model, "--output", output, *more)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and len(err.splitlines()) == 1
+    assert [path.name for path in output.glob("*")] == (["mine.txt"] if fault == "taken" else [])
