@@ -6,7 +6,7 @@ the weights are the config's for all of them, and so is the number of parameters
 Two sets of palettes: `shared` is one of 64 entries for all icons, `own` 16 entries for each icon, in which a per-index model can
 only learn what the order of the entries tells.
 
-Writes the peers' weights, `peers.json` after each peer, so that `--resume` can add seeds and palettes to it, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
+Writes the peers' weights, sheets of what they draw, `peers.json` after each peer, so that `--resume` can add seeds and palettes to it, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
 over calls of the network. Minutes count training only: neither measuring nor waiting. Bits per pixel are negative ELBOs on the held-out
 icons; Fréchet and kernel distances and recall are against them too, and so are those of real icons from the training side.
 """
@@ -41,9 +41,11 @@ from data.index_maps import IndexMaps, load_index_maps
 from evaluation.feature_metrics import MIN_IMAGES, compare_features
 from evaluation.features import FeatureExtractor, load_extractor
 from models.config import DenoiserConfig
+from pipelines.sheet import contact_sheet
 from quantization.color import srgb_to_oklab
 from quantization.errors import InputError, choose
 from quantization.files import claim_output_folder, write_atomically, write_json
+from quantization.indexed_image import IndexedImage
 from quantization.palette import PaletteBatch
 from quantization.plots import require_matplotlib
 from training.config import RunConfig, TrainConfig
@@ -51,6 +53,8 @@ from training.config import RunConfig, TrainConfig
 PALETTES = {"shared": 64, "own": 16}
 """Sets of palettes, as in `DataConfig.palette`, and their entries."""
 MEMORY_STEPS = 3
+SHOWN = 32
+"""Drawings on a sheet."""
 
 
 def make_parser() -> ArgumentParser:
@@ -169,10 +173,12 @@ def compare(
                 record = {"palettes": palettes, "peer": name, "seed": seed, "peak_mib": memory}
                 record |= training_figures(each, heldout, options.times) | {"curve": curves[name]}
                 ways = [(sampler, calls) for sampler in each.peer.samplers for calls in options.calls]
-                record["drawings"] = [
-                    drawing_figures(each, heldout, real, extractor, sampler, calls, options.samples)
-                    for sampler, calls in tqdm(ways, desc=f"{name} draws", leave=False)
-                ]
+                record["drawings"] = []
+                for sampler, calls in tqdm(ways, desc=f"{name} draws", leave=False):
+                    sheet = options.output / "sheets" / f"{palettes}-{name}-{seed}-{sampler}-{calls}.png"
+                    record["drawings"].append(
+                        drawing_figures(each, heldout, real, extractor, sampler, calls, options.samples, sheet)
+                    )
                 yield record
 
 
@@ -251,9 +257,10 @@ def drawing_figures(
     sampler: str,
     calls: int,
     samples: int,
+    sheet: Path,
 ) -> dict[str, Any]:
-    """What drawings by a sampler with so many calls of the network are like, in the held-out icons' palettes."""
-    rows = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[:samples]
+    """What drawings by a sampler with so many calls of the network are like, in the held-out icons' palettes; some on a sheet."""
+    rows = drawn_rows(heldout, samples)
     palettes = heldout.palettes[rows]
     size, network = heldout.indices.shape[-1], training.average.module
     training.peer.draw(
@@ -262,12 +269,22 @@ def drawing_figures(
     started = time.perf_counter()
     drawing = training.peer.draw(network, palettes, size, calls, sampler, seed=training.seed)
     seconds = time.perf_counter() - started
+    shown = [
+        IndexedImage(each.to(torch.uint8).numpy(), heldout.palette(row))
+        for each, row in zip(drawing.indices[:SHOWN], rows, strict=False)
+    ]
+    write_atomically(sheet, contact_sheet(shown, columns=16).save)
     metrics = compare_features(extractor.name, extractor(rgba_of(drawing.indices, palettes)), real)
     figures: dict[str, Any] = {"sampler": sampler, "calls": calls, "images": len(rows)}
     figures |= {"images_per_second": len(rows) / seconds}
     for name in ("frechet", "kernel", "recall"):
         figures |= {name: getattr(metrics, name).value, f"{name}_stderr": getattr(metrics, name).stderr}
     return figures | (off_palette(drawing, palettes) if drawing.rgba is not None else {})
+
+
+def drawn_rows(heldout: IndexMaps, samples: int) -> Tensor:
+    """The held-out icons in whose palettes is drawn: the same for all peers."""
+    return torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[:samples]
 
 
 def real_figures(extractor: FeatureExtractor, training: IndexMaps, real: Tensor, samples: int) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from .peer import Peer, nearest_width, num_parameters
 from .unet2d import unet2d
 
 OUR_SAMPLERS = ("remasking", "ancestral")
-"""By which our network is drawn with, seeing colors or not; the peers draw as their papers do."""
+"""By which our network is drawn with, seeing colors or not."""
+
+MASKED_SAMPLERS = ("ancestral", "remasking")
+"""By which other networks under masked diffusion are drawn with: as the paper does, and as ours is."""
 
 OUR_JITTER = 0.1
 """By which the colors of the palettes that ours learns from are changed, which the others, seeing none, can't tell; its index maps are theirs."""
@@ -47,13 +50,13 @@ def _d3pm(config: DenoiserConfig, entries: int) -> Peer:
 def _unet2d(config: DenoiserConfig, entries: int) -> Peer:
     """Masked diffusion on diffusers' UNet2DModel, with as many parameters as ours."""
     width = nearest_width(lambda width: unet2d(entries, width), _our_size(config, entries))
-    return DiscretePeer(unet2d(entries, width), AbsorbingProcess(linear()))
+    return DiscretePeer(unet2d(entries, width), AbsorbingProcess(linear()), samplers=MASKED_SAMPLERS)
 
 
 def _meta_masked(config: DenoiserConfig, entries: int) -> Peer:
     """Masked diffusion on Meta's UNet, with as many parameters as ours: what its flow-matching recipe adds or takes."""
     width = nearest_width(lambda width: meta_unet(entries, width), _our_size(config, entries))
-    return DiscretePeer(meta_unet(entries, width), AbsorbingProcess(linear()))
+    return DiscretePeer(meta_unet(entries, width), AbsorbingProcess(linear()), samplers=MASKED_SAMPLERS)
 
 
 def _flow_matching(config: DenoiserConfig, entries: int, cross_entropy: bool = False) -> Peer:

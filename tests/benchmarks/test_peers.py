@@ -79,6 +79,8 @@ def test_a_comparison_goes_on_where_it_ended_and_only_as_it_began(run, tmp_path)
         "own-ours-0.safetensors",
         "own-ours-1.safetensors",
     ]
+    sheets = {path.name for path in (output / "sheets").iterdir()}
+    assert {"own-ours-0-remasking-2.png", "own-ours-1-ancestral-2.png"} <= sheets
     assert [(record["peer"], record.get("seed")) for record in records] == [("real", None), ("ours", 0), ("ours", 1)]
     status, _, err = run(peers, "--output", output, *options, "--times", 2, "--resume")
     assert status == 2
