@@ -45,6 +45,8 @@ def plot(path: Path, records: Records) -> None:
         here = [record for record in records if record["palettes"] == palettes]
         for number, peer in enumerate(peers):
             runs = [record for record in here if record["peer"] == peer]
+            if not runs:
+                continue  # its color stays its own in all rows
             curves = [run["curve"] for run in runs if run["curve"]]
             for place, curve in enumerate(curves):
                 label = {"label": peer} if place == 0 else {}

@@ -43,7 +43,14 @@ def test_tables_have_the_mean_over_seeds_and_its_standard_error(tmp_path):
     assert "| a | euler | 16 | 42.0 ± 2.0 |" in text
     assert "| real |  |  | 30.0 |" in text
     pytest.importorskip("matplotlib")
-    plot(tmp_path / "peers.png", records)
+    others = [{**each, "palettes": "shared"} for each in records if each["peer"] != "b"]
+    not_drawn = [{**each, "drawings": []} for each in others if each["peer"] == "a"]
+    assert tables([*records, *others]).count("| a | euler | 16 |") == 2
+    assert "euler" not in tables([real, *[{**each, "palettes": "own"} for each in not_drawn]])
+    plot(
+        tmp_path / "peers.png",
+        [*others, *records, {**real, "palettes": "undrawn"}, {**not_drawn[0], "palettes": "undrawn"}],
+    )
     assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
 
 
