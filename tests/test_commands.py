@@ -12,11 +12,9 @@ from PIL import Image
 
 import sample
 import train
-from pipelines.folder import load_pipeline
 from quantization.animation import read_animation
 from quantization.indexed_image import IndexedImage
 from quantization.palette_files import read_palette
-from training import publish
 
 
 def test_train_writes_a_model_and_says_how_good_it_is(checkpoint):
@@ -232,17 +230,3 @@ def test_help_names_every_option_with_its_default(capsys):
     text = capsys.readouterr().out
     for option in ("--train.max_minutes", "--data.min_colors", "--top-p", "--guidance-scale"):
         assert option in text
-
-
-def test_a_published_model_draws_and_is_evaluated_like_any_other(run, checkpoint, tmp_path):
-    status, out, _ = run(publish, "--checkpoint", checkpoint, "--output", tmp_path / "small", "--sampler", "remasking")
-    assert status == 0
-    assert out.endswith(" MB\n")
-    pipeline = load_pipeline(tmp_path / "small")
-    assert pipeline.scheduler.config.sampler == "remasking"
-    assert (tmp_path / "small" / "config.yaml").read_text() == (checkpoint / "config.yaml").read_text()
-    assert run(publish, "--checkpoint", checkpoint, "--output", tmp_path / "small")[0] == 2
-    assert (
-        run(sample, "--checkpoint", tmp_path / "small", "--output", tmp_path / "o", "--num-images", 1, "--steps", 2)[0]
-        == 0
-    )

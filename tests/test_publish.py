@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 import publish
+import sample
 from pipelines.folder import load_pipeline
 
 
@@ -12,7 +13,7 @@ def weights(folder):
     return load_file(next((folder / "denoiser").glob("*.safetensors")))
 
 
-def test_a_published_model_is_half_as_large_and_the_same_but_for_rounding(run, checkpoint, tmp_path):
+def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoint, tmp_path):
     output = tmp_path / "small"
     status, out, _ = run(publish, "--checkpoint", checkpoint, "--output", output, "--sampler", "remasking")
     assert status == 0
@@ -25,6 +26,8 @@ def test_a_published_model_is_half_as_large_and_the_same_but_for_rounding(run, c
     pipeline = load_pipeline(output)
     assert pipeline.scheduler.config.sampler == "remasking"
     assert (output / "config.yaml").read_text() == (checkpoint / "config.yaml").read_text()
+    drawn = ("--output", tmp_path / "drawn", "--num-images", 1, "--steps", 2)
+    assert run(sample, "--checkpoint", output, *drawn)[0] == 0
 
 
 @pytest.mark.parametrize("fault", ["taken", "no config", "sampler"])

@@ -96,9 +96,9 @@ def test_broken_files_are_named_and_skipped_or_stop_the_run(config, pictures, ca
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"max_colors": 300}, "2 to 256 entries"),
-        ({"min_colors": 1}, "2 to 256 entries"),
-        ({"min_colors": 20}, "must not exceed"),
+        ({"max_colors": 300}, "max_colors is 300; it must be from 2 to 256"),
+        ({"min_colors": 1}, "min_colors is 1; it must be from 2 to 256"),
+        ({"min_colors": 20}, "above data.max_colors"),
         ({"heldout_fraction": 0.0}, "between 0 and 1"),
         ({"heldout_fraction": 1e-9}, "one side of the split"),
         ({"path": None}, "needs data.path"),
