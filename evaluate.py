@@ -45,15 +45,14 @@ def main(arguments: list[str]) -> None:
     scalars, samples, figures = likelihood(pipeline, reference, options)
     samples |= {"training_images": len(training), "heldout_images": len(heldout)}
     if {"images", "memorization"} & set(options.metrics):
-        # In random order: the data set's own order keeps similar pictures together.
-        pictures = pictures_of(reference, random_rows(reference, len(reference), options.seed))
+        pictures = pictures_of(reference, reference.random_rows(len(reference), options.seed))
         drawn = draw(pipeline, pictures, options)
         samples |= {"drawn_images": len(drawn)}
     part()
     if not state.is_main_process:
         return
     if "images" in options.metrics:
-        others = pictures_of(other, random_rows(other, len(drawn), options.seed))
+        others = pictures_of(other, other.random_rows(len(drawn), options.seed))
         scalars |= image_scalars(drawn, pictures, others, load_extractor(options.extractor), options.seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
     if "memorization" in options.metrics:
@@ -124,7 +123,7 @@ def likelihood(
     samples: dict[str, int] = {}
     figures: list[Path] = []
     if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
-        rows = random_rows(reference, options.exact_images, options.seed)
+        rows = reference.random_rows(options.exact_images, options.seed)
         exact = exact_estimates(
             pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, split=True
         )
@@ -173,11 +172,6 @@ def memorization(
     closest = closest_pairs(drawn, nearest, training)
     write_atomically(figures[1], contact_sheet(closest, columns=len(closest) // 2).save)
     return scalars, figures
-
-
-def random_rows(images: IndexMaps, number: int, seed: int) -> torch.Tensor:
-    """``number`` different rows, or as many as there are, in random order, int64 ``[N]``."""
-    return torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:number]
 
 
 def pictures_of(images: IndexMaps, rows: torch.Tensor) -> list[IndexedImage]:

@@ -311,8 +311,7 @@ def main(arguments: list[str]) -> None:
     pipeline = load_pipeline(options.checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
-    order = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[: options.num_images]
-    heldout = heldout.subset(order)
+    heldout = heldout.subset(heldout.random_rows(options.num_images, seed=0))
     records = []
     for task in options.tasks:
         records += seams(pipeline, options.tiles) if task == "seams" else find_again(task, pipeline, heldout)

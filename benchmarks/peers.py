@@ -151,14 +151,13 @@ def compare(
 ) -> Iterator[dict[str, Any]]:
     """Train and measure all peers that ``earlier`` has no record of; their records."""
     for palettes in options.palettes:
-        entries = PALETTES[palettes]
-        data = replace(config.data, source="icons", palette=palettes, min_colors=entries, max_colors=entries)
+        data = icons_in(palettes, config.data)
         training, heldout = load_index_maps(data)
         real = extractor(rgba_of(heldout.indices.long(), heldout.palettes))
         known = {(record["peer"], record.get("seed")) for record in earlier if record["palettes"] == palettes}
         if not known:
             figures = real_figures(extractor, training, real, options.samples)
-            yield {"palettes": palettes, "entries": entries} | figures
+            yield {"palettes": palettes, "entries": PALETTES[palettes]} | figures
         for seed in range(options.seeds):
             trainings = {
                 name: start(name, config.model, config.train, training, seed, device)
@@ -180,6 +179,12 @@ def compare(
                         drawing_figures(each, heldout, real, extractor, sampler, calls, options.samples, sheet)
                     )
                 yield record
+
+
+def icons_in(palettes: str, data: DataConfig) -> DataConfig:
+    """The icons in a set of palettes of `PALETTES`."""
+    entries = PALETTES[palettes]
+    return replace(data, source="icons", palette=palettes, min_colors=entries, max_colors=entries)
 
 
 def save_weights(path: Path, training: PeerTraining) -> None:
@@ -260,19 +265,15 @@ def drawing_figures(
     sheet: Path,
 ) -> dict[str, Any]:
     """What drawings by a sampler with so many calls of the network are like, in the held-out icons' palettes; some on a sheet."""
-    rows = drawn_rows(heldout, samples)
+    rows = heldout.random_rows(samples, seed=0)  # the same for all peers
     palettes = heldout.palettes[rows]
     size, network = heldout.indices.shape[-1], training.average.module
-    training.peer.draw(
-        network, palettes[slice(1)], size, 1, sampler, seed=0
-    )  # whatever is compiled or laid out only once
+    # Whatever is compiled or laid out only once is not timed.
+    training.peer.draw(network, palettes[slice(1)], size, 1, sampler, seed=0)
     started = time.perf_counter()
     drawing = training.peer.draw(network, palettes, size, calls, sampler, seed=training.seed)
     seconds = time.perf_counter() - started
-    shown = [
-        IndexedImage(each.to(torch.uint8).numpy(), heldout.palette(row))
-        for each, row in zip(drawing.indices[:SHOWN], rows, strict=False)
-    ]
+    shown = images_of(drawing.indices[:SHOWN], heldout, rows[:SHOWN])
     write_atomically(sheet, contact_sheet(shown, columns=16).save)
     metrics = compare_features(extractor.name, extractor(rgba_of(drawing.indices, palettes)), real)
     figures: dict[str, Any] = {"sampler": sampler, "calls": calls, "images": len(rows)}
@@ -282,14 +283,15 @@ def drawing_figures(
     return figures | (off_palette(drawing, palettes) if drawing.rgba is not None else {})
 
 
-def drawn_rows(heldout: IndexMaps, samples: int) -> Tensor:
-    """The held-out icons in whose palettes is drawn: the same for all peers."""
-    return torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[:samples]
+def images_of(indices: Tensor, heldout: IndexMaps, rows: Tensor) -> list[IndexedImage]:
+    """Index maps ``[N, H, W]`` in the palettes of the held-out icons at ``rows``."""
+    maps = indices.to(torch.uint8).numpy()
+    return [IndexedImage(each, heldout.palette(row)) for each, row in zip(maps, rows.tolist(), strict=True)]
 
 
 def real_figures(extractor: FeatureExtractor, training: IndexMaps, real: Tensor, samples: int) -> dict[str, Any]:
     """What as many training icons get: the floor of every figure of drawings."""
-    chosen = training.subset(torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[:samples])
+    chosen = training.subset(training.random_rows(samples, seed=0))
     metrics = compare_features(extractor.name, extractor(rgba_of(chosen.indices.long(), chosen.palettes)), real)
     return {"peer": "real", **{name: getattr(metrics, name).value for name in ("frechet", "kernel", "recall")}}
 

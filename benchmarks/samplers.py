@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 import cli
@@ -92,9 +91,7 @@ def main(arguments: list[str]) -> None:
         "| sampler | calls, at most | calls | seconds | kernel × 1,000 | Fréchet | precision | recall | judge's bits |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    # Held-out icons in random order: their own keeps similar ones together.
-    order = torch.randperm(len(heldout), generator=torch.Generator().manual_seed(0))[: options.num_images]
-    chosen = rows_of(heldout, order)
+    chosen = heldout.subset(heldout.random_rows(options.num_images, seed=0))
     palettes = [chosen.palette(n) for n in range(len(chosen))]
     fitting = [way for way in WAYS if way.sampler in sampler_names(pipeline.scheduler.process)]
     ways = [way for way in fitting if options.ways is None or way.name in options.ways]
@@ -129,12 +126,6 @@ def draw(
         seed=seed,
     )
     return drawn.images, drawn.image_calls / len(palettes)
-
-
-def rows_of(images: IndexMaps, rows: Tensor) -> IndexMaps:
-    """The pictures at ``rows``."""
-    names = [images.names[row] for row in rows.tolist()]
-    return IndexMaps(images.indices[rows], images.palettes[rows], images.labels[rows], images.label_names, names)
 
 
 def as_index_maps(images: list[IndexedImage], heldout: IndexMaps) -> IndexMaps:

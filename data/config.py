@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from quantization.errors import InputError, Range
+from quantization.palette import MAX_ENTRIES
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class DataConfig:
 
 RANGES = {
     "size": Range(1, 4096),
-    "min_colors": Range(2, 256),
-    "max_colors": Range(2, 256),
+    "min_colors": Range(2, MAX_ENTRIES),
+    "max_colors": Range(2, MAX_ENTRIES),
     "heldout_images": Range(1, 10**12),
     "sample_images": Range(1, 10**12),
     "buffer": Range(1, 10**12),

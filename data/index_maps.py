@@ -70,6 +70,10 @@ class IndexMaps:
         names = [self.names[row] for row in rows.tolist()]
         return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, names)
 
+    def random_rows(self, number: int, seed: int) -> Tensor:
+        """``number`` different rows, or as many as there are, in random order, int64 ``[N]``: the set's own keeps similar pictures together."""
+        return torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:number]
+
     def palette(self, row: int) -> Palette:
         """One picture's palette, without padding."""
         return Palette(self.palettes.colors[row][self.palettes.valid[row]].numpy())

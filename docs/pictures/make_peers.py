@@ -5,43 +5,35 @@ Rows: held-out icons, ours, the per-index model; both by remasking with 64 calls
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch
-from jsonargparse import Namespace
 from safetensors.torch import load_file
 
 from benchmarks import peers
 from data.index_maps import load_index_maps
 from pipelines.sheet import contact_sheet
-from quantization.indexed_image import IndexedImage
 
+CONFIG = Path(__file__).parents[2] / "configs" / "icons16.yaml"
 COLUMNS, CALLS = 16, 64
 ROWS = ("ours", "per-index")
 
 
 def main(folder: Path) -> None:
     """Draw, lay out, save."""
-    config: Namespace = peers.make_parser().parse_args(["--config", "configs/icons16.yaml", "--output", "unused"])
-    config = peers.make_parser().instantiate(config)
-    training, heldout = load_index_maps(replace(config.data, palette="own", min_colors=16, max_colors=16))
-    rows = peers.drawn_rows(heldout, COLUMNS)
-    maps = [heldout.indices[rows]]
+    parser = peers.make_parser()
+    config = parser.instantiate(parser.parse_args(["--config", str(CONFIG), "--output", str(folder)]))
+    training, heldout = load_index_maps(peers.icons_in("own", config.data))
+    rows = heldout.random_rows(COLUMNS, seed=0)
+    images = peers.images_of(heldout.indices[rows], heldout, rows)
     for name in ROWS:
-        each = peers.start(name, config.model, config.train, training, 0, torch.device("cpu"))
-        each.peer.network.load_state_dict(load_file(folder / "weights" / f"own-{name}-0.safetensors"))
-        drawing = each.peer.draw(
-            each.peer.network, heldout.palettes[rows], heldout.indices.shape[-1], CALLS, "remasking", 0
-        )
-        maps.append(drawing.indices.to(torch.uint8))
-    images = [
-        IndexedImage(each.numpy(), heldout.palette(row))
-        for row_maps in maps
-        for each, row in zip(row_maps, rows, strict=True)
-    ]
+        peer = peers.start(name, config.model, config.train, training, 0, torch.device("cpu")).peer
+        peer.network.load_state_dict(load_file(folder / "weights" / f"own-{name}-0.safetensors"))
+        size = heldout.indices.shape[-1]
+        drawing = peer.draw(peer.network, heldout.palettes[rows], size, CALLS, "remasking", seed=0)
+        images += peers.images_of(drawing.indices, heldout, rows)
     contact_sheet(images, COLUMNS).save(Path(__file__).with_name("peers-drawn.png"))
 
 
