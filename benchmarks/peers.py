@@ -208,7 +208,7 @@ def earlier_records(path: Path, options: dict[str, Any], defaults: dict[str, Any
     if not path.is_file():
         raise InputError(f"there is no comparison of peers in {path.parent}")
     earlier = json.loads(path.read_text())
-    free = ("output", "overwrite", "resume", "take", "peers", "palettes", "seeds")
+    free = ("output", "overwrite", "resume", "take", "peers", "palettes", "seeds", "calls")  # a record says its calls
     for name, value in options.items():
         before, default = earlier["options"].get(name), defaults.get(name)
         before = default | before if isinstance(before, dict) and isinstance(default, dict) else before

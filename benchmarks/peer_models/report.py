@@ -52,8 +52,9 @@ def plot(path: Path, records: Records) -> None:
                 label = {"label": peer} if place == 0 else {}
                 minutes, bits = ([point[name] for point in curve] for name in ("minutes", "bits"))
                 row[0].plot(minutes, bits, color=f"C{number}", **label)
-            for sampler, style in zip(_names(runs[0]["drawings"], "sampler"), STYLES, strict=False):
-                calls = [each["calls"] for each in runs[0]["drawings"] if each["sampler"] == sampler]
+            ways = _ways(runs)
+            for sampler, style in zip(dict.fromkeys(sampler for sampler, _ in ways), STYLES, strict=False):
+                calls = sorted(each for name, each in ways if name == sampler)
                 distances = [[drawing["frechet"] for drawing in _drawings(runs, sampler, each)] for each in calls]
                 row[1].errorbar(
                     calls,
@@ -82,12 +83,13 @@ def plot(path: Path, records: Records) -> None:
 
 def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
-        "| peer | parameters | steps | images/s | peak MiB | held-out bits per pixel |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| peer | parameters | seeds | steps | images/s | peak MiB | held-out bits per pixel |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for peer, seeds in runs.items():
         steps, speed = ([seed[name] for seed in seeds] for name in ("steps", "images_per_second"))
-        cells = [peer, f"{seeds[0]['parameters']:,}", _mean(steps, 0), _mean(speed, 0), f"{seeds[0]['peak_mib']:.0f}"]
+        cells = [peer, f"{seeds[0]['parameters']:,}", str(len(seeds)), _mean(steps, 0), _mean(speed, 0)]
+        cells.append(f"{seeds[0]['peak_mib']:.0f}")
         bits = [seed["bits_per_pixel"] for seed in seeds]
         lines.append(_line([*cells, "none" if None in bits else _mean(bits, 3)]))
     return "\n".join(lines) + "\n"
@@ -95,12 +97,14 @@ def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:
 
 def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) -> str:
     lines = [
-        "| peer | sampler | calls | Fréchet | kernel × 1,000 | recall | images/s | pixels off palette | ΔE to the palette |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        _line(["real", "", "", f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]),
+        "| peer | sampler | calls | seeds | Fréchet | kernel × 1,000 | recall | images/s | pixels off palette | ΔE to the palette |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        _line(
+            ["real", "", "", "", f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]
+        ),
     ]
     for peer, seeds in runs.items():
-        for sampler, calls in [(drawing["sampler"], drawing["calls"]) for drawing in seeds[0]["drawings"]]:
+        for sampler, calls in _ways(seeds):
             figures = _drawings(seeds, sampler, calls)
             shown = {"frechet": 1, "kernel": 1, "recall": 2, "images_per_second": 1}
             cells = [_mean([each[name] for each in figures], digits) for name, digits in shown.items()]
@@ -109,8 +113,13 @@ def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) 
                 cells += [f"{share:.1%}", _mean([each["off_palette_distance"] for each in figures], 4)]
             else:
                 cells += ["0", "0"]
-            lines.append(_line([peer, sampler, str(calls), *cells]))
+            lines.append(_line([peer, sampler, str(calls), str(len(figures)), *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _ways(runs: Records) -> list[tuple[str, int]]:
+    """The samplers and numbers of calls by which any of the runs was drawn with, each once."""
+    return list(dict.fromkeys((drawing["sampler"], drawing["calls"]) for run in runs for drawing in run["drawings"]))
 
 
 def _drawings(runs: Records, sampler: str, calls: int) -> list[dict[str, Any]]:

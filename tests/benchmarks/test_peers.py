@@ -38,10 +38,14 @@ def test_tables_have_the_mean_over_seeds_and_its_standard_error(tmp_path):
     real = {"palettes": "own", "peer": "real", "entries": 16, "frechet": 30.0, "kernel": 0.0, "recall": 0.8}
     records = [real, record("a", 0, 1.0, 40.0), record("a", 1, 2.0, 44.0), record("b", 0, None, 50.0)]
     text = tables(records)
-    assert "| a | 1,234 | 7 ± 0 | 3 ± 0 | 5 | 1.500 ± 0.500 |" in text
-    assert "| b | 1,234 | 7 | 3 | 5 | none |" in text
-    assert "| a | euler | 16 | 42.0 ± 2.0 |" in text
-    assert "| real |  |  | 30.0 |" in text
+    assert "| a | 1,234 | 2 | 7 ± 0 | 3 ± 0 | 5 | 1.500 ± 0.500 |" in text
+    assert "| b | 1,234 | 1 | 7 | 3 | 5 | none |" in text
+    assert "| a | euler | 16 | 2 | 42.0 ± 2.0 |" in text
+    assert "| real |  |  |  | 30.0 |" in text
+    other = [{**each, "sampler": "remasking", "frechet": 35.0} for each in record("a", 2, 1.0, 35.0)["drawings"]]
+    more = tables([*records, {**record("a", 2, 1.0, 35.0), "drawings": other}])
+    assert "| a | euler | 16 | 2 | 42.0 ± 2.0 |" in more, "a seed that was drawn otherwise doesn't count"
+    assert "| a | remasking | 64 | 1 | 35.0 |" in more
     pytest.importorskip("matplotlib")
     others = [{**each, "palettes": "shared"} for each in records if each["peer"] != "b"]
     not_drawn = [{**each, "drawings": []} for each in others if each["peer"] == "a"]
