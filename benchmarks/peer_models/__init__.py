@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from torch import nn
+
 from diffusion.absorbing import AbsorbingProcess
 from diffusion.schedules import linear
 from diffusion.uniform import UniformProcess
@@ -24,6 +26,9 @@ MASKED_SAMPLERS = ("ancestral", "remasking")
 
 OUR_JITTER = 0.1
 """By which the colors of the palettes that ours learns from are changed, which the others, seeing none, can't tell; its index maps are theirs."""
+
+NetworkOfWidth = Callable[[int, int], nn.Module]
+"""(entries, width) → a per-index network."""
 
 HYBRID_WEIGHT = 1.0
 """D3PM's λ of 0.001 stands beside the term of the one step of 1,000 that is drawn for an image; beside their sum, as here, it is 1."""
@@ -47,22 +52,14 @@ def _d3pm(config: DenoiserConfig, entries: int) -> Peer:
     return DiscretePeer(network, UniformProcess(linear()), HYBRID_WEIGHT)
 
 
-def _unet2d(config: DenoiserConfig, entries: int) -> Peer:
-    """Masked diffusion on diffusers' UNet2DModel, with as many parameters as ours."""
-    width = nearest_width(lambda width: unet2d(entries, width), _our_size(config, entries))
-    return DiscretePeer(unet2d(entries, width), AbsorbingProcess(linear()), samplers=MASKED_SAMPLERS)
-
-
-def _meta_masked(config: DenoiserConfig, entries: int) -> Peer:
-    """Masked diffusion on Meta's UNet, with as many parameters as ours: what its flow-matching recipe adds or takes."""
-    width = nearest_width(lambda width: meta_unet(entries, width), _our_size(config, entries))
-    return DiscretePeer(meta_unet(entries, width), AbsorbingProcess(linear()), samplers=MASKED_SAMPLERS)
+def _masked(config: DenoiserConfig, entries: int, network: NetworkOfWidth) -> Peer:
+    """Masked diffusion on another project's network, with as many parameters as ours."""
+    return DiscretePeer(_of_our_size(config, entries, network), AbsorbingProcess(linear()), samplers=MASKED_SAMPLERS)
 
 
 def _flow_matching(config: DenoiserConfig, entries: int, cross_entropy: bool = False) -> Peer:
     """Discrete flow matching as Meta's package has it, on Meta's UNet, with as many parameters as ours."""
-    width = nearest_width(lambda width: meta_unet(entries, width), _our_size(config, entries))
-    return FlowPeer(meta_unet(entries, width), cross_entropy)
+    return FlowPeer(_of_our_size(config, entries, meta_unet), cross_entropy)
 
 
 def _ddpm(config: DenoiserConfig, _: int) -> Peer:
@@ -70,16 +67,17 @@ def _ddpm(config: DenoiserConfig, _: int) -> Peer:
     return DDPMPeer(NoisePredictor(config))
 
 
-def _our_size(config: DenoiserConfig, entries: int) -> int:
-    return num_parameters(build_denoiser(replace(config, kind="palette"), 0, entries))
+def _of_our_size(config: DenoiserConfig, entries: int, network: NetworkOfWidth) -> nn.Module:
+    ours = num_parameters(build_denoiser(replace(config, kind="palette"), 0, entries))
+    return network(entries, nearest_width(lambda width: network(entries, width), ours))
 
 
 PEERS: dict[str, Callable[[DenoiserConfig, int], Peer]] = {
     "ours": _ours,
     "per-index": _per_index,
     "d3pm-uniform": _d3pm,
-    "unet2d": _unet2d,
-    "meta-unet": _meta_masked,
+    "unet2d": partial(_masked, network=unet2d),
+    "meta-unet": partial(_masked, network=meta_unet),
     "flow-matching": _flow_matching,
     "flow-matching-ce": partial(_flow_matching, cross_entropy=True),
     "ddpm": _ddpm,
