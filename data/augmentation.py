@@ -15,19 +15,23 @@ JITTER_CHROMA, JITTER_LIGHTNESS = 0.3, 0.1
 """Spread of the factor on chroma (of its logarithm) and of the shift of lightness at jitter 1, in OKLab."""
 
 
-def mirror(x_0: Tensor, probability: float) -> Tensor:
-    """Turn each index map, ``[B, H, W]``, left to right with ``probability``."""
+def mirror(x_0: Tensor, probability: float) -> tuple[Tensor, Tensor]:
+    """Turn each index map, ``[B, H, W]``, left to right with ``probability``; also says which, bool ``[B]``."""
     turned = torch.rand(len(x_0), 1, 1) < probability
-    return torch.where(turned, x_0.flip(2), x_0)
+    return torch.where(turned, x_0.flip(2), x_0), turned.flatten()
 
 
-def shift(x_0: Tensor, most: int) -> Tensor:
-    """Move each index map, ``[B, H, W]``, by up to ``most`` pixels in both directions; the border's pixels are repeated."""
+def shift(x_0: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Move each index map, ``[B, H, W]``, by up to ``most`` pixels in both directions; the border's pixels are repeated.
+
+    Also says how far down and to the right, int64 ``[B, 2]``.
+    """
     batch, height, width = x_0.shape
-    rows, columns = torch.randint(-most, most + 1, (2, batch, 1))
-    rows = (torch.arange(height) + rows).clamp(0, height - 1)
-    columns = (torch.arange(width) + columns).clamp(0, width - 1)
-    return x_0[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    begins = torch.randint(-most, most + 1, (2, batch, 1))
+    rows = (torch.arange(height) + begins[0]).clamp(0, height - 1)
+    columns = (torch.arange(width) + begins[1]).clamp(0, width - 1)
+    moved = x_0[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved, -begins[..., 0].T
 
 
 def jitter(palette: PaletteBatch, strength: float) -> PaletteBatch:
@@ -47,16 +51,21 @@ def jitter(palette: PaletteBatch, strength: float) -> PaletteBatch:
     return PaletteBatch(colors.where(palette.colors[..., 3:] > 0, palette.colors), palette.valid)
 
 
-def augment(batch: Batch, mirrored: float, shifted: int, jittered: float) -> Batch:
-    """Mirror with a probability, shift by up to so many pixels, jitter palettes with a strength; 0 leaves each out."""
+def augment(batch: Batch, mirrored: float, shifted: int, jittered: float) -> tuple[Batch, Tensor]:
+    """Mirror with a probability, shift by up to so many pixels, jitter palettes with a strength; 0 leaves each out.
+
+    Returns:
+        The changed batch, and float ``[B, 3]``: 1 where a picture was mirrored, and how far it was then moved down and to the right.
+    """
     x_0, palette = batch.x_0, batch.palette
+    changes = torch.zeros(len(x_0), 3)
     if mirrored > 0:
-        x_0 = mirror(x_0, mirrored)
+        x_0, changes[:, 0] = mirror(x_0, mirrored)
     if shifted > 0:
-        x_0 = shift(x_0, shifted)
+        x_0, changes[:, 1:] = shift(x_0, shifted)
     if jittered > 0:
         palette = jitter(palette, jittered)
-    return Batch(x_0, palette, batch.labels)
+    return Batch(x_0, palette, batch.labels), changes
 
 
 def rounded_luminance(batch: Batch) -> Tensor:

@@ -24,6 +24,8 @@ class DenoiserConfig:
         class_dropout: how often training hides the label, 0 to 1.
         time_conditioning: whether the network is told the time; for the absorbing process it needn't be.
         luminance_dropout: how often training hides the luminance map, 0 to 1; null for a model that is never shown one.
+        augmentation_labels: whether the network is told how a training picture was mirrored and moved, so that it learns
+            from changed pictures and still draws as if there had been none (Karras et al. 2022, arXiv 2206.00364, appendix F.2).
 
     Raises:
         InputError: a number is out of range.
@@ -36,6 +38,7 @@ class DenoiserConfig:
     class_dropout: float = 0.1
     time_conditioning: bool = True
     luminance_dropout: float | None = None
+    augmentation_labels: bool = False
     unet: UNetConfig = field(default_factory=UNetConfig)
 
     def __post_init__(self) -> None:

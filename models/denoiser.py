@@ -22,32 +22,39 @@ from .luminance import LuminanceEmbedding
 from .palette_encoder import PaletteEncoder
 from .unet import UNet, UNetConfig
 
+AUGMENTATIONS = 3
+"""Numbers that say how a picture was changed: whether it was mirrored, and by how many pixels it was moved down and to the right."""
+
 
 class Condition(nn.Module):
-    """One vector per image from its time and its class.
+    """One vector per image from its time, its class and what was done to it.
 
     Args:
         channels: size of the vector.
         num_classes: number of labels; one more row stands for "no label".
         time: whether the denoiser is told the time at all; for the absorbing process the best one needn't be
             (Ou et al. 2024, arXiv 2406.03736).
+        augmentation: whether it is told how a picture was changed. An unchanged one adds nothing to the vector.
     """
 
-    def __init__(self, channels: int, num_classes: int, time: bool) -> None:
+    def __init__(self, channels: int, num_classes: int, time: bool, augmentation: bool = False) -> None:
         super().__init__()
         self.channels, self.num_classes = channels, num_classes
         self.classes = nn.Embedding(num_classes + 1, channels)
         self.time = (
             nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels)) if time else None
         )
+        self.augmentation = nn.Linear(AUGMENTATIONS, channels, bias=False) if augmentation else None
 
-    def forward(self, t: Tensor, class_labels: Tensor | None) -> Tensor:
-        """Times ``[B]`` and labels int64 ``[B]`` (none at all: no label for any image) → ``[B, channels]``."""
+    def forward(self, t: Tensor, class_labels: Tensor | None, augmentation_labels: Tensor | None = None) -> Tensor:
+        """Times ``[B]``, labels int64 ``[B]`` (none at all: no label for any image) and changes ``[B, 3]`` → ``[B, channels]``."""
         none = torch.full_like(t, self.num_classes, dtype=torch.long)
         condition = self.classes(none if class_labels is None else class_labels)
         if self.time is not None:
             features = get_timestep_embedding(1000 * t, self.channels, flip_sin_to_cos=True, downscale_freq_shift=0)
             condition = condition + self.time(features.to(condition.dtype))
+        if self.augmentation is not None and augmentation_labels is not None:
+            condition = condition + self.augmentation(augmentation_labels.to(condition.dtype))
         return F.silu(condition)
 
 
@@ -59,6 +66,8 @@ class Conditions:
     """int64 ``[B]``; the number of classes stands for "no label"."""
     luminance: Tensor | None = None
     """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.luminance`; not a number where nothing is known."""
+    augmentation_labels: Tensor | None = None
+    """How a training picture was changed, float ``[B, 3]``, see `AUGMENTATIONS`. Drawings are told nothing: they are to look unchanged."""
 
     def __getitem__(self, rows: Tensor | slice) -> "Conditions":
         """The conditions of the images at ``rows``."""
@@ -69,15 +78,16 @@ class Conditions:
         return self._each(lambda value: value.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
-        return Conditions(*(None if value is None else change(value) for value in (self.class_labels, self.luminance)))
+        return Conditions(*(None if value is None else change(value) for value in self._values()))
+
+    def _values(self) -> tuple[Tensor | None, ...]:
+        return self.class_labels, self.luminance, self.augmentation_labels
 
     @staticmethod
     def cat(parts: Sequence["Conditions"]) -> "Conditions":
         """One batch of several, all of which know the same kinds of things."""
-        labels, luminance = [part.class_labels for part in parts], [part.luminance for part in parts]
-        return Conditions(
-            None if labels[0] is None else torch.cat(labels), None if luminance[0] is None else torch.cat(luminance)
-        )
+        kinds = zip(*(part._values() for part in parts), strict=True)
+        return Conditions(*(None if values[0] is None else torch.cat(values) for values in kinds))
 
 
 NO_CONDITIONS = Conditions()
@@ -114,13 +124,14 @@ class Denoiser(ModelMixin, ConfigMixin):
             labels = labels.where(torch.rand(len(labels)) >= self.config.class_dropout, self.num_classes)
         if luminance is not None:
             luminance = luminance.where(torch.rand(len(luminance), 1, 1) >= self.config.luminance_dropout, torch.nan)
-        return Conditions(labels, luminance)
+        return Conditions(labels, luminance, conditions.augmentation_labels)
 
     def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Embedded pixels ``[B, H, W, D]``, times and conditions → the UNet's features ``[B, C, H, W]``."""
         if self.luminance is not None and conditions.luminance is not None:
             x = x + self.luminance(conditions.luminance)
-        return self.backbone(rearrange(x, "b h w d -> b d h w"), self.condition(t, conditions.class_labels))
+        condition = self.condition(t, conditions.class_labels, conditions.augmentation_labels)
+        return self.backbone(rearrange(x, "b h w d -> b d h w"), condition)
 
     def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
         """Predict the clean entry of every pixel.
@@ -163,10 +174,11 @@ class PaletteDenoiser(Denoiser):
         class_dropout: float = 0.1,
         time_conditioning: bool = True,
         luminance_dropout: float | None = None,
+        augmentation_labels: bool = False,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.condition = Condition(condition_channels, num_classes, time_conditioning)
+        self.condition = Condition(condition_channels, num_classes, time_conditioning, augmentation_labels)
         self.luminance = _luminance_embedding(token_channels, luminance_dropout)
         self.palette_encoder = PaletteEncoder(token_channels, palette_depth)
         self.mask_token = nn.Parameter(torch.randn(token_channels))
@@ -206,11 +218,12 @@ class IndexDenoiser(Denoiser):
         class_dropout: float = 0.1,
         time_conditioning: bool = True,
         luminance_dropout: float | None = None,
+        augmentation_labels: bool = False,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_entries = num_entries
-        self.condition = Condition(condition_channels, num_classes, time_conditioning)
+        self.condition = Condition(condition_channels, num_classes, time_conditioning, augmentation_labels)
         self.luminance = _luminance_embedding(token_channels, luminance_dropout)
         self.embed = nn.Embedding(num_entries + 1, token_channels)
         self.backbone = UNet(token_channels, num_entries, condition_channels, UNetConfig(**unet or {}))

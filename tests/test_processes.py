@@ -34,6 +34,7 @@ MODEL = [
     "--train.checkpoint_every=3",
     "--train.batch_size=24",
     "--train.mirror=0.5",
+    "--model.augmentation_labels=true",
     "--train.preview_images=3",
     "--train.preview_steps=2",
     "--track.wandb=false",

@@ -50,7 +50,7 @@ class TrainConfig:
         cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, 0 to 1, so that
             the model can draw in any palette, not only in those that it would use up (see data/foreign_palettes.py).
-        mirror: how often a picture is turned left to right, 0 to 1.
+        mirror: how often a picture is turned left to right, 0 to 1; drawings are too, unless model.augmentation_labels tells them apart.
         shift: by how many pixels at most a picture is moved, its border repeated.
         palette_jitter: how far the hue, chroma and lightness of a whole palette are changed, 0 to 1.
         optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
@@ -86,7 +86,7 @@ class TrainConfig:
     learning_rate: float = 2e-3
     muon_rate_factor: float = 10.0
     warmup: float = 0.05
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     beta2: float = 0.98
     clip_norm: float = 1.0
     ema_decay: float = 0.995
@@ -163,13 +163,17 @@ RANGES = {
 
 
 def check_ranges(config: RunConfig) -> None:
-    """Raise InputError if a number is out of range, or if a step can't fit into any part of this machine's memory."""
+    """Raise InputError if a number is out of range, has no use, or if a step can't fit into any part of this machine's memory."""
     for name, allowed in RANGES.items():
         value: Any = config
         for part in name.split("."):
             value = getattr(value, part)
         if value is not None:
             allowed.check(name, value)
+    if config.model.augmentation_labels and not config.train.mirror and not config.train.shift:
+        raise InputError(
+            "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
+        )
     parts = process_count() * config.train.accumulation
     numbers = -(-config.train.batch_size // parts) * config.data.size**2 * config.data.max_colors
     if 4 * numbers > physical_memory():

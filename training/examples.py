@@ -87,11 +87,12 @@ class ExampleMaker:
         torch.default_generator.manual_seed(
             mixed_seed(self.seed, step, block)
         )  # torch.manual_seed is slow: it seeks GPUs
-        batch = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
+        batch, changes = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
         batch = with_foreign_palettes(batch, self.pool, self.config.foreign_palettes)
         conditions = Conditions(
             class_labels=batch.labels if self.denoiser.num_classes else None,
             luminance=rounded_luminance(batch) if self.denoiser.luminance is not None else None,
+            augmentation_labels=changes if self.denoiser.condition.augmentation is not None else None,
         )
         return batch, self.denoiser.hide(conditions)
 

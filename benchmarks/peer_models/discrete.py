@@ -41,7 +41,7 @@ class DiscretePeer:
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative ELBO plus the weighted cross-entropy, bits per pixel."""
-        batch = augment(batch, mirrored=0, shifted=0, jittered=self.palette_jitter)
+        batch, _ = augment(batch, mirrored=0, shifted=0, jittered=self.palette_jitter)
         t = low_discrepancy_times(len(batch.x_0)).to(batch.x_0.device)
         x_t = self.process.q_sample(batch.x_0, t, batch.palette)
         logits = self.network(x_t, t, batch.palette).float()

@@ -16,20 +16,24 @@ def batch():
 
 
 def test_a_share_of_the_pictures_is_mirrored(batch):
-    seen = mirror(batch.x_0, 0.25)
+    seen, told = mirror(batch.x_0, 0.25)
     turned = (seen == batch.x_0.flip(2)).flatten(1).all(1)
     kept = (seen == batch.x_0).flatten(1).all(1)
     assert (turned ^ kept).all()
+    assert torch.equal(told, turned)
     assert 30 < turned.sum() < 70
 
 
 def test_shifts_move_pictures_by_every_distance_and_repeat_the_border(batch):
-    seen = shift(batch.x_0, 2)
+    seen, told = shift(batch.x_0, 2)
     padded = torch.nn.functional.pad(batch.x_0[:, None].float(), (2, 2, 2, 2), mode="replicate")[:, 0].long()
-    windows = [padded[:, i : i + 6, j : j + 9] for i in range(5) for j in range(5)]
+    moves = [(i, j) for i in range(5) for j in range(5)]
+    windows = [padded[:, i : i + 6, j : j + 9] for i, j in moves]
     matches = torch.stack([(seen == window).flatten(1).all(1) for window in windows])
     assert matches.any(0).all()
     assert matches.any(1).all()
+    # A window that begins further down shows the picture further up.
+    assert torch.equal(told, 2 - torch.tensor(moves)[matches.int().argmax(0)])
 
 
 def test_jitter_changes_the_whole_palette_together_and_spares_transparency(batch):
@@ -46,10 +50,12 @@ def test_jitter_changes_the_whole_palette_together_and_spares_transparency(batch
 
 
 def test_nothing_is_changed_where_nothing_is_asked_for(batch):
-    seen = augment(batch, 0.0, 0, 0.0)
+    seen, told = augment(batch, 0.0, 0, 0.0)
+    assert torch.equal(told, torch.zeros(200, 3))
     assert seen.x_0 is batch.x_0
     assert seen.palette is batch.palette
-    changed = augment(batch, 1.0, 1, 1.0)
+    changed, told = augment(batch, 1.0, 1, 1.0)
+    assert [told[:, i].unique().tolist() for i in range(3)] == [[1], [-1, 0, 1], [-1, 0, 1]]
     assert torch.equal(changed.labels, batch.labels)
     assert (changed.x_0 != batch.x_0).any()
     assert (changed.palette.colors != batch.palette.colors).any()

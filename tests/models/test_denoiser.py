@@ -6,6 +6,7 @@ import torch
 
 from models.config import DenoiserConfig, build_denoiser
 from models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser
+from models.unet import UNetConfig
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
 
@@ -15,6 +16,8 @@ SMALL = {
     "condition_channels": 32,
     "unet": {"channels": (32, 64), "blocks": (1, 1), "head_channels": 32, "head_blocks": 1},
 }
+
+TINY = {**SMALL, "unet": UNetConfig(**SMALL["unet"])}
 
 
 def randomize(model):
@@ -101,6 +104,21 @@ def test_classes_matter_and_no_label_is_the_last_row(denoiser):
     unlabelled = denoiser(x_t, t, palette)
     assert torch.equal(denoiser(x_t, t, palette, Conditions(torch.tensor([5, 5]))), unlabelled)
     assert (denoiser(x_t, t, palette, Conditions(torch.tensor([1, 2]))) - unlabelled).abs().max() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["palette", "index"])
+def test_what_was_done_to_a_picture_matters_and_nothing_done_is_as_not_being_told(kind):
+    torch.manual_seed(0)
+    model = randomize(build_denoiser(DenoiserConfig(kind=kind, augmentation_labels=True, **TINY), 3, 9))
+    x_t, t, palette = random_batch(2, 9)
+    plain = model(x_t, t, palette)
+    told = torch.tensor([[0.0, 0, 0], [1, 0, 0]])
+    seen = model(x_t, t, palette, model.hide(Conditions(augmentation_labels=told)))
+    torch.testing.assert_close(seen[0], plain[0])
+    assert (seen[1] - plain[1]).abs().max() > 1e-3
+    deaf = randomize(build_denoiser(DenoiserConfig(kind=kind, **TINY), 3, 9))
+    assert torch.equal(deaf(x_t, t, palette, Conditions(augmentation_labels=told)), deaf(x_t, t, palette))
 
 
 def test_labels_and_luminance_are_hidden_for_whole_images_as_often_as_asked_for():

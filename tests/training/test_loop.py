@@ -173,6 +173,26 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
     assert result.mean < 0.05
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_network_that_is_told_learns_from_mirrored_pictures_and_draws_none(config, sides, tmp_path, told):
+    budget = replace(
+        config.train, max_steps=80, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9, mirror=0.5
+    )
+    model = replace(TINY, unet=replace(TINY.unet, dropout=0.0), augmentation_labels=told)
+    one = first_images(sides[0], 1)
+    left = (torch.arange(16) < 8).long().expand(1, 16, 16)  # the right half is entry 0, the left one entry 1
+    one = replace(
+        one, indices=left.to(torch.uint8).repeat(4, 1, 1), palettes=one.palettes[[0] * 4], labels=one.labels[[0] * 4]
+    )
+    train(replace(config, model=model, train=budget), one, one, tmp_path / "run")
+    denoiser = load_pipeline(tmp_path / "run").denoiser
+    palette = one.palettes[:1]
+    with torch.no_grad():
+        logits = denoiser(torch.full((1, 16, 16), palette.mask_index), torch.ones(1), palette)
+    right = logits.softmax(1).gather(1, left[:, None]).mean().item()
+    assert right > 0.9 if told else 0.3 < right < 0.7
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
     losses = torch.ones(8, requires_grad=True) * torch.tensor([1, 1, math.nan, 1, 1, 1, math.inf, 1])
     monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: (losses, losses))
@@ -255,6 +275,11 @@ def test_a_config_that_contradicts_itself_is_refused(config, sides, tmp_path, ch
     with pytest.raises(InputError, match=message):
         train(replace(config, train=replace(config.train, **change)), *sides, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_would_be_told_nothing_is_refused(config, sides, tmp_path):
+    with pytest.raises(InputError, match=r"nothing to tell the network without train\.mirror or train\.shift"):
+        train(replace(config, model=replace(TINY, augmentation_labels=True)), *sides, tmp_path / "run")
 
 
 def test_a_negative_seed_is_refused(config, sides, tmp_path):
