@@ -1,11 +1,14 @@
-"""Draw peers.png's companion, peers-drawn.png: real icons, and what peers draw in their palettes.
+"""Draw docs/benchmarks.md's pictures: `python docs/pictures/make_peers.py [FOLDER]`.
 
-`python docs/pictures/make_peers.py FOLDER` takes the weights that benchmarks/peers.py kept in FOLDER for icons in palettes of their own.
-Rows: held-out icons, ours, the per-index model; both by remasking with 64 calls, seed 0.
+peers.png shows the records in docs/results: bits per pixel over minutes of training, Fréchet distances over calls. peers-drawn.png, drawn
+if there is a FOLDER, takes the weights that benchmarks/peers.py kept there for icons in palettes of their own. Its rows: held-out
+icons, ours, the per-index model; both by remasking with 64 calls, seed 0.
 """
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -13,15 +16,34 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks import peers
+from benchmarks.peer_models.report import plot
 from data.index_maps import load_index_maps
 from pipelines.sheet import contact_sheet
 
 CONFIG = Path(__file__).parents[2] / "configs" / "icons16.yaml"
 COLUMNS, CALLS = 16, 64
 ROWS = ("ours", "per-index")
+RESULTS = Path(__file__).parents[1] / "results"
 
 
-def main(folder: Path) -> None:
+def records() -> list[dict[str, Any]]:
+    """Ours and the per-index model as they are trained now; the others with AdamW; and those with Muon from before the larger weight decay."""
+    adamw = _first_of("adamw", "adamw-decay-0.01")
+    named = [{**each, "peer": f"{each['peer']}, AdamW"} for each in adamw if each["peer"] != "real"]
+    return [*_first_of("muon", "muon-decay-0.01"), *named]
+
+
+def _first_of(*folders: str) -> list[dict[str, Any]]:
+    """The records of the first folder, and from the next what it lacks."""
+    found: list[dict[str, Any]] = []
+    for folder in folders:
+        known = {(each["palettes"], each["peer"]) for each in found}
+        more = json.loads((RESULTS / folder / "peers.json").read_text())["records"]
+        found += [each for each in more if (each["palettes"], each["peer"]) not in known]
+    return found
+
+
+def draw(folder: Path) -> None:
     """Draw, lay out, save."""
     parser = peers.make_parser()
     config = parser.instantiate(parser.parse_args(["--config", str(CONFIG), "--output", str(folder)]))
@@ -38,4 +60,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    plot(Path(__file__).with_name("peers.png"), records())
+    if sys.argv[1:]:
+        draw(Path(sys.argv[1]))
