@@ -66,13 +66,15 @@ def plot(path: Path, records: Records) -> None:
         row[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
         ends = [run["curve"][-1]["bits"] for run in here if run.get("curve")]
         if ends:  # the first minutes would leave no room for the differences
-            row[0].set_ylim(0.95 * min(ends), 1.6 * min(ends))
+            row[0].set_ylim(0.95 * min(ends), 1.85 * min(ends))
         raw = math.log2(real["entries"])
         row[0].set(
             xlabel="minutes of training",
             ylabel=f"held-out bits per pixel (raw: {raw:g})",
             title=f"palettes: {palettes}",
         )
+        if row[0].get_legend_handles_labels()[0]:  # the other legend lacks those that weren't drawn with
+            row[0].legend(loc="upper right", fontsize="small")
         row[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
         ticks = sorted({drawing["calls"] for run in here for drawing in run.get("drawings", [])})
         row[1].set_xscale("log", base=2)
