@@ -13,13 +13,14 @@ from wandb.proto import wandb_internal_pb2
 import training.loop
 from data.config import DataConfig
 from data.index_maps import load_index_maps
-from models.config import DenoiserConfig
+from models.config import DenoiserConfig, build_denoiser
 from models.unet import UNetConfig
 from pipelines.folder import load_pipeline
 from quantization.errors import InputError
 from quantization.palette_files import read_palette
 from training.checkpoints import list_checkpoints
 from training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
+from training.examples import ExampleMaker
 from training.feeds import WholeSet, batch_rows
 from training.loop import learning_rate_factor
 
@@ -174,23 +175,21 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_a_network_that_is_told_learns_from_mirrored_pictures_and_draws_none(config, sides, tmp_path, told):
-    budget = replace(
-        config.train, max_steps=80, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9, mirror=0.5
-    )
-    model = replace(TINY, unet=replace(TINY.unet, dropout=0.0), augmentation_labels=told)
-    one = first_images(sides[0], 1)
-    left = (torch.arange(16) < 8).long().expand(1, 16, 16)  # the right half is entry 0, the left one entry 1
-    one = replace(
-        one, indices=left.to(torch.uint8).repeat(4, 1, 1), palettes=one.palettes[[0] * 4], labels=one.labels[[0] * 4]
-    )
-    train(replace(config, model=model, train=budget), one, one, tmp_path / "run")
-    denoiser = load_pipeline(tmp_path / "run").denoiser
-    palette = one.palettes[:1]
-    with torch.no_grad():
-        logits = denoiser(torch.full((1, 16, 16), palette.mask_index), torch.ones(1), palette)
-    right = logits.softmax(1).gather(1, left[:, None]).mean().item()
-    assert right > 0.9 if told else 0.3 < right < 0.7
+def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config, sides, told):
+    pictures = first_images(sides[0], 32)
+    denoiser = build_denoiser(replace(TINY, augmentation_labels=told), 0, 16)
+    process = config.process.make_scheduler().process
+    budget = replace(config.train, batch_size=32, mirror=0.5)
+    examples = ExampleMaker(denoiser, process, pictures.palettes, budget, 0, torch.device("cpu"))(pictures, 0, 0)
+    labels = examples.conditions.augmentation_labels
+    if not told:
+        assert labels is None
+        return
+    mirrored = labels[:, 0] == 1
+    assert 5 < mirrored.sum() < 27
+    assert (labels[:, 1:] == 0).all()
+    x_0 = pictures.indices.long()
+    assert torch.equal(examples.x_0, torch.where(mirrored[:, None, None], x_0.flip(2), x_0))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
