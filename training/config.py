@@ -163,17 +163,13 @@ RANGES = {
 
 
 def check_ranges(config: RunConfig) -> None:
-    """Raise InputError if a number is out of range, has no use, or if a step can't fit into any part of this machine's memory."""
+    """Raise InputError if a number is out of range, or if a step can't fit into any part of this machine's memory."""
     for name, allowed in RANGES.items():
         value: Any = config
         for part in name.split("."):
             value = getattr(value, part)
         if value is not None:
             allowed.check(name, value)
-    if config.model.augmentation_labels and not config.train.mirror and not config.train.shift:
-        raise InputError(
-            "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
-        )
     parts = process_count() * config.train.accumulation
     numbers = -(-config.train.batch_size // parts) * config.data.size**2 * config.data.max_colors
     if 4 * numbers > physical_memory():

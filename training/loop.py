@@ -352,3 +352,7 @@ def check_config(config: RunConfig) -> None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
     if config.train.foreign_palettes > 0 and config.model.kind == "index":
         raise InputError("train.foreign_palettes is for model.kind palette: an index model can't see colors")
+    if config.model.augmentation_labels and not config.train.mirror and not config.train.shift:
+        raise InputError(
+            "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
+        )

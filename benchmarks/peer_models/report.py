@@ -120,7 +120,7 @@ def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) 
 
 
 def _ways(runs: Records) -> list[tuple[str, int]]:
-    """The samplers and numbers of calls by which any of the runs was drawn with, each once."""
+    """The samplers and numbers of calls by which any of the runs was drawn, each once."""
     return list(dict.fromkeys((drawing["sampler"], drawing["calls"]) for run in runs for drawing in run["drawings"]))
 
 
