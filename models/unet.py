@@ -7,26 +7,77 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from quantization.errors import SHARE, InputError, Range
+from quantization.errors import SHARE, InputError, Range, choose
 
 from .attention import SelfAttention
-
-GROUPS = 8
-"""Groups of every group normalization."""
+from .normalization import GROUPS, NORMALIZATIONS, Normalization
 
 WIDTHS, DEPTHS, LEVELS, PATCHES = Range(1, 8192), Range(0, 64), Range(1, 8), Range(1, 64)
 """Wider than any UNet that was ever trained: what lies outside is a mistake, or a file that is to fill the memory."""
 
 
+@dataclass(frozen=True)
+class UNetConfig:
+    """Size and shape of a UNet.
+
+    Args:
+        patch_size: edge of a patch, pixels; 1 for none.
+        channels: features at each level, each level at half the resolution of the one before; multiples of 8.
+        blocks: residual blocks of each level, on the way down and again on the way up (once for the last level).
+        attention: whether each level has self-attention.
+        attention_head_channels: features of an attention head.
+        head_channels: features of the full-resolution head, a multiple of 8.
+        head_blocks: residual blocks of that head.
+        dropout: probability inside residual blocks, 0 to 1.
+        normalization: of features: over all positions for each of 8 groups, or for each position over all features.
+
+    Raises:
+        InputError: the numbers don't fit together.
+    """
+
+    patch_size: int = 2
+    channels: tuple[int, ...] = (64, 128)
+    blocks: tuple[int, ...] = (2, 2)
+    attention: tuple[bool, ...] = (False, True)
+    attention_head_channels: int = 32
+    head_channels: int = 64
+    head_blocks: int = 2
+    dropout: float = 0.0
+    normalization: Normalization = "group"
+
+    def __post_init__(self) -> None:
+        if not len(self.channels) == len(self.blocks) == len(self.attention) >= 1:
+            raise InputError("unet.channels, unet.blocks and unet.attention must name one value for each level")
+        LEVELS.check("the number of levels in unet.channels", len(self.channels))
+        PATCHES.check("unet.patch_size", self.patch_size)
+        WIDTHS.check("unet.attention_head_channels", self.attention_head_channels)
+        SHARE.check("unet.dropout", self.dropout)
+        choose("unet.normalization", self.normalization, NORMALIZATIONS)
+        for depth in (*self.blocks, self.head_blocks):
+            DEPTHS.check("a number in unet.blocks and unet.head_blocks", depth)
+        for width in (*self.channels, self.head_channels):
+            WIDTHS.check("a number in unet.channels and unet.head_channels", width)
+            if width < GROUPS or width % GROUPS:
+                raise InputError(f"unet.channels and unet.head_channels must be multiples of {GROUPS}, not {width}")
+
+
 class ResBlock(nn.Module):
     """Two 3×3 convolutions added to the input; the condition scales and shifts the features between them."""
 
-    def __init__(self, in_channels: int, out_channels: int, condition_channels: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        condition_channels: int,
+        dropout: float = 0.0,
+        normalization: Normalization = "group",
+    ) -> None:
         super().__init__()
-        self.norm_in = nn.GroupNorm(GROUPS, in_channels)
+        norm = NORMALIZATIONS[normalization]
+        self.norm_in = norm(in_channels)
         self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.modulation = nn.Linear(condition_channels, 2 * out_channels)
-        self.norm_out = nn.GroupNorm(GROUPS, out_channels)
+        self.norm_out = norm(out_channels)
         self.dropout = nn.Dropout(dropout)
         self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -44,9 +95,9 @@ class ResBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention over all positions, added to the input."""
 
-    def __init__(self, channels: int, head_channels: int) -> None:
+    def __init__(self, channels: int, head_channels: int, normalization: Normalization = "group") -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.norm = NORMALIZATIONS[normalization](channels)
         self.attention = SelfAttention(channels, head_channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -56,7 +107,7 @@ class AttentionBlock(nn.Module):
 
 
 class Level(nn.Module):
-    """Residual blocks at one resolution, each followed by attention where ``attention_head_channels`` is not 0."""
+    """Residual blocks at one resolution, each followed by attention where ``attention`` says so."""
 
     def __init__(
         self,
@@ -64,63 +115,22 @@ class Level(nn.Module):
         channels: int,
         blocks: int,
         condition_channels: int,
-        dropout: float,
-        attention_head_channels: int,
+        config: UNetConfig,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
         for block in range(blocks):
-            self.blocks.append(ResBlock(channels if block else in_channels, channels, condition_channels, dropout))
-            if attention_head_channels:
-                self.blocks.append(AttentionBlock(channels, attention_head_channels))
+            before = channels if block else in_channels
+            self.blocks.append(ResBlock(before, channels, condition_channels, config.dropout, config.normalization))
+            if attention:
+                self.blocks.append(AttentionBlock(channels, config.attention_head_channels, config.normalization))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Features ``[B, in_channels, H, W]`` → ``[B, channels, H, W]``."""
         for block in self.blocks:
             x = block(x, condition)
         return x
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """Size and shape of a UNet.
-
-    Args:
-        patch_size: edge of a patch, pixels; 1 for none.
-        channels: features at each level, each level at half the resolution of the one before; multiples of 8.
-        blocks: residual blocks of each level, on the way down and again on the way up (once for the last level).
-        attention: whether each level has self-attention.
-        attention_head_channels: features of an attention head.
-        head_channels: features of the full-resolution head, a multiple of 8.
-        head_blocks: residual blocks of that head.
-        dropout: probability inside residual blocks, 0 to 1.
-
-    Raises:
-        InputError: the numbers don't fit together.
-    """
-
-    patch_size: int = 2
-    channels: tuple[int, ...] = (64, 128)
-    blocks: tuple[int, ...] = (2, 2)
-    attention: tuple[bool, ...] = (False, True)
-    attention_head_channels: int = 32
-    head_channels: int = 64
-    head_blocks: int = 2
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not len(self.channels) == len(self.blocks) == len(self.attention) >= 1:
-            raise InputError("unet.channels, unet.blocks and unet.attention must name one value for each level")
-        LEVELS.check("the number of levels in unet.channels", len(self.channels))
-        PATCHES.check("unet.patch_size", self.patch_size)
-        WIDTHS.check("unet.attention_head_channels", self.attention_head_channels)
-        SHARE.check("unet.dropout", self.dropout)
-        for depth in (*self.blocks, self.head_blocks):
-            DEPTHS.check("a number in unet.blocks and unet.head_blocks", depth)
-        for width in (*self.channels, self.head_channels):
-            WIDTHS.check("a number in unet.channels and unet.head_channels", width)
-            if width < GROUPS or width % GROUPS:
-                raise InputError(f"unet.channels and unet.head_channels must be multiples of {GROUPS}, not {width}")
 
 
 class UNet(nn.Module):
@@ -142,8 +152,8 @@ class UNet(nn.Module):
         self.stride = patch_size * 2 ** (len(channels) - 1)
 
         def level(in_width: int, index: int) -> Level:
-            heads = config.attention_head_channels if config.attention[index] else 0
-            return Level(in_width, channels[index], config.blocks[index], condition_channels, config.dropout, heads)
+            width, blocks, attention = channels[index], config.blocks[index], config.attention[index]
+            return Level(in_width, width, blocks, condition_channels, config, attention)
 
         self.stem = nn.Conv2d(in_channels, channels[0], patch_size, stride=patch_size)
         inner = range(len(channels) - 1)
@@ -154,8 +164,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(level(2 * channels[i], i) for i in inner)
         self.unfold = nn.ConvTranspose2d(channels[0], head_channels, patch_size, stride=patch_size)
         self.local = nn.Conv2d(in_channels, head_channels, 3, padding=1)
-        self.head = Level(head_channels, head_channels, config.head_blocks, condition_channels, config.dropout, 0)
-        self.out_norm = nn.GroupNorm(GROUPS, head_channels)
+        self.head = Level(head_channels, head_channels, config.head_blocks, condition_channels, config)
+        self.out_norm = NORMALIZATIONS[config.normalization](head_channels)
         self.out = nn.Conv2d(head_channels, out_channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.denoiser import Condition
-from models.unet import GROUPS, AttentionBlock, ResBlock
+from models.normalization import GROUPS
+from models.unet import AttentionBlock, ResBlock
 
 from .per_index import PerIndexDenoiser
 

@@ -32,7 +32,7 @@ class PeerTraining:
         peer.network.to(device, memory_format=torch.channels_last)
         decay = exponential_average(config.ema_decay)
         self.average = AveragedModel(peer.network, multi_avg_fn=decay, use_buffers=False)
-        self.optimizers = OPTIMIZERS[config.optimizer](peer.network, config)
+        self.optimizers = self.make_optimizers()
         self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.steps, self.seconds = 0, 0.0
 
@@ -50,7 +50,7 @@ class PeerTraining:
         Raises:
             InputError: the loss or its gradient is not finite.
         """
-        rate_factor = learning_rate_factor(fraction, self.config.warmup)
+        rate_factor = self.rate_factor(fraction)
         for optimizer, peaks in zip(self.optimizers, self.peak_rates, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate_factor
@@ -65,8 +65,20 @@ class PeerTraining:
         value = loss.item()
         if not math.isfinite(value) or not torch.isfinite(norm):
             raise InputError(f"the loss is {value} and its gradient's norm {norm:.3g} at step {self.steps}")
+        self.update()
+        self.steps += 1
+        return value
+
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The config's, at their peak rates."""
+        return OPTIMIZERS[self.config.optimizer](self.peer.network, self.config)
+
+    def rate_factor(self, fraction: float) -> float:
+        """The learning rate at a fraction of the budget, as a multiple of its peak."""
+        return learning_rate_factor(fraction, self.config.warmup)
+
+    def update(self) -> None:
+        """Change the weights by their gradients, and their average."""
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update_parameters(self.peer.network)
-        self.steps += 1
-        return value

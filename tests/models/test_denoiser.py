@@ -199,6 +199,7 @@ def test_the_config_and_the_constructors_say_the_same(kind):
         ({"unet": {"channels": (30, 64)}}, "multiples of 8, not 30"),
         ({"unet": {"channels": (32, 40)}}, "40 channels don't divide into attention heads of 32"),
         ({"unet": {"patch_size": 0}}, "patch_size is 0"),
+        ({"unet": {"normalization": "batch"}}, "unknown unet.normalization 'batch'"),
         ({"token_channels": 40}, "40 channels don't divide"),
     ],
 )
