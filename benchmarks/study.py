@@ -7,6 +7,7 @@ corruptions, so their standard error is much smaller than each figure's. It does
 are run with ``--seeds``.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -106,7 +107,7 @@ def train(trial: Trial, config: Path, output: Path, minutes: float) -> None:
         "train.checkpoint_every": 10**6,
         "track.wandb": False,
     }
-    words = [word for key, value in settings.items() for word in (f"--{key}", yaml.safe_dump(value).split("\n")[0])]
+    words = [word for key, value in settings.items() for word in (f"--{key}", json.dumps(value))]
     command = [sys.executable, "train.py", "--config", str(config), "--output", str(folder), "--overwrite", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
