@@ -165,17 +165,16 @@ def claim_output(options: Namespace) -> None:
     for path in (options.folder, *options.masks, *(Path(way) for way in options.ways if Path(way).exists())):
         if path.resolve().is_relative_to(output) or (path.is_dir() and output.is_relative_to(path.resolve())):
             raise InputError(f"the output folder {options.output} and the input {path} lie in each other; name another")
-    claim_output_folder(options.output, options.overwrite, marker=("recolored pictures", REPORT_FILE))
+    claim_output_folder(options.output, options.overwrite, written=recorded_files)
+
+
+def recorded_files(folder: Path) -> set[str]:
+    """The files of ``folder`` that a report there says this command wrote."""
     try:
-        records = json.loads((output / REPORT_FILE).read_text())["files"]
-        written = {REPORT_FILE, *(name for record in records for name in (record["file"], *record["annotations"]))}
+        records = json.loads((folder / REPORT_FILE).read_text())["files"]
+        return {REPORT_FILE, *(name for record in records for name in (record["file"], *record["annotations"]))}
     except (OSError, ValueError, KeyError, TypeError):  # no report, or not one of ours
-        written = set()
-    others = [
-        path for path in output.rglob("*") if path.is_file() and path.relative_to(output).as_posix() not in written
-    ]
-    if others:
-        raise InputError(f"{others[0]} was not written by this command; name another output folder")
+        return set()
 
 
 def version_name(name: str, number: int | None, suffix: str) -> str:

@@ -7,6 +7,7 @@ picture is on the side of the split where it would be if it were read from the o
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
+from glob import glob
 from pathlib import Path
 
 import cli
@@ -38,7 +39,12 @@ def main(arguments: Sequence[str]) -> None:
     check_data_config(config)
     if config.palette == "shared":
         raise InputError("one palette for all: fit it with quantize.py --shared, and name its file with data.palette")
-    claim_output_folder(parsed.output, parsed.overwrite, marker=("an encoded set", _file_name(0)))
+    claim_output_folder(
+        parsed.output,
+        parsed.overwrite,
+        written=lambda folder: [path.name for path in folder.glob("train-*.parquet")],
+        inputs=[Path(name).expanduser() for name in (str(config.path), *glob(str(config.path)))],  # noqa: PTH207  # absolute ones too
+    )
     table = open_table(config)
     if table.columns.image is None:
         raise InputError(f"{config.path} is encoded already")

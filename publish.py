@@ -9,8 +9,9 @@ from pathlib import Path
 import cli
 from pipelines.folder import load_pipeline, save_pipeline
 from quantization.errors import InputError
-from quantization.files import claim_output_folder, write_atomically
+from quantization.files import claim_output_folder, files_in, write_atomically
 from training.loop import CONFIG_FILE
+from training.tracking import METRICS_FILE
 
 
 def main(arguments: list[str]) -> None:
@@ -28,7 +29,13 @@ def main(arguments: list[str]) -> None:
     config = options.checkpoint / CONFIG_FILE
     if not config.is_file():
         raise InputError(f"there is no {CONFIG_FILE} in {options.checkpoint}: give the folder that train.py wrote")
-    claim_output_folder(options.output, options.overwrite, marker=("a model", CONFIG_FILE))
+    if options.output.resolve() == options.checkpoint.resolve() or (options.output / METRICS_FILE).exists():
+        raise InputError(f"{options.output} is a training run, whose weights would be lost; name another folder")
+    claim_output_folder(
+        options.output,
+        options.overwrite,
+        written=lambda folder: files_in(folder) if (folder / CONFIG_FILE).is_file() else (),  # what is no part stays
+    )
     save_pipeline(pipeline, options.output, half=True)
     text = config.read_text()
     write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))

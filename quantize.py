@@ -1,6 +1,5 @@
 """Reduce pictures to a palette, fitted or given: `python quantize.py photo.jpg --colors 16 --output runs/photo`."""
 
-import json
 import math
 import time
 from argparse import Namespace
@@ -18,7 +17,7 @@ from quantization.conversion import SMOOTHERS, Conversion, convert, with_place_f
 from quantization.dithering import DITHER_SPACES, DITHERERS
 from quantization.errors import InputError
 from quantization.fidelity import fidelity
-from quantization.files import claim_output_folder, folder_written_whole, write_json
+from quantization.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
 from quantization.gif import write_gif
 from quantization.indexed_image import IndexedImage
 from quantization.palette import MAX_ENTRIES, Palette
@@ -126,8 +125,7 @@ def main(arguments: list[str]) -> None:
         for name, record, palette in zip(names, records, palettes, strict=True):
             record["palette_file"] = PALETTE_FILE if is_one else f"{name}.hex"
             write_palette(palette, folder / record["palette_file"])
-        files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        write_json(folder / REPORT_FILE, describe_run(options, records, files))
+        write_json(folder / REPORT_FILE, describe_run(options, records, files_in(folder)))
     print(summary(records, options.output / REPORT_FILE))
 
 
@@ -157,24 +155,9 @@ def check_options(options: Namespace) -> None:
 
 
 def claim_output(options: Namespace) -> None:
-    """Refuse an output folder that holds an input, or anything that this command didn't write.
-
-    Raises:
-        InputError: it does, or it isn't empty and ``--overwrite`` is missing.
-    """
-    output = options.output.resolve()
+    """Refuse an output folder that holds an input, or anything that this command didn't write; see `claim_output_folder`."""
     inputs = [*options.images, *(Path(path) for path in (options.palette, options.best_of) if path is not None)]
-    for path in inputs:
-        if path.resolve().is_relative_to(output) and path.exists():
-            raise InputError(f"the output folder {options.output} holds the input {path}; name another one")
-    claim_output_folder(options.output, options.overwrite)
-    try:
-        written = set(json.loads((output / REPORT_FILE).read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError):  # no report, or not one of ours
-        written = set()
-    others = [path for path in output.rglob("*") if not path.is_dir() and str(path.relative_to(output)) not in written]
-    if others:
-        raise InputError(f"{others[0]} was not written by this command; name another output folder")
+    claim_output_folder(options.output, options.overwrite, written=recorded_in(REPORT_FILE), inputs=inputs)
 
 
 def output_names(sources: Sequence[Path]) -> list[str]:

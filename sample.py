@@ -20,6 +20,7 @@ from controls.color_options import (
     read_recolored,
     read_single_palette,
 )
+from controls.joint import JointPalettes
 from controls.options import add_control_options, check_controls, read_controls
 from controls.views import AXES
 from diffusion.samplers import SAMPLERS
@@ -32,7 +33,7 @@ from pipelines.sheet import contact_sheet, repeated
 from pipelines.split import part, processes
 from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
 from quantization.errors import InputError, choose
-from quantization.files import claim_output_folder, folder_written_whole, write_json
+from quantization.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.sprite_sheet import make_sprite_sheet
@@ -163,12 +164,16 @@ def main(arguments: list[str]) -> None:
     check_controls(options)
     state = processes(options.device == "cpu")
     if state.is_main_process:
-        claim_output_folder(options.output, options.overwrite, marker=("samples", SAMPLES_FILE))
+        claim_output_folder(
+            options.output, options.overwrite, written=recorded_in(SAMPLES_FILE), inputs=inputs_of(options)
+        )
     palette = read_single_palette(options)
-    if options.variants_gif and palette is not None:
-        check_gif_palette(palette)
+    joint = read_joint(options, palette)
+    for each in ([palette] if joint is None else joint.palettes) if options.variants_gif else []:
+        if each is not None:
+            check_gif_palette(each)
     started = time.perf_counter()
-    drawn = draw(options, palette) if options.recolor is None else recolored(options, palette)
+    drawn = draw(options, palette, joint) if options.recolor is None else recolored(options, palette)
     seconds = time.perf_counter() - started
     part()
     if not state.is_main_process:
@@ -188,8 +193,15 @@ def main(arguments: list[str]) -> None:
             frames = [contact_sheet(step, options.columns, scale) for step in drawn.steps]
             save_gif(folder / "trajectory.gif", frames)
         write_exports(folder, images, options)
-        write_json(folder / SAMPLES_FILE, describe(options, images, seconds))
+        write_json(folder / SAMPLES_FILE, {**describe(options, images, seconds), "files": files_in(folder)})
     print(f"{drawn.verb} {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
+
+
+def inputs_of(options: Namespace) -> list[Path]:
+    """All files and folders that the options name to be read, and names of palettes, which are none."""
+    names = [options.palette, options.palette_to, *(options.palettes or [])]
+    pictures = [options.init_image, options.mask, options.target, options.luminance, options.style]
+    return [options.checkpoint, *(options.recolor or []), *(Path(name) for name in (*names, *pictures) if name)]
 
 
 class Drawn(NamedTuple):
@@ -203,10 +215,9 @@ class Drawn(NamedTuple):
     """The first images after each step, for ``--gif``."""
 
 
-def draw(options: Namespace, palette: Palette | None) -> Drawn:
+def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | None) -> Drawn:
     """Draw with everything that the options ask for."""
     sampler_options = read_sampler_options(options.sampler_options)
-    joint = read_joint(options, palette)
     palette = palette if joint is None else joint.base
     pipeline = load_pipeline(options.checkpoint)
     pipeline.denoiser.to(processes().device)

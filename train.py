@@ -9,13 +9,16 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 import cli
+from pipelines.folder import INDEX
 from pipelines.split import part, processes
 from quantization.errors import InputError
-from quantization.files import LOCK_FILE, claim_output_folder, used_alone
+from quantization.files import LOCK_FILE, claim_output_folder, files_in, used_alone
 from training.config import RunConfig
+from training.environment import ENVIRONMENT_FILE
 from training.feeds import dead_workers_reported, open_feed
 from training.interruption import SignalWatch, StoppedBySignalError
 from training.loop import CONFIG_FILE, check_config, train
+from training.tracking import METRICS_FILE
 
 MAY_CHANGE_ON_RESUME = (
     "train.max_steps",
@@ -26,6 +29,15 @@ MAY_CHANGE_ON_RESUME = (
     "track",
     "data.cache_dir",
 )
+
+RUN_ENTRIES = {
+    *(CONFIG_FILE, METRICS_FILE, ENVIRONMENT_FILE, LOCK_FILE, INDEX),
+    *("denoiser", "scheduler", "palette_bank", "checkpoints", "previews", "wandb"),
+}
+"""What a run's folder holds (docs/architecture.md); ``--overwrite`` replaces nothing else."""
+
+LEFTOVERS = tuple(f".{name}-" for name in ("pipeline", "writing", "denoiser", "scheduler", "palette_bank"))
+"""How the names of files begin that a killed run was writing."""
 
 
 def main(arguments: list[str]) -> None:
@@ -53,16 +65,27 @@ def main(arguments: list[str]) -> None:
             output,
             parsed.overwrite,
             "--overwrite to replace it, or --resume to go on with it",
-            marker=("a training run", CONFIG_FILE),
+            written=run_files,
         )
     with state.local_main_process_first():  # the others find the encoded set in the cache
         feed, heldout = open_feed(config)
+
+    def make_room() -> None:
+        if not parsed.overwrite and set(files_in(output)) - {LOCK_FILE}:
+            raise InputError(f"another run has ended in {output} in the meantime; name another folder")
+        _clear(output)
+
     with used_alone(output) if first else nullcontext(), SignalWatch() as signals, dead_workers_reported():
-        if first and not parsed.resume:
-            _clear(output)  # only now that nothing is wrong with the new run
-        state.wait_for_everyone()
         try:
-            result = train(config, feed, heldout, output, parsed.resume, lambda: signals.received)
+            result = train(
+                config,
+                feed,
+                heldout,
+                output,
+                parsed.resume,
+                lambda: signals.received,
+                None if parsed.resume else make_room,
+            )
             part()
         except StoppedBySignalError as stopped:
             part()
@@ -73,6 +96,14 @@ def main(arguments: list[str]) -> None:
         return
     print(f"held-out bits per pixel: {result.mean:.3f} (standard error {result.stderr:.3f})")
     print(f"the model is in {output}, preview sheets are in {output / 'previews'}")
+
+
+def run_files(output: Path) -> list[str]:
+    """The files of ``output`` that are a training run's, finished or not; a lock at most if there is no run."""
+    if not (output / CONFIG_FILE).is_file():
+        return [LOCK_FILE]
+    names = files_in(output)
+    return [name for name in names if name.split("/")[0] in RUN_ENTRIES or name.startswith(LEFTOVERS)]
 
 
 def _clear(output: Path) -> None:

@@ -44,7 +44,7 @@ from models.config import DenoiserConfig
 from pipelines.sheet import contact_sheet
 from quantization.color import srgb_to_oklab
 from quantization.errors import InputError, choose
-from quantization.files import claim_output_folder, write_atomically, write_json
+from quantization.files import claim_output_folder, files_in, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
 from quantization.palette import PaletteBatch
 from quantization.plots import require_matplotlib
@@ -111,7 +111,9 @@ def main(arguments: list[str]) -> None:
     if options.resume and results.exists():
         records += earlier_records(results, plain, defaults)
     else:
-        claim_output_folder(options.output, options.overwrite, marker=("a comparison of peers", results.name))
+        claim_output_folder(
+            options.output, options.overwrite, written=lambda folder: files_in(folder) if results.exists() else ()
+        )
     for folder in options.take:
         have = {(record["palettes"], record["peer"], record.get("seed")) for record in records}
         taken = earlier_records(folder / results.name, plain, defaults)

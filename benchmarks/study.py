@@ -7,7 +7,6 @@ corruptions, so their standard error is much smaller than each figure's. It does
 are run with ``--seeds``.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -107,12 +106,17 @@ def train(trial: Trial, config: Path, output: Path, minutes: float) -> None:
         "train.checkpoint_every": 10**6,
         "track.wandb": False,
     }
-    words = [word for key, value in settings.items() for word in (f"--{key}", json.dumps(value))]
+    words = [word for key, value in settings.items() for word in (f"--{key}", as_word(value))]
     command = [sys.executable, "train.py", "--config", str(config), "--output", str(folder), "--overwrite", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         raise InputError(f"the trial {trial.name} ended with status {finished.returncode}: {finished.stderr[-500:]}")
+
+
+def as_word(value: Any) -> str:
+    """A value as ``train.py`` takes it: YAML in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).split("\n")[0]
 
 
 def measure(folder: Path, times: int) -> Result:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -93,56 +93,102 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its place when the block ends without an exception.
+    """Yield a temporary folder whose content takes the place of what ``path`` holds when the block ends without an exception.
 
+    The folder itself is renamed, at once; one that can't be (`_stays`) keeps its place, and its content is moved, file by file.
     After an exception nothing is left, not even a parent that had to be made.
     """
+    stays = path.is_dir() and _stays(path)
+    place = path if stays else path.parent
     new_parents = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    place.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=place))
     temporary.chmod(0o755)  # mkdtemp's 0o700 is for secrets; this becomes an ordinary folder
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=place))
     try:
         yield temporary
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            path.replace(old / path.name)
-            temporary.replace(path)
-            shutil.rmtree(old)
+        if stays:
+            for entry in [entry for entry in path.iterdir() if entry not in (temporary, old)]:
+                entry.replace(old / entry.name)
+            for entry in temporary.iterdir():
+                entry.replace(path / entry.name)
+        elif path.exists():
+            path.replace(old / "content")
+            try:
+                temporary.replace(path)
+            except OSError:
+                (old / "content").replace(path)
+                raise
         else:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
         if not path.exists():
             for parent in new_parents:
                 with suppress(OSError):  # someone else has put something there
                     parent.rmdir()
 
 
+def _stays(folder: Path) -> bool:
+    """Whether ``folder`` can't be renamed, or mustn't: a mounted one, one that somebody stands in, one in a place that is not theirs."""
+    return folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()) or not os.access(folder.parent, os.W_OK)
+
+
+def files_in(folder: Path) -> list[str]:
+    """All files below ``folder``, links too, by their names relative to it, sorted; for a record of what was written."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    )
+
+
+def recorded_in(name: str) -> Callable[[Path], Collection[str]]:
+    """The files of a folder that its JSON file ``name`` records under ``files``, and that file; for `claim_output_folder`."""
+
+    def written(folder: Path) -> Collection[str]:
+        try:
+            return {name, *json.loads((folder / name).read_text())["files"]}
+        except (OSError, ValueError, KeyError, TypeError):  # no record, or not one of ours
+            return ()
+
+    return written
+
+
 def claim_output_folder(
-    path: Path, overwrite: bool, option: str = "--overwrite", marker: tuple[str, str] | None = None
+    path: Path,
+    overwrite: bool,
+    option: str = "--overwrite",
+    written: Callable[[Path], Collection[str]] | None = None,
+    inputs: Iterable[Path] = (),
 ) -> None:
-    """Refuse an output folder that already holds something, unless told to overwrite.
+    """Refuse an output folder that already holds something, unless told to overwrite, and then only what was written there before.
 
     Args:
         path: the folder, which need not exist.
         overwrite: whether its content may be replaced.
         option: what the message tells the user to add.
-        marker: what may be replaced and the file by which it is known, such as ``("samples", "samples.json")``.
+        written: gives the files of ``path`` that may be replaced, by their relative names, nothing for a folder that the command
+            didn't write; without it, any may.
+        inputs: what the command reads: it may not lie in ``path``.
 
     Raises:
-        InputError: ``path`` is a file, a link, or can't be made; a folder with content while ``overwrite`` is false, or one
-            whose content lacks the marker.
+        InputError: ``path`` is a file, a link, holds an input, or can't be made; a folder with content while ``overwrite`` is
+            false, or one with a file that isn't among those written.
     """
     if path.is_symlink():
         raise InputError(f"the output {path} is a link, through which nothing is written or replaced; name its target")
     if path.is_file():
         raise InputError(f"the output {path} is a file; name a folder")
-    place = next(parent for parent in path.absolute().parents if parent.exists())
+    for each in inputs:
+        if each.exists() and each.resolve().is_relative_to(path.resolve()):
+            raise InputError(f"the output folder {path} holds the input {each}; name another one")
+    stays = path.is_dir() and _stays(path)
+    place = path if stays else next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise InputError(f"the output folder {path} can't be made: {place} is not a folder that can be written to")
     if not path.is_dir() or not any(path.iterdir()):
         return
     if not overwrite:
         raise InputError(f"the output folder {path} is not empty; name another one, or add {option}")
-    if marker is not None and not (path / marker[1]).is_file():
-        raise InputError(f"{path} holds something else than {marker[0]}; it is not overwritten")
+    if written is not None and (others := sorted(set(files_in(path)) - set(written(path)))):
+        raise InputError(f"{path / others[0]} was not written by this command; name another output folder")

@@ -171,7 +171,7 @@ def test_only_what_the_command_wrote_is_overwritten_and_on_request(run, folder):
         ("one --masks twins", "twins has 2 files (a.bmp, a.png) for a.jpg"),
         ("one --masks images", "which is taken"),
         ("set --output full", "is not empty"),
-        ("set --output full --overwrite", "holds something else"),
+        ("set --output full --overwrite", "was not written by this command"),
         ("set --output set/more", "lie in each other"),
         ("set/cats --output set", "lie in each other"),
         ("set --output clear.hex", "is a file"),

@@ -89,11 +89,48 @@ def test_overwriting_is_for_samples_only_and_on_request(run, checkpoint, tmp_pat
     assert run(sample, *options)[0] == 0
     assert run(sample, *options)[0] == 2
     assert run(sample, *options, "--overwrite")[0] == 0
+    (tmp_path / "drawn" / "favorite.png").write_text("painted over")
+    status, _, err = run(sample, *options, "--overwrite")
+    assert (status, (tmp_path / "drawn" / "favorite.png").read_text()) == (2, "painted over")
+    assert "favorite.png was not written by this command" in err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     status, _, err = run(sample, *options[:-1], tmp_path / "mine", "--overwrite")
     assert (status, (tmp_path / "mine" / "diary.txt").read_text()) == (2, "dear diary")
-    assert "something else than samples" in err
+    assert "diary.txt was not written by this command" in err
+    (tmp_path / "drawn" / "favorite.png").unlink()
+    init = ["--init-image", tmp_path / "drawn" / "0000.png", "--strength", 0.5]
+    status, _, err = run(sample, *options, "--overwrite", *init)
+    assert (status, "holds the input" in err) == (2, True)
+
+
+def test_an_earlier_run_is_replaced_only_if_all_is_its_and_the_new_one_can_begin(run, checkpoint, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(checkpoint, output)
+    before = sorted(path.relative_to(output) for path in output.rglob("*"))
+    options = ["--config", checkpoint / "config.yaml", "--output", output, "--overwrite"]
+    status, _, err = run(train, *options, "--train.accumulation", 1000)
+    assert (status, "too small" in err) == (2, True)
+    assert sorted(path.relative_to(output) for path in output.rglob("*")) == before
+    (output / "notes.md").write_text("what I found")
+    status, _, err = run(train, *options)
+    assert (status, "notes.md was not written by this command" in err) == (2, True)
+    (output / "notes.md").unlink()
+    assert run(train, *options, "--train.max_steps", 1)[0] == 0
+    assert "max_steps: 1\n" in (output / "config.yaml").read_text()
+
+
+def test_a_run_that_ended_in_the_folder_while_data_were_read_is_not_replaced(run, checkpoint, tmp_path, monkeypatch):
+    output, open_feed = tmp_path / "run", train.open_feed
+
+    def while_another_run_ends(config):
+        shutil.copytree(checkpoint, output)
+        return open_feed(config)
+
+    monkeypatch.setattr(train, "open_feed", while_another_run_ends)
+    status, _, err = run(train, "--config", checkpoint / "config.yaml", "--output", output, "--train.max_steps", 1)
+    assert (status, "another run has ended" in err) == (2, True)
+    assert "max_steps: 12" in (output / "config.yaml").read_text()
 
 
 def snapshot(folder):
@@ -115,7 +152,7 @@ def snapshot(folder):
         ("--train.max_steps 1 --data.max_colors 300", "2 to 256"),
         ("--train.max_steps 1 --data.palette large.hex", "1 to 256 entries, not 300"),
         ("--train.max_steps 1 --output full", "is not empty"),
-        ("--train.max_steps 1 --output full --overwrite", "something else than a training run"),
+        ("--train.max_steps 1 --output full --overwrite", "was not written by this command"),
         ("--resume --train.max_steps 1", "no training run to resume"),
         ("", "no end"),
     ],
@@ -168,6 +205,8 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         ("--border-padding 2", "add --sprite-sheet"),
         ("--duration 5", "--duration is 5; it must be 10 to 655,350 milliseconds"),
         ("--variants-gif --palette half.hex", "the palette holds ff000080"),
+        ("--variants-gif --palette pico-8 --palette-to half.hex", "the palette holds"),
+        ("--variants-gif --palettes pico-8 half.hex", "the palette holds ff000080"),
         ("--output full", "is not empty"),
         ("--output whole.png", "is a file"),
         ("--colour red", "--colour"),

@@ -30,6 +30,20 @@ def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoin
     assert run(sample, "--checkpoint", output, *drawn)[0] == 0
 
 
+def test_a_training_run_is_not_replaced_by_a_published_model(run, checkpoint, tmp_path):
+    other = tmp_path / "run"
+    shutil.copytree(checkpoint, other)
+    for output in (other, checkpoint):
+        status, _, err = run(publish, "--checkpoint", checkpoint, "--output", output, "--overwrite")
+        assert (status, "is a training run, whose weights would be lost" in err) == (2, True)
+    small = tmp_path / "small"
+    assert run(publish, "--checkpoint", checkpoint, "--output", small)[0] == 0
+    (small / "README.md").write_text("a model card")
+    assert run(publish, "--checkpoint", checkpoint, "--output", small, "--overwrite")[0] == 0
+    assert (small / "README.md").read_text() == "a model card"
+    assert run(publish, "--checkpoint", small, "--output", small, "--overwrite")[0] == 2
+
+
 @pytest.mark.parametrize("fault", ["taken", "no config", "sampler"])
 def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fault):
     model, output, more = tmp_path / "model", tmp_path / "small", []

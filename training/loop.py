@@ -75,6 +75,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     output: Path,
     resume: bool = False,
     stop: Callable[[], int | None] = lambda: None,
+    make_room: Callable[[], None] | None = None,
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
@@ -87,6 +88,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
         stop: asked after each step; a signal's number stops the run there.
+        make_room: called before the first file is written, when nothing is known to be wrong with the run, by the first process.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
@@ -132,6 +134,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         logger.info("resumed at step %d", progress.step)
     tracker = None
     if first:
+        if make_room is not None:
+            make_room()
         write_atomically(
             output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
         )

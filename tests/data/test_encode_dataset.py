@@ -90,5 +90,12 @@ def test_mistakes_are_said_in_a_line(encode, run, cache_dir):
     assert status == 2
     assert "is not empty" in err
     assert encode("parquet", "--overwrite")[0] == 0
+    (output / "README.md").write_text("where they are from")
+    status, _, err, _ = encode("parquet", "--overwrite")
+    assert (status, "README.md was not written by this command" in err) == (2, True)
+    (output / "README.md").unlink()
+    for inside in (output, f"{output}/*.parquet"):
+        status, _, err = run(encode_dataset, f"--data.path={inside}", f"--output={output}", "--overwrite")
+        assert (status, "holds the input" in err) == (2, True)
     again = [f"--data.path={output}", "--data.size=8", f"--data.cache_dir={cache_dir}", f"--output={output}-2"]
     assert "is encoded already" in run(encode_dataset, *again)[2]
