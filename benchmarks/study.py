@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import cli
 from data.index_maps import load_index_maps
 from diffusion.likelihood import mean_and_stderr
 from evaluation.heldout import heldout_estimates
-from pipelines.folder import load_pipeline
+from pipelines.folder import INDEX, load_pipeline
 from quantization.errors import InputError, choose
 from quantization.files import write_json
 from training.config import RunConfig
@@ -92,11 +92,22 @@ def train(trial: Trial, config: Path, output: Path, minutes: float) -> None:
     """Run ``train.py`` in a process of one thread, unless it was run.
 
     Raises:
-        InputError: it failed; its own words are in the message.
+        InputError: it failed, and its own words are in the message; or the trial's folder holds another one.
     """
-    folder = trial.folder(output)
-    if (folder / "model_index.json").exists():
+    folder, arguments = trial.folder(output), ["--config", str(config), *words(trial, minutes)]
+    if (folder / INDEX).exists():
+        if saved_config(folder) != parsed_config(arguments):
+            raise InputError(f"{folder} was trained with another config; remove it, or name another --output")
         return
+    command = [sys.executable, "train.py", "--output", str(folder), "--overwrite", *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise InputError(f"the trial {trial.name} ended with status {finished.returncode}: {finished.stderr[-500:]}")
+
+
+def words(trial: Trial, minutes: float) -> list[str]:
+    """What a trial says to ``train.py``, besides its config and its folder."""
     settings = trial.changes | {
         "seed": trial.seed,
         "train.clock": "cpu",
@@ -106,12 +117,7 @@ def train(trial: Trial, config: Path, output: Path, minutes: float) -> None:
         "train.checkpoint_every": 10**6,
         "track.wandb": False,
     }
-    words = [word for key, value in settings.items() for word in (f"--{key}", as_word(value))]
-    command = [sys.executable, "train.py", "--config", str(config), "--output", str(folder), "--overwrite", *words]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if finished.returncode != 0:
-        raise InputError(f"the trial {trial.name} ended with status {finished.returncode}: {finished.stderr[-500:]}")
+    return [word for key, value in settings.items() for word in (f"--{key}", as_word(value))]
 
 
 def as_word(value: Any) -> str:
@@ -122,14 +128,25 @@ def as_word(value: Any) -> str:
 def measure(folder: Path, times: int) -> Result:
     """Bits per pixel of each held-out image by the model in ``folder``."""
     pipeline = load_pipeline(folder)
-    config = cli.make_parser("")
-    config.add_class_arguments(RunConfig)
-    run = config.instantiate(config.parse_path(folder / CONFIG_FILE))
-    _, heldout = load_index_maps(run.data)
+    _, heldout = load_index_maps(saved_config(folder).data)
     estimates = heldout_estimates(pipeline.denoiser, pipeline.scheduler.process, heldout, times)
     steps = yaml.safe_load((folder / METRICS_FILE).read_text().splitlines()[-1])["step"]
     parameters = sum(parameter.numel() for parameter in pipeline.denoiser.parameters())
     return Result(steps, parameters, estimates.bits.mean(dim=0))
+
+
+def saved_config(folder: Path) -> RunConfig:
+    """The config of the run in ``folder``; what it didn't know has its default."""
+    return parsed_config(["--config", str(folder / CONFIG_FILE)])
+
+
+def parsed_config(arguments: list[str]) -> RunConfig:
+    """The config that ``train.py`` makes of its arguments."""
+    parser = cli.make_parser("")
+    parser.add_argument("--config", action=cli.ConfigFile)
+    parser.add_class_arguments(RunConfig)
+    values = parser.instantiate(parser.parse_args(arguments))
+    return RunConfig(**{field.name: values[field.name] for field in fields(RunConfig)})
 
 
 def record(trial: Trial, result: Result) -> dict[str, Any]:
