@@ -41,6 +41,11 @@ def main(arguments: list[str]) -> None:
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data_config(options.checkpoint))
     reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
+    if "images" in options.metrics and min(len(reference), len(other)) < MIN_IMAGES:
+        raise InputError(
+            f"the metric images compares with at least {MIN_IMAGES} pictures on each side of the split, and there are "
+            f"{len(training)} for training and {len(heldout)} held out: leave it out with --metrics bits-per-pixel memorization"
+        )
     started = time.perf_counter()
     scalars, samples, figures = likelihood(pipeline, reference, options)
     samples |= {"training_images": len(training), "heldout_images": len(heldout)}
@@ -108,7 +113,7 @@ def parse(arguments: list[str]) -> Namespace:
         require_matplotlib()
     if "images" in options.metrics and options.num_samples < MIN_IMAGES:
         raise InputError(f"--num-samples is {options.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn")
-    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2)):
+    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2), ("seed", 0)):
         if options[name] < least:
             raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
     return options

@@ -23,6 +23,8 @@ from training.tracking import METRICS_FILE
 MAY_CHANGE_ON_RESUME = (
     "train.max_steps",
     "train.max_minutes",
+    "train.learning_rate",
+    "train.clip_norm",
     "train.device",
     "train.accumulation",
     "train.shard",

@@ -213,10 +213,17 @@ def earlier_records(path: Path, options: dict[str, Any], defaults: dict[str, Any
     free = ("output", "overwrite", "resume", "take", "peers", "palettes", "seeds", "calls")  # a record says its calls
     for name, value in options.items():
         before, default = earlier["options"].get(name), defaults.get(name)
-        before = default | before if isinstance(before, dict) and isinstance(default, dict) else before
+        before = completed(before, default)
         if name not in free and before != value:
             raise InputError(f"{path} was made with another --{name}; it can't be resumed with this one")
     return earlier["records"]
+
+
+def completed(value: Any, default: Any) -> Any:
+    """``value`` with what ``default`` has besides, at every depth."""
+    if not isinstance(value, dict) or not isinstance(default, dict):
+        return value
+    return default | {name: completed(each, default.get(name)) for name, each in value.items()}
 
 
 def start(

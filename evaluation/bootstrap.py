@@ -46,7 +46,9 @@ def subset_bootstrap(
     generator = torch.Generator().manual_seed(seed)
     values = []
     for _ in tqdm(range(replicates), desc="subsets for standard errors", unit="subset", leave=False):
-        rows = [torch.randperm(len(sample), generator=generator)[: round(share * len(sample))] for sample in samples]
+        rows = [
+            torch.randperm(len(sample), generator=generator)[: max(1, round(share * len(sample)))] for sample in samples
+        ]
         values.append(statistic(*(sample[chosen] for sample, chosen in zip(samples, rows, strict=True))))
     spread = torch.stack(values).double().std(dim=0)
     return Estimate(statistic(*samples).double(), (share / (1 - share)) ** 0.5 * spread)

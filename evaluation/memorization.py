@@ -16,6 +16,8 @@ from .bootstrap import Measured, subset_bootstrap
 
 CHECK_EVERY = 16
 """Pixels after which it is asked whether a pair can still win."""
+NEAR = (0.9, 0.95, 1.0)
+"""Agreements that are counted besides: where many held-out images have a twin, no image can agree more than all but 1 % of them."""
 PAIRS = 16
 """How many pairs a picture of the closest ones shows."""
 
@@ -96,7 +98,11 @@ class Copies(NamedTuple):
     heldout_99th_percentile: Measured
     """Of the held-out images' agreement: the threshold."""
     share_above: Measured
-    """Of the drawn images that agree more than that: much more than 1 % is copying."""
+    """Of the drawn images that agree more than that: much more than 1 % is copying. 0 where the threshold is 1."""
+    near: tuple[Measured, ...]
+    """The share of the drawn images that agree at least as much as each of `NEAR` says."""
+    heldout_near: tuple[Measured, ...]
+    """Of the held-out images: many more drawn ones are copying."""
 
 
 def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: int = 0) -> Copies:
@@ -111,10 +117,13 @@ def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: in
 
     def statistics(drawn: Tensor, heldout: Tensor) -> Tensor:
         threshold = heldout.quantile(0.99)
-        return torch.stack([drawn.median(), heldout.median(), threshold, (drawn > threshold).to(drawn.dtype).mean()])
+        above = (drawn > threshold).to(drawn.dtype).mean()
+        near = [(side >= agreement).to(drawn.dtype).mean() for side in (drawn, heldout) for agreement in NEAR]
+        return torch.stack([drawn.median(), heldout.median(), threshold, above, *near])
 
     estimate = subset_bootstrap(statistics, drawn.double(), heldout.double(), replicates=replicates, seed=seed)
-    return Copies(*map(Measured, estimate.value.tolist(), estimate.stderr.tolist()))
+    single = list(map(Measured, estimate.value.tolist(), estimate.stderr.tolist()))
+    return Copies(*single[:4], tuple(single[4 : 4 + len(NEAR)]), tuple(single[4 + len(NEAR) :]))
 
 
 def closest_pairs(

@@ -12,7 +12,7 @@ from .bootstrap import Measured
 from .color_fidelity import color_fidelity
 from .feature_metrics import METRICS, MIN_IMAGES, compare_features
 from .features import FeatureExtractor
-from .memorization import NearestTraining, count_copies
+from .memorization import NEAR, NearestTraining, count_copies
 
 Scalars = dict[str, float]
 """Values by name; each ``name`` that has a standard error has a ``name_stderr`` beside it."""
@@ -55,11 +55,15 @@ def image_scalars(
 
 
 def copy_scalars(drawn: NearestTraining, heldout: NearestTraining, seed: int = 0) -> Scalars:
-    """How many drawn images agree more with a training image than all but 1 % of the held-out images do."""
+    """How many drawn images agree more with a training image than all but 1 % of the held-out images do, and than both do at all."""
     copies = count_copies(drawn.agreement, heldout.agreement, seed=seed)
     scalars: Scalars = {}
     for name, measured in copies._asdict().items():
-        scalars |= named(f"memorization/{name}", measured)
+        if isinstance(measured, Measured):
+            scalars |= named(f"memorization/{name}", measured)
+    for agreement, of_drawn, of_heldout in zip(NEAR, copies.near, copies.heldout_near, strict=True):
+        scalars |= named(f"memorization/share_from_{agreement:g}", of_drawn)
+        scalars |= named(f"memorization/heldout_share_from_{agreement:g}", of_heldout)
     return scalars
 
 

@@ -1,6 +1,8 @@
 import json
 import math
 
+import torch
+
 import evaluate
 
 
@@ -48,6 +50,8 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     assert "at least 20 must be drawn" in err
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--orders", 0)
     assert (status, err) == (2, "error: --orders is 0; it must be at least 1\n")
+    status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--seed", -1)
+    assert (status, err) == (2, "error: --seed is -1; it must be at least 0\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--plots", tmp_path / "mine")
@@ -57,3 +61,19 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     assert status == 2
     assert err.startswith("error: ")
     assert not (tmp_path / "a.json").exists()
+
+
+def test_a_set_too_small_to_compare_with_is_said_before_anything_is_drawn_and_its_bits_are_measured(
+    run, checkpoint, tmp_path, monkeypatch
+):
+    load = evaluate.load_index_maps
+    monkeypatch.setattr(
+        evaluate, "load_index_maps", lambda data: (load(data)[0], load(data)[1].subset(torch.arange(1)))
+    )
+    few = ["--checkpoint", checkpoint, "--output", tmp_path / "few.json", "--num-samples", 20, "--steps", 1]
+    status, out, err = run(evaluate, *few)
+    assert (status, out) == (2, "")
+    assert "1 held out: leave it out with --metrics bits-per-pixel memorization" in err
+    status, _, err = run(evaluate, *few, "--metrics", "bits-per-pixel", "memorization", "--times", 1)
+    assert status == 0, err
+    assert json.loads((tmp_path / "few.json").read_text())["metrics"]["memorization/heldout_share_from_1"] in (0, 1)

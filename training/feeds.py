@@ -1,7 +1,9 @@
 """Feeds: where a step's pictures come from, the same again after a resume."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -64,6 +66,8 @@ def dead_workers_reported() -> Iterator[None]:
 class WholeSet:
     """A data set in memory, in a new random order each epoch, cut into batches without a rest.
 
+    Its state is what the pictures are, since the step says where a run stands.
+
     Args:
         pool: all its pictures.
         batch_size: over all processes.
@@ -78,11 +82,24 @@ class WholeSet:
         return self.pool.subset(batch_rows(len(self.pool), self.batch_size, step, self.seed)[positions])
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing: the step says it all."""
-        return {}
+        """A digest of all pictures."""
+        return {"digest": self._digest}
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
-        """Nothing to do."""
+        """See `Feed.restore`.
+
+        Raises:
+            InputError: the pictures aren't those of the run, whose orders and held-out side would be others.
+        """
+        if "digest" in state and not torch.equal(state["digest"], self._digest):
+            raise InputError("the data have changed since the run began, so it can't be resumed: start a new one")
+
+    @cached_property
+    def _digest(self) -> Tensor:
+        found = hashlib.blake2b("\n".join(self.pool.names).encode(), digest_size=32)
+        for tensor in (self.pool.indices, self.pool.palettes.colors, self.pool.palettes.valid, self.pool.labels):
+            found.update(tensor.contiguous().numpy())
+        return torch.frombuffer(bytearray(found.digest()), dtype=torch.uint8)
 
 
 def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:

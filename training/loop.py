@@ -252,6 +252,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
                 tracker.close()
             raise StoppedBySignalError(stop() or signal.SIGTERM, progress.step)
     bar.close()
+    save()  # what follows takes a while
 
     estimates = evaluate(4 * config.train.heldout_times)
     knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)

@@ -1,6 +1,7 @@
 """Where a run's scalars and pictures go: `metrics.jsonl` and `previews/` always, wandb where wanted."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,10 @@ class Tracker:
         self.run = None if wandb_project is None else start_wandb(output, config, wandb_project)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Log named numbers at ``step``."""
+        """Log named numbers at ``step``; those that aren't finite are null, since JSON knows no others."""
+        known = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self.metrics.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.write(json.dumps({"step": step, **known}) + "\n")
         if self.run is not None:
             self.run.log(values, step=step)
 

@@ -109,7 +109,10 @@ def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) 
         for sampler, calls in _ways(seeds):
             figures = _drawings(seeds, sampler, calls)
             shown = {"frechet": 1, "kernel": 1, "recall": 2, "images_per_second": 1}
-            cells = [_mean([each[name] for each in figures], digits) for name, digits in shown.items()]
+            cells = [
+                _mean([each[name] for each in figures], digits, [each.get(f"{name}_stderr") for each in figures])
+                for name, digits in shown.items()
+            ]
             if "off_palette_share" in figures[0]:
                 share = statistics.mean(each["off_palette_share"] for each in figures)
                 cells += [f"{share:.1%}", _mean([each["off_palette_distance"] for each in figures], 4)]
@@ -143,8 +146,11 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _mean(values: Sequence[float], digits: int) -> str:
-    stderr = _stderr(values)
+def _mean(values: Sequence[float], digits: int, errors: Sequence[float | None] = ()) -> str:
+    """The mean ± its standard error: from the spread of the seeds, or from each one's own error if that says more."""
+    known = [error for error in errors if error is not None]
+    own = statistics.mean(known) / len(known) ** 0.5 if known else None
+    stderr = max((error for error in (_stderr(values), own) if error is not None), default=None)
     text = f"{statistics.mean(values):.{digits}f}"
     return text if stderr is None else f"{text} ± {stderr:.{digits}f}"
 

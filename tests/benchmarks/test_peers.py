@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from benchmarks import peers
 from benchmarks.peer_models.peer import Drawing
 from benchmarks.peer_models.report import plot, tables
+from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
 
 
@@ -25,8 +27,20 @@ def test_pixels_are_off_palette_unless_they_are_their_entry():
     assert figures["off_palette_distance"] == pytest.approx(0.5, abs=1e-3)
 
 
+def test_the_records_in_the_docs_can_be_gone_on_from():
+    parser = peers.make_parser()
+    defaults = peers.plain_options(parser, parser.get_defaults())
+    for path in Path("docs/results").glob("*/peers.json"):
+        options = peers.completed(json.loads(path.read_text())["options"], defaults)
+        assert len(peers.earlier_records(path, options, defaults)) > 1
+        options["model"]["unet"]["head_blocks"] += 1
+        with pytest.raises(InputError, match="another --model"):
+            peers.earlier_records(path, options, defaults)
+
+
 def record(peer, seed, bits, frechet):
     drawn = {"sampler": "euler", "frechet": frechet, "kernel": 1.0, "recall": 0.5, "images_per_second": 9.0}
+    drawn |= {"frechet_stderr": 4.0, "kernel_stderr": 0.1, "recall_stderr": 0.02}
     curve = [] if bits is None else [{"minutes": 1.0, "bits": bits + 1, "stderr": 0.1}]
     return {
         "palettes": "own", "peer": peer, "seed": seed, "parameters": 1234, "steps": 7, "images_per_second": 3.0,
@@ -40,12 +54,17 @@ def test_tables_have_the_mean_over_seeds_and_its_standard_error(tmp_path):
     text = tables(records)
     assert "| a | 1,234 | 2 | 7 ± 0 | 3 ± 0 | 5 | 1.500 ± 0.500 |" in text
     assert "| b | 1,234 | 1 | 7 | 3 | 5 | none |" in text
-    assert "| a | euler | 16 | 2 | 42.0 ± 2.0 |" in text
+    assert "| a | euler | 16 | 2 | 42.0 ± 2.8 |" in text, (
+        "seeds that happen to agree don't make it surer than its images do"
+    )
+    assert "| b | euler | 16 | 1 | 50.0 ± 4.0 |" in text
     assert "| real |  |  |  | 30.0 |" in text
+    apart = tables([real, record("a", 0, 1.0, 30.0), record("a", 1, 2.0, 50.0)])
+    assert "| a | euler | 16 | 2 | 40.0 ± 10.0 |" in apart
     other = [{**each, "sampler": "remasking", "frechet": 35.0} for each in record("a", 2, 1.0, 35.0)["drawings"]]
     more = tables([*records, {**record("a", 2, 1.0, 35.0), "drawings": other}])
-    assert "| a | euler | 16 | 2 | 42.0 ± 2.0 |" in more, "a seed that was drawn otherwise doesn't count"
-    assert "| a | remasking | 64 | 1 | 35.0 |" in more
+    assert "| a | euler | 16 | 2 | 42.0 ± 2.8 |" in more, "a seed that was drawn otherwise doesn't count"
+    assert "| a | remasking | 64 | 1 | 35.0 ± 4.0 |" in more
     pytest.importorskip("matplotlib")
     others = [{**each, "palettes": "shared"} for each in records if each["peer"] != "b"]
     not_drawn = [{**each, "drawings": []} for each in others if each["peer"] == "a"]

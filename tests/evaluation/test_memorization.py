@@ -68,6 +68,17 @@ def test_the_share_of_copies_is_counted_with_the_error_of_its_threshold():
     assert 0.5 < stderr / (0.25 * 0.75 / 400) ** 0.5 < 2  # about the binomial one, since the threshold hardly matters
 
 
+def test_copies_are_seen_where_held_out_images_have_twins_in_the_training_set():
+    heldout = torch.full((500,), 0.5)
+    heldout[:10] = 1  # the threshold is 1, and nothing is above it
+    copies = count_copies(torch.ones(200), heldout)
+    assert copies.share_above.value == 0
+    assert [share.value for share in copies.near] == [1, 1, 1]
+    assert [share.value for share in copies.heldout_near] == [0.02] * 3
+    halves = count_copies(torch.tensor([0.89, 0.94, 0.96, 1.0]), heldout)
+    assert [share.value for share in halves.near] == [0.75, 0.5, 0.25]
+
+
 def test_the_closest_pairs_come_first_drawn_then_trained(training):
     palette = Palette.from_hex([f"{level:02x}0000" for level in range(9)])
     palettes = PaletteBatch.from_palettes([palette] * 30)

@@ -23,6 +23,7 @@ from training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
 from training.examples import ExampleMaker
 from training.feeds import WholeSet, batch_rows
 from training.loop import learning_rate_factor
+from training.tracking import Tracker
 
 TINY = DenoiserConfig(
     token_channels=32,
@@ -289,6 +290,34 @@ def test_a_negative_seed_is_refused(config, sides, tmp_path):
 def test_nothing_to_resume_is_said(config, sides, tmp_path):
     with pytest.raises(InputError, match="no checkpoint to resume"):
         train(config, *sides, tmp_path, resume=True)
+
+
+def test_a_run_goes_on_with_its_own_pictures_only(config, sides, tmp_path):
+    pictures, heldout = sides
+    train(config, pictures, heldout, tmp_path)
+    others = replace(pictures, indices=pictures.indices.flip(-1))
+    with pytest.raises(InputError, match="the data have changed since the run began"):
+        train(config, others, heldout, tmp_path, resume=True)
+    for folder in list_checkpoints(tmp_path):  # as runs were left before there was a digest
+        (folder / "feed-00000.safetensors").unlink()
+    train(config, others, heldout, tmp_path, resume=True)
+
+
+def test_the_last_step_is_saved_before_it_is_measured(config, sides, tmp_path, monkeypatch):
+    config = replace(config, train=replace(config.train, max_steps=3, evaluate_every=100, checkpoint_every=100))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.loop, "measure", killed)
+        train(config, *sides, tmp_path)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003"]
+
+
+def test_numbers_that_are_not_finite_are_null_in_the_metrics(tmp_path):
+    Tracker(tmp_path, {}, None).scalars(3, {"a": math.nan, "b": math.inf, "c": 1.5})
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 3, "a": null, "b": null, "c": 1.5}\n'
 
 
 def test_a_damaged_checkpoint_is_named(config, sides, tmp_path):
