@@ -19,10 +19,11 @@ from benchmarks.peer_models.training import PeerTraining
 from benchmarks.peers import icons_in, take_turns, training_figures
 from data.index_maps import IndexMaps, load_index_maps
 from quantization.errors import InputError, choose
-from quantization.files import write_json
+from quantization.files import claim_output_folder, write_json
 from training.config import RunConfig
 
 SCHEDULE_FREE = "schedule-free"
+RESULTS = "optimizers.json"
 
 
 class ScheduleFreeTraining(PeerTraining):
@@ -30,8 +31,10 @@ class ScheduleFreeTraining(PeerTraining):
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """One, for all weights."""
-        from schedulefree import AdamWScheduleFree
-
+        try:
+            from schedulefree import AdamWScheduleFree
+        except ImportError:
+            raise InputError(f"{SCHEDULE_FREE} needs pip install -r requirements-benchmarks.txt") from None
         betas = (0.9, self.config.beta2)
         rate, decay = self.config.learning_rate, self.config.weight_decay
         return [AdamWScheduleFree(self.peer.network.parameters(), lr=rate, betas=betas, weight_decay=decay)]
@@ -92,6 +95,7 @@ def main(arguments: list[str]) -> None:
     add = parser.add_argument
     add("--config", action=ActionConfigFile, help="YAML file of sizes (model), batches, clock and weight decay (train)")
     add("--output", type=Path, required=True, help="folder for optimizers.json")
+    add("--overwrite", action="store_true", help="replace what an earlier comparison left there")
     add("--runs", nargs="+", default=["muon:0.002", "adamw:0.002", "schedule-free:0.002"], help="NAME:RATE of each")
     add("--minutes", type=float, default=6.0, help="of training, for each")
     add("--slices", type=int, default=12, help="turns in which a run's minutes come")
@@ -99,6 +103,7 @@ def main(arguments: list[str]) -> None:
     parser.add_class_arguments(RunConfig)
     options = parser.parse_args(arguments)
     runs = {text: Run.parse(text) for text in options.runs}
+    claim_output_folder(options.output, options.overwrite, written=lambda _: [RESULTS])
     config = parser.instantiate(options)
     device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
     training, heldout = load_index_maps(icons_in("own", config.data))
@@ -111,7 +116,7 @@ def main(arguments: list[str]) -> None:
         for text, each in trainings.items()
     ]
     records.sort(key=lambda record: record["bits_per_pixel"])
-    write_json(options.output / "optimizers.json", {"options": cli.plain_options(options), "records": records})
+    write_json(options.output / RESULTS, {"options": cli.plain_options(options), "records": records})
     print(table(records))
 
 

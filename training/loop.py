@@ -30,7 +30,7 @@ from pipelines.folder import save_pipeline
 from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
-from pipelines.split import processes
+from pipelines.split import process_count, processes
 from quantization.errors import InputError
 from quantization.files import write_atomically
 from quantization.palette import PaletteBatch
@@ -292,11 +292,10 @@ def measure(
     denoiser: Denoiser, process: Process, heldout: IndexMaps, times_per_image: int, config: RunConfig
 ) -> tuple[dict[str, float], Estimates]:
     """Held-out bits per pixel, told nothing and told each condition that ``denoiser`` has; scalars, and the former."""
+    at_once = -(-config.train.batch_size // (process_count() * config.train.accumulation))  # as in a step: that fits
 
     def estimates(told: str) -> Estimates:
-        return heldout_estimates(
-            denoiser, process, heldout, times_per_image, config.train.batch_size, told, config.seed, split=True
-        )
+        return heldout_estimates(denoiser, process, heldout, times_per_image, at_once, told, config.seed, split=True)
 
     plain = estimates("nothing")
     result = plain.result()
