@@ -53,10 +53,12 @@ def histogram_by_sorting(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
-def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Count the opaque pixels' colors; give the keys of those that overflowed, each time after `_FULL` pixels."""
-    overflows = np.empty(len(pixels) // _FULL, np.uint32)
-    size = 0
+def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray, overflows: np.ndarray, size: int) -> int:
+    """Count the opaque pixels' colors; those that overflow, each time after `_FULL` pixels, are listed from ``size`` on.
+
+    Returns:
+        How many are listed now.
+    """
     for i in range(len(pixels)):
         if pixels[i, 3] >= OPAQUE_ALPHA:
             key = color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])
@@ -66,7 +68,7 @@ def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> np.ndarra
                 table[key] = 0
             table[key] += np.uint8(1)
             used[key // np.uint32(_ROW)] = True
-    return overflows[:size].copy()
+    return size
 
 
 @njit(cache=True, nogil=True)
@@ -114,8 +116,11 @@ def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if sum(map(len, pixels)) <= FEW_PIXELS:
         return histogram_by_sorting(np.concatenate(pixels) if len(pixels) != 1 else pixels[0])
     table, used = empty_table()
-    overflows = np.concatenate([_count(part, table, used) for part in pixels])
+    # One list for all pictures: a color that one of them fills may overflow in the next one, however small that is.
+    overflows, size = np.empty(sum(map(len, pixels)) // _FULL, np.uint32), 0
+    for part in pixels:
+        size = _count(part, table, used, overflows, size)
     keys, colors = read_table(table, used)
     counts = table[keys].astype(np.int64)
-    counts += _FULL * np.bincount(np.searchsorted(keys, overflows), minlength=len(keys))
+    counts += _FULL * np.bincount(np.searchsorted(keys, overflows[:size]), minlength=len(keys))
     return colors, counts
