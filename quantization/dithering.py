@@ -16,7 +16,7 @@ from .thresholds import bayer, blue_noise
 DITHER_SPACES = ("linear", "oklab")
 
 Dither = Callable[[np.ndarray, np.ndarray, np.ndarray, float, str], np.ndarray]
-"""(pixels uint8 [H, W, 3], opaque bool [H, W], visible entries uint8 [K, 3], strength, space) → positions among the
+"""(pixels uint8 [H, W, 3], opaque bool [H, W], `opaque_entries` uint8 [K, 3], strength, space) → positions among the
 entries, uint8 [H, W]; what stands at pixels that aren't opaque has no meaning."""
 
 DITHERERS: dict[str, Dither | None] = {

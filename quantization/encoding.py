@@ -12,15 +12,21 @@ from .threads import over_slices
 
 
 def opaque_entries(palette: Palette) -> np.ndarray:
-    """Where the palette's visible entries stand, int64 ``[K']``.
+    """Where the entries for opaque pixels stand, int64 ``[K']``: the opaque ones or, where there is none, the soft ones.
+
+    The most opaque ones come first, each alpha in the palette's order, so that of two entries of one color the more
+    opaque one is taken: soft edges have the colors of what they surround.
 
     Raises:
         InputError: there is none.
     """
-    entries = np.flatnonzero(palette.colors[:, 3] > 0)
+    alpha = palette.colors[:, 3]
+    entries = np.flatnonzero(alpha >= OPAQUE_ALPHA)
+    if len(entries) == 0:
+        entries = np.flatnonzero(alpha > 0)
     if len(entries) == 0:
         raise InputError("the palette's only entry is transparent, but the picture has opaque pixels")
-    return entries
+    return entries[np.argsort(255 - alpha[entries], kind="stable")]
 
 
 def on_white(image: np.ndarray, palette: Palette) -> np.ndarray:
@@ -41,7 +47,7 @@ def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndar
 
 
 def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndarray:
-    """Map every pixel to the nearest entry, the first one on a tie; transparent pixels to the transparent entry.
+    """Map opaque pixels to the nearest entry of `opaque_entries`, the first one on a tie; others to the transparent one.
 
     A transparent pixel is taken as white where the palette has no transparent entry.
 

@@ -12,10 +12,13 @@ from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
 
 
 class Fidelity(NamedTuple):
-    """Means over the opaque pixels of all frames; none where no pixel is opaque."""
+    """Means over the opaque pixels of all frames; none where no pixel is opaque.
+
+    A difference of alpha counts like one of lightness: an opaque pixel and a clear one are 1 apart.
+    """
 
     psnr: float | None
-    """Peak signal-to-noise ratio of sRGB bytes, in decibels; infinite for equal pictures."""
+    """Peak signal-to-noise ratio of sRGB bytes, in decibels; infinite if all opaque pixels are equal."""
     delta_e: float | None
     """Mean Euclidean distance in OKLab, where black and white are 1 apart."""
     colors_used: int
@@ -48,7 +51,7 @@ def fidelity(originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], pal
 def _sums(
     pixels: np.ndarray, labels: np.ndarray, colors: np.ndarray, oklab: np.ndarray, table: np.ndarray, used: np.ndarray
 ) -> tuple[int, float, int]:
-    """Squared sRGB differences, OKLab distances and the number of the opaque pixels; marks every entry that is used."""
+    """Squared differences of bytes, distances in OKLab and alpha, and the number of the opaque pixels; marks every entry that is used."""
     squares, distances, count = 0, 0.0, 0
     for i in range(len(pixels)):
         k = labels[i]
@@ -56,9 +59,11 @@ def _sums(
         if pixels[i, 3] < OPAQUE_ALPHA:
             continue
         count += 1
-        for axis in range(3):
+        for axis in range(4):
             gap = np.int64(pixels[i, axis]) - np.int64(colors[k, axis])
             squares += gap * gap
         lightness, a, b = linear_to_oklab_pixel(table[pixels[i, 0]], table[pixels[i, 1]], table[pixels[i, 2]])
-        distances += np.sqrt((lightness - oklab[k, 0]) ** 2 + (a - oklab[k, 1]) ** 2 + (b - oklab[k, 2]) ** 2)
+        alpha_gap = (np.float64(pixels[i, 3]) - np.float64(colors[k, 3])) / 255
+        color_square = (lightness - oklab[k, 0]) ** 2 + (a - oklab[k, 1]) ** 2 + (b - oklab[k, 2]) ** 2
+        distances += np.sqrt(color_square + alpha_gap**2)
     return squares, distances, count

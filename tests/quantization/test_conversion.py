@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from quantization.conversion import SMOOTHERS, convert, with_place_for_transparency
 from quantization.dithering import DITHERERS
 from quantization.errors import InputError
+from quantization.histogram import OPAQUE_ALPHA
 from quantization.palette import Palette
 from quantization.palette_files import read_palette
 from quantization.palette_order import ORDERS
@@ -33,6 +34,34 @@ def test_transparent_stays_transparent_and_opaque_stays_opaque(seed, method, smo
     converted = convert(frames, palette, method=method, smoother=smoother, order=order)
     for frame, indices in zip(frames, converted.indices, strict=True):
         assert np.array_equal(converted.palette.colors[indices][..., 3], frame[..., 3])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from(list(DITHERERS)), st.booleans(), st.sampled_from([12, 200]))
+def test_opaque_pixels_take_opaque_entries_although_soft_ones_have_their_color(seed, method, exact, size):
+    rng = np.random.default_rng(seed)
+    solid = rng.integers(0, 256, (6, 4), np.uint8) | np.array([0, 0, 0, 255], np.uint8)
+    soft = solid.copy()
+    soft[:, 3] = rng.integers(1, OPAQUE_ALPHA, 6)
+    palette = Palette(rng.permutation(np.concatenate([solid, soft, np.zeros((1, 4), np.uint8)])))
+    frame = palette.colors[rng.integers(0, len(palette), (size, size))]
+    converted = convert([frame], palette, method=method, exact=exact)
+    is_opaque = frame[..., 3] == 255
+    shown = palette.colors[converted.indices[0]]
+    assert np.array_equal(shown[is_opaque], frame[is_opaque])
+    assert (shown[~is_opaque] == 0).all()
+    assert (converted.fidelity.psnr, converted.fidelity.delta_e) == (np.inf, pytest.approx(0, abs=1e-6))
+
+
+def test_of_two_opaque_entries_of_a_color_the_more_opaque_one_is_taken():
+    palette = Palette.from_hex(["c81e1e80", "c81e1e", "c81e1ec0", "c81e1e"])
+    assert (convert([palette.colors[1][None, None]], palette).indices[0] == 1).all()
+
+
+def test_opaque_pixels_take_soft_entries_only_where_there_are_no_others():
+    red, soft = np.array([[[255, 0, 0, 255]]], np.uint8), Palette.from_hex(["00000000", "0000ff10", "ff000010"])
+    assert convert([red], soft).indices[0] == [[2]]
+    assert convert([red], Palette(np.append(soft.colors, [[0, 0, 255, 255]], axis=0).astype(np.uint8))).indices[0] == 3
 
 
 @pytest.mark.parametrize("order", list(ORDERS))

@@ -22,6 +22,16 @@ def test_the_definitions_on_one_color():
     assert fidelity([solid(0)], [np.full((4, 5), 3, np.uint8)], GRAYS).delta_e == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("alpha", [254, 128, 60])
+def test_another_alpha_is_no_exact_copy(alpha):
+    palette = Palette(np.array([[10, 10, 10, alpha]], np.uint8))
+    result = fidelity([solid(10)], [np.zeros((4, 5), np.uint8)], palette)
+    gap = 255 - alpha
+    assert result == (pytest.approx(10 * np.log10(255**2 / (gap**2 / 3))), pytest.approx(gap / 255), 1)
+    same = fidelity([solid(10, alpha=alpha)], [np.zeros((4, 5), np.uint8)], palette)
+    assert same == ((np.inf, 0, 1) if alpha >= 128 else (None, None, 1))
+
+
 def test_transparent_pixels_are_left_out_but_their_entry_is_used():
     frame = solid(10)
     frame[:2, :, 3] = 0
