@@ -1,7 +1,6 @@
 """A transform for data loaders: pictures with other palettes, on the fly, their labels and masks untouched."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +61,7 @@ def to_palette(image: IndexedImage, target: Palette, distinct: float = GENTLE) -
 def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
     """A picture of mode P with its own index map and palette, any other one quantized to ``colors`` entries."""
     if image.mode == "P":
-        with suppress(InputError):  # several transparent entries: read as pixels, they become one
-            return IndexedImage.from_pil(image)
+        return IndexedImage.from_pil(image)
     return quantize(to_rgba(image), colors)
 
 

@@ -57,7 +57,7 @@ class IndexedImage:
 
     @classmethod
     def from_pil(cls, image: Image.Image) -> "IndexedImage":
-        """Take over the index map and the palette of a Pillow image of mode P.
+        """Take over the index map and the palette of a Pillow image of mode P, transparent entries as `merged` does.
 
         Raises:
             InputError: the image has no palette (its mode is not P).
@@ -65,17 +65,33 @@ class IndexedImage:
         if image.mode != "P":
             raise InputError(f"an indexed image has mode P, not {image.mode}; quantize it first")
         indices = np.asarray(image)
-        rgb = np.frombuffer(bytes(image.getpalette("RGB")), np.uint8).reshape(-1, 3)
+        entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
         # Some programs write a palette that is shorter than the largest index: those entries are black.
-        colors = np.full((max(len(rgb), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
-        colors[: len(rgb), :3] = rgb
+        colors = np.full((max(len(entries), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
+        colors[: len(entries)] = entries
         transparency = image.info.get("transparency", b"")
         if isinstance(transparency, int):
             colors[transparency : transparency + 1, 3] = 0
         else:
             alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
             colors[: len(alpha), 3] = alpha
-        return cls(indices, Palette(colors))
+        return cls.merged(indices, colors)
+
+    @classmethod
+    def merged(cls, indices: np.ndarray, colors: np.ndarray) -> "IndexedImage":
+        """An indexed image of entries of which several are transparent: all of these become the first of them.
+
+        Args:
+            indices: uint8 ``[H, W]``, each below K.
+            colors: sRGB RGBA, uint8 ``[K, 4]``; the other entries keep their order.
+        """
+        is_transparent = colors[:, 3] == 0
+        first = is_transparent.argmax()
+        is_kept = ~is_transparent
+        is_kept[first] = True
+        places = is_kept.cumsum() - 1
+        places[is_transparent] = places[first]
+        return cls(places.astype(np.uint8)[indices], Palette(colors[is_kept]))
 
     def save(self, path: Path) -> None:
         """Write a PNG of mode P, whole or not at all."""

@@ -44,6 +44,32 @@ def test_a_gif_with_a_transparent_entry_is_read(tmp_path):
     assert loaded.to_rgba()[0, 0, :3].tolist() == [255, 0, 0]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 256), st.integers(1, 20), st.integers(1, 20), st.floats(0, 1))
+def test_several_transparent_entries_are_read_as_the_first_of_them(tmp_path_factory, seed, entries, h, w, share):
+    rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "several.png"
+    colors = rng.integers(1, 256, (entries, 4), np.uint8)
+    colors[rng.random(entries) < share, 3] = 0
+    image = Image.fromarray(rng.integers(0, entries, (h, w)).astype(np.uint8), mode="P")
+    image.putpalette(colors[:, :3].tobytes())
+    image.save(path, transparency=colors[:, 3].tobytes())
+    loaded = IndexedImage.load(path)
+    shown, expected = loaded.to_rgba().copy(), colors[np.asarray(image)]
+    shown[shown[..., 3] == 0] = expected[expected[..., 3] == 0] = 0
+    assert np.array_equal(shown, expected)
+    further = np.flatnonzero(colors[:, 3] == 0)[1:]
+    assert loaded.palette == Palette(np.delete(colors, further, axis=0))
+
+
+def test_what_pillow_quantizes_with_alpha_is_read_from_memory_and_from_its_file(tmp_path, rng):
+    pixels = rng.integers(0, 256, (20, 20, 4), np.uint8)
+    pixels[:10, :, 3] = 0
+    image = Image.fromarray(pixels).quantize(8)
+    image.save(tmp_path / "i.png")
+    for loaded in (IndexedImage.from_pil(image), IndexedImage.load(tmp_path / "i.png")):
+        assert np.array_equal(loaded.to_rgba()[..., 3], np.array(image.convert("RGBA"))[..., 3])
+
+
 def test_an_index_beyond_the_palette_is_refused():
     with pytest.raises(InputError, match="index 2 is not among the palette's 2 entries"):
         IndexedImage(np.array([[2]], np.uint8), Palette.from_hex(["000000", "ffffff"]))
