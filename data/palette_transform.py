@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from quantization.errors import InputError
+from quantization.histogram import OPAQUE_ALPHA
 from quantization.images import to_rgba
 from quantization.indexed_image import IndexedImage
 from quantization.palette import MAX_ENTRIES, Palette
 from quantization.quantizers import quantize
-from quantization.recoloring import GENTLE, recolor
+from quantization.recoloring import GENTLE, recolor_solid
 
 from .palette_jitter import PaletteJitter
 
@@ -52,10 +53,29 @@ class OtherPalettes:
 
 
 def to_palette(image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
-    """Recolor an image whose transparent pixels stay transparent; 256 opaque entries alone leave no place for them."""
-    if (image.indices == image.palette.transparent).any() and len(target) < MAX_ENTRIES:
+    """Recolor an image, its pixels of alpha below 128 transparent; 256 opaque entries alone leave no place for them."""
+    if (image.to_rgba()[..., 3] < OPAQUE_ALPHA).any() and len(target) < MAX_ENTRIES:
         target = target.with_transparency()
-    return recolor(image, target, reversible=False, distinct=distinct)
+    return recolor_solid(image, target, reversible=False, distinct=distinct)
+
+
+def with_alpha(image: IndexedImage, alpha: np.ndarray) -> IndexedImage:
+    """The image with another alpha, uint8 ``[H, W]``, in each pixel: colors that it lacks follow its last entry.
+
+    Where they are too many, entries that no pixel holds make room.
+
+    Raises:
+        InputError: the pixels have more than 256 colors.
+    """
+    entries, hidden = image.palette.colors, image.palette.transparent
+    pixels = np.concatenate([image.to_rgba()[..., :3], alpha[..., None]], axis=-1)
+    pixels[alpha == 0] = 0 if hidden is None else entries[hidden]
+    packed, place = np.unique(pixels.view(np.uint32), return_inverse=True)
+    colors = packed.view(np.uint8).reshape(-1, 4)
+    new = colors[~(colors[:, None] == entries).all(-1).any(-1)]
+    palette = Palette(np.concatenate([entries, new]) if len(entries) + len(new) <= MAX_ENTRIES else colors)
+    index = (colors[:, None] == palette.colors).all(-1).argmax(axis=1).astype(np.uint8)
+    return IndexedImage(index[place].reshape(alpha.shape), palette)
 
 
 def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
@@ -120,7 +140,7 @@ class PaletteAugmentation:
         way = self.ways[rng.integers(len(self.ways))]
         if isinstance(image, Image.Image):
             if image.mode == "P":
-                return way(as_indexed(image, self.colors), rng).to_pil()
+                return self._recolored_entries(as_indexed(image, self.colors), way, rng).to_pil()
             pixels = self._recolored(np.array(image.convert("RGBA")), way, rng)
             return Image.fromarray(pixels if image.mode == "RGBA" else pixels[..., :3].copy())
         is_tensor = isinstance(image, torch.Tensor)
@@ -131,6 +151,16 @@ class PaletteAugmentation:
         rgba = np.concatenate([array, np.full((*array.shape[:2], 1), 255, np.uint8)], axis=-1)[..., :4]
         pixels = np.ascontiguousarray(self._recolored(rgba, way, rng)[..., : array.shape[2]])
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(image.device) if is_tensor else pixels
+
+    def _recolored_entries(self, image: IndexedImage, way: Way, rng: np.random.Generator) -> IndexedImage:
+        """An indexed image in other colors, each pixel's alpha as it is."""
+        if isinstance(way, PaletteJitter):
+            return way(image, rng)
+        solid = image.palette.colors.copy()
+        solid[solid[:, 3] > 0, 3] = 255  # as in `_recolored`
+        changed = way(IndexedImage(image.indices, Palette(solid)), rng)
+        alpha = image.to_rgba()[..., 3]
+        return changed if np.array_equal(changed.to_rgba()[..., 3], alpha) else with_alpha(changed, alpha)
 
     def _recolored(self, rgba: np.ndarray, way: Way, rng: np.random.Generator) -> np.ndarray:
         """Visible pixels in other colors, everything else as it is; uint8 ``[H, W, 4]``."""

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from .errors import InputError
+from .histogram import OPAQUE_ALPHA
 from .indexed_image import IndexedImage
 from .palette import MAX_ENTRIES, Palette
 from .spaces import SPACES
@@ -201,19 +202,39 @@ def recolor(
     return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
 
 
+def recolor_solid(
+    image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE, stretch: float = 0.5
+) -> IndexedImage:
+    """`recolor` with every entry opaque or transparent, as `encode` takes pixels.
+
+    Pixels of alpha below 128 are transparent, and others take none of the target's entries below it if it has opaque
+    ones. Arguments and errors as for `recolor`; the result has ``target`` as it is.
+    """
+    colors = image.palette.colors.copy()
+    colors[colors[:, 3] < OPAQUE_ALPHA, 3] = 0
+    alpha = target.colors[:, 3]
+    is_place = (alpha >= OPAQUE_ALPHA) | (alpha == 0) if (alpha >= OPAQUE_ALPHA).any() else alpha >= 0
+    places, solid = np.flatnonzero(is_place).astype(np.uint8), IndexedImage.merged(image.indices, colors)
+    moved = recolor(solid, Palette(target.colors[places]), reversible=reversible, distinct=distinct, stretch=stretch)
+    return IndexedImage(places[moved.indices], target)
+
+
 def recolor_frames(frames: Sequence[np.ndarray], target: Palette, *, reversible: bool = False) -> list[np.ndarray]:
     """Recolor frames that belong together, sRGB RGBA, uint8 ``[H, W, 4]`` each: a color becomes the same one in all.
+
+    Soft pixels become opaque or transparent, as by `recolor_solid`.
 
     Raises:
         InputError: they have more than 256 colors, or ``target`` has no opaque entry.
     """
-    pixels = np.concatenate([np.where(frame[..., 3:] > 0, frame, np.uint8(0)).reshape(-1, 4) for frame in frames])
+    solid = [np.where(frame[..., 3:] >= OPAQUE_ALPHA, frame, np.uint8(0)) for frame in frames]
+    pixels = np.concatenate([frame.reshape(-1, 4) for frame in solid])
     colors, indices = np.unique(np.ascontiguousarray(pixels).view(np.uint32)[:, 0], return_inverse=True)
     if len(colors) > MAX_ENTRIES:
         raise InputError(
             f"{len(colors):,} colors, but an image to recolor has at most {MAX_ENTRIES}: quantize it first"
         )
     image = IndexedImage(indices.reshape(1, -1).astype(np.uint8), Palette(colors.view(np.uint8).reshape(-1, 4)))
-    moved = recolor(image, target, reversible=reversible).to_rgba()[0]
+    moved = recolor_solid(image, target, reversible=reversible).to_rgba()[0]
     ends = np.cumsum([frame[..., 0].size for frame in frames])[:-1]
     return [part.reshape(frame.shape) for part, frame in zip(np.split(moved, ends), frames, strict=True)]

@@ -64,6 +64,37 @@ def test_an_indexed_image_keeps_its_index_map_when_jittered(rng):
     assert changed.palette != image.palette
 
 
+@pytest.mark.parametrize("way", [*WAYS, OtherPalettes([Palette.from_hex(["ff0000", "0000ff40"])])])
+@pytest.mark.parametrize("alphas", [[0, 40, 60, 255], [1, 127, 128, 254], [255, 255, 255, 9], [0, 0, 255, 255]])
+def test_every_pixel_of_an_indexed_image_keeps_its_alpha(rng, way, alphas):
+    for entries in (4, 256):
+        colors = rng.integers(0, 256, (entries, 4), np.uint8)
+        colors[:, 3] = np.array(alphas * (entries // 4))
+        image = IndexedImage.merged(rng.integers(0, entries, (40, 30)).astype(np.uint8), colors)
+        changed = PaletteAugmentation([way])(image.to_pil())
+        assert changed.mode == "P"
+        assert np.array_equal(IndexedImage.from_pil(changed).to_rgba()[..., 3], image.to_rgba()[..., 3])
+        if isinstance(way, PaletteJitter):
+            assert np.array_equal(np.asarray(changed), image.indices)
+
+
+def test_soft_pixels_of_an_indexed_image_get_the_colors_that_solid_ones_get(rng):
+    palette = Palette.from_hex(["00000000", "c81e1e", "c81e1e3c", "1e1ec8"])
+    image = IndexedImage(rng.integers(0, 4, (20, 20)).astype(np.uint8), palette)
+    changed = IndexedImage.from_pil(PaletteAugmentation([OtherPalettes(PALETTES)])(image.to_pil()))
+    solid, soft = (np.unique(changed.to_rgba()[image.indices == k, :3], axis=0) for k in (1, 2))
+    assert len(solid) == 1
+    assert np.array_equal(solid, soft)
+
+
+def test_soft_pixels_become_transparent_in_another_palette(rng):
+    image = IndexedImage(
+        rng.integers(0, 3, (8, 8)).astype(np.uint8), Palette.from_hex(["c81e1e", "c81e1e3c", "28" * 4])
+    )
+    moved = to_palette(image, PALETTES[0])
+    assert np.array_equal(moved.to_rgba()[..., 3], np.where(image.indices == 0, 255, 0))
+
+
 def test_several_transparent_entries_become_one():
     image = Image.fromarray(np.array([[0, 1, 2, 2]], np.uint8), mode="P")
     image.putpalette([255, 0, 0, 0, 255, 0, 9, 9, 9])

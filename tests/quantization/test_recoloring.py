@@ -7,10 +7,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from quantization.errors import InputError
+from quantization.histogram import OPAQUE_ALPHA
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import read_palette
-from quantization.recoloring import GENTLE, color_costs, match_entries, match_palettes, recolor
+from quantization.recoloring import (
+    GENTLE,
+    color_costs,
+    match_entries,
+    match_palettes,
+    recolor,
+    recolor_frames,
+    recolor_solid,
+)
 from quantization.spaces import SPACES
 
 CHANNEL = st.sampled_from([0, 1, 60, 128, 254, 255])  # so that equal lightness, equal distances and near ones occur
@@ -70,6 +79,24 @@ def test_to_its_own_palette_in_any_order_no_pixel_changes(image, random, distinc
     order = random.sample(range(len(image.palette)), len(image.palette))
     moved = recolor(image, Palette(image.palette.colors[order]), **ways)
     assert np.array_equal(moved.to_rgba(), image.to_rgba())
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**31), st.booleans(), st.booleans(), st.sampled_from([0, GENTLE, np.inf]))
+def test_what_is_soft_becomes_transparent_and_what_is_opaque_stays_so(seed, reversible, is_soft_target, distinct):
+    rng = np.random.default_rng(seed)
+    source, target = rng.integers(0, 256, (2, 9, 4), np.uint8)
+    target[:, 3] = np.where(is_soft_target & (rng.random(9) < 0.5), rng.integers(1, OPAQUE_ALPHA, 9), 255)
+    target[:2, 3] = 0, 255
+    target, frames = Palette(rng.permutation(target)), list(source[rng.integers(0, 9, (2, 6, 7))])
+    moved = recolor_frames(frames, target, reversible=reversible)
+    for frame, result in zip(frames, moved, strict=True):
+        assert np.array_equal(result[..., 3], np.where(frame[..., 3] < OPAQUE_ALPHA, 0, 255))
+    source[np.flatnonzero(source[:, 3] == 0)[1:], 3] = 9
+    image = IndexedImage(rng.integers(0, 9, (6, 7)).astype(np.uint8), Palette(source))
+    solid = recolor_solid(image, target, reversible=reversible, distinct=distinct)
+    assert solid.palette == target
+    assert np.array_equal(solid.to_rgba()[..., 3], np.where(image.to_rgba()[..., 3] < OPAQUE_ALPHA, 0, 255))
 
 
 @settings(deadline=None)
