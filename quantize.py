@@ -25,7 +25,7 @@ from quantization.palette_choice import rank_palettes
 from quantization.palette_files import named_palettes, read_palette, read_palette_folder, write_palette
 from quantization.palette_order import ORDERS
 from quantization.plots import plot_quantization, require_matplotlib
-from quantization.quantizers import QUANTIZERS, SPACES, choose_colors, error_curve, fit_palette
+from quantization.quantizers import FEW_COLORS, QUANTIZERS, SPACES, choose_colors, error_curve, fit_palette
 from quantization.recoloring import recolor_frames
 
 REPORT_FILE = "report.json"
@@ -63,15 +63,15 @@ def make_parser() -> ArgumentParser:
         "--colors",
         type=str | None,
         default=None,
-        help="entries to fit, 2 to 256, transparency included; auto: as many as the pictures need; "
-        f"{DEFAULT_COLORS} if left out",
+        help="entries to fit, 2 to 256, transparency included; auto: as many as the pictures need, which is all if they "
+        f"have at most {FEW_COLORS}; {DEFAULT_COLORS} if left out",
     )
     add(
         "--max-error",
         type=float | None,
         default=None,
         help="for --colors auto: the mean ΔE in OKLab to stay below (black to white is 1); "
-        "if left out, the elbow of the error over the number of colors decides",
+        f"if left out, the elbow of the error over the number of colors decides on pictures of more than {FEW_COLORS}",
     )
     add(
         "--method",
@@ -260,8 +260,8 @@ def plot(result: Result, path: Path, options: Namespace) -> None:
     frame, (indices, palette, _) = result.original.frames[0], result.converted
     method = DEFAULT_METHOD if options.method in (None, "fixed") else options.method
     errors = error_curve([frame], PLOTTED_COUNTS, method, options.space, options.seed)
-    elbow = choose_colors([frame], method, options.space, options.seed)
-    plot_quantization(path, frame, indices[0], palette, PLOTTED_COUNTS, errors, elbow)
+    needed = choose_colors([frame], method, options.space, options.seed)
+    plot_quantization(path, frame, indices[0], palette, PLOTTED_COUNTS, errors, needed)
 
 
 def describe(result: Result, file: Path) -> dict:

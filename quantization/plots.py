@@ -38,7 +38,7 @@ def plot_quantization(
     palette: Palette,
     counts: Sequence[int],
     errors: Sequence[float],
-    elbow: int,
+    needed: int,
 ) -> None:
     """Draw the figure and write it as a PNG.
 
@@ -49,7 +49,7 @@ def plot_quantization(
         palette: K entries.
         counts: numbers of colors, rising.
         errors: the mean ΔE in OKLab for each of them.
-        elbow: the number of colors after which more of them bring little.
+        needed: the number of entries that `choose_colors` finds.
 
     Raises:
         InputError: matplotlib isn't installed.
@@ -68,7 +68,7 @@ def plot_quantization(
         axes.axis("off")
     _draw_colors(figure.add_subplot(grid[1, 0], projection="3d"), original, palette)
     opaque = int((palette.colors[:, 3] > 0).sum())
-    _draw_errors(figure.add_subplot(grid[1, 1]), counts, errors, elbow, opaque)
+    _draw_errors(figure.add_subplot(grid[1, 1]), counts, errors, needed, opaque)
     axes = figure.add_subplot(grid[2, :])
     square, columns = (64, 16) if len(palette) <= 32 else (24, 32)  # with labels where they can be read
     axes.imshow(swatch(palette, square, columns))
@@ -101,9 +101,9 @@ def _draw_colors(axes: "Axes", original: np.ndarray, palette: Palette) -> None:
     axes.set_title("the colors in OKLab, the entries ringed")
 
 
-def _draw_errors(axes: "Axes", counts: Sequence[int], errors: Sequence[float], elbow: int, used: int) -> None:
+def _draw_errors(axes: "Axes", counts: Sequence[int], errors: Sequence[float], needed: int, used: int) -> None:
     axes.plot(counts, errors, marker="o", color="black")
-    axes.axvline(elbow, linestyle="--", color="tab:red", label=f"the elbow: {elbow} colors")
+    axes.axvline(needed, linestyle="--", color="tab:red", label=f"needed: {needed} entries")
     axes.axvline(used, linestyle=":", color="tab:blue", label=f"this palette: {used} opaque entries")
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])

@@ -245,6 +245,9 @@ def error_curve(
     return errors
 
 
+FEW_COLORS = 64
+"""Pictures of at most so many colors need all of them: somebody chose each, and a rare one is no less meant."""
+
 _CURVE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
@@ -255,7 +258,7 @@ def choose_colors(
     seed: int = 0,
     max_error: float | None = None,
 ) -> int:
-    """Find how many colors the pictures need.
+    """Find how many entries the pictures need, transparency included.
 
     Args:
         images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
@@ -263,13 +266,19 @@ def choose_colors(
         space: a name in `SPACES`, where distances are measured.
         seed: of the method's random start.
         max_error: the mean OKLab ΔE that is allowed; the answer is the smallest number that bisection finds to reach
-            it, or 256 where none does. None: the elbow of the error over the logarithm of the number, which is the
-            point farthest below the chord (Satopää et al. 2011, "Finding a 'Kneedle' in a haystack").
+            it, or 256 where none does. None: all colors of pictures that have at most `FEW_COLORS`; else the elbow of
+            the error over the logarithm of the number, which is the point farthest below the chord (Satopää et al.
+            2011, "Finding a 'Kneedle' in a haystack").
 
     Raises:
         InputError: a name is unknown, or ``max_error`` is negative.
     """
+    choose("quantizer", method, QUANTIZERS)
+    choose("color space", space, SPACES)
     if max_error is None:
+        distinct = len(histogram(images)[0])
+        if distinct <= FEW_COLORS:
+            return max(distinct + any((image[..., 3] < OPAQUE_ALPHA).any() for image in images), 2)
         errors = np.array(error_curve(images, _CURVE, method, space, seed))
         exact = np.flatnonzero(errors < 1e-6)
         last = int(exact[0]) if len(exact) else len(_CURVE) - 1

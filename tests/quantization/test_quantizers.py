@@ -12,6 +12,7 @@ from quantization.kmeans import kmeans
 from quantization.nearest import nearest, nearest_by_cells
 from quantization.palette import Palette
 from quantization.quantizers import (
+    FEW_COLORS,
     QUANTIZERS,
     SPACES,
     choose_colors,
@@ -278,6 +279,20 @@ def test_fixed_centers_stay_and_the_others_serve_the_rest(rng):
     centers = kmeans(points, np.ones(400), 5, fixed=fixed)
     assert np.array_equal(centers[:3], fixed)
     assert nearest(points, centers)[1].sum() < 0.5 * nearest(points, fixed)[1].sum()
+
+
+@pytest.mark.parametrize("method", ["kmeans", "median-cut"])
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("colors", [1, 14, FEW_COLORS - 1, FEW_COLORS])
+def test_pictures_of_few_colors_need_all_of_them_however_rare(rng, method, transparent, colors):
+    palette = np.unique(rng.integers(0, 256, (colors, 4), np.uint8) | np.array([0, 0, 0, 255], np.uint8), axis=0)
+    images = [np.repeat(palette, 1 + 3 * rng.geometric(0.1, colors), axis=0)[None], palette[None].copy()]
+    images[1][..., 3] = 255 * (rng.random(colors) < 0.5) if transparent else 255
+    images[1][:, 0, 3] = 0 if transparent else 255
+    needed = choose_colors(images, method)
+    assert needed == max(colors + transparent, 2)
+    fitted = fit_palette(images, needed, method)
+    assert {tuple(color) for color in fitted.colors[fitted.colors[:, 3] > 0]} == {tuple(color) for color in palette}
 
 
 def test_the_number_of_colors_follows_from_the_allowed_error():
