@@ -17,6 +17,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What is read, whatever a file's name says: Pillow would give an EPS to Ghostscript, which runs the program in it."""
 
+_GRAY_SCALES = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies the grays of 2 and 4 bits, but not the one that is transparent."""
+
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -49,7 +52,10 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
             warnings.simplefilter("ignore")  # what Pillow thinks of odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
+                scale = _GRAY_SCALES.get(image.tile[0][3], 1) if image.format == "PNG" and image.tile else 1
                 image.load()
+                if isinstance(image.info.get("transparency"), int):
+                    image.info["transparency"] *= scale
                 return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise InputError(f"no such image: {path}") from None

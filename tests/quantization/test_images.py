@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -48,6 +51,33 @@ def test_a_16_bit_grey_with_a_transparent_value_keeps_it_transparent(tmp_path):
     image = Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16))
     image.save(tmp_path / "g.png", transparency=0x8000)
     assert read_image(tmp_path / "g.png")[0, :, 3].tolist() == [255, 0, 255]
+
+
+def gray_png(values, depth, transparent):
+    """A PNG of one row of grays, which Pillow doesn't write in 2 and 4 bits."""
+    bits = "".join(f"{value:0{depth}b}" for value in values)
+    row = int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2).to_bytes((len(bits) + 7) // 8, "big")
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", len(values), 1, depth, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", transparent)),
+        (b"IDAT", zlib.compress(b"\0" + row)),
+        (b"IEND", b""),
+    ]
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_the_transparent_gray_of_every_depth_is_transparent_and_no_other(tmp_path, depth):
+    largest = 2**depth - 1
+    values = sorted({0, 1, largest // 3, largest // 2, largest - 1, largest})
+    for transparent in values:
+        (tmp_path / "g.png").write_bytes(gray_png(values, depth, transparent))
+        pixels = read_image(tmp_path / "g.png")
+        assert pixels[0, :, 3].tolist() == [255 * (value != transparent) for value in values]
+        assert pixels[0, :, 0].tolist() == [value >> 8 if depth == 16 else value * 255 // largest for value in values]
 
 
 def test_grey_with_alpha_keeps_its_alpha(tmp_path):
