@@ -58,6 +58,7 @@ def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Sourc
 
     A picture's label is the first folder of its path below ``path``. Its base name, by which it is assigned to a
     side of the split, is its path without the suffix. Pictures with the same pixels stand on the side of the first one.
+    Names below ``path`` that start with a dot are left out: programs keep copies of pictures there.
 
     Raises:
         InputError: ``path`` is not a folder, or holds no pictures.
@@ -65,6 +66,7 @@ def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Sourc
     if not path.is_dir():
         raise InputError(f"no such folder of images: {path}")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
         raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {path}")
     digest = hashlib.blake2b(f"{size} {resize}".encode(), digest_size=16)

@@ -88,7 +88,15 @@ def _icons(config: DataConfig) -> Source:
 def _folder(config: DataConfig) -> Source:
     if config.path is None:
         raise InputError("data.source folder needs data.path, the folder of images")
-    return folder(Path(config.path), config.size, config.resize, config.heldout_fraction)
+    return folder(_expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
+
+
+def _expanded(path: Path, option: str) -> Path:
+    """The path, its ``~`` replaced by the user's folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.{option} is {path}: {error}") from None
 
 
 def _datasets(config: DataConfig) -> Source:
@@ -118,11 +126,7 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         return start.pool, start.heldout
     given = given_palette(config)
     source = SOURCES[config.source](config)
-    try:
-        cache = config.cache_dir.expanduser()
-    except RuntimeError as error:
-        raise InputError(f"data.cache_dir is {config.cache_dir}: {error}") from None
-    path = cache / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
+    path = _expanded(config.cache_dir, "cache_dir") / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
     encoded = _read_cache(path)
     if encoded is None:
         encoded = _encode(_decode(source, config.strict), config, given)

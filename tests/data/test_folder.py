@@ -57,6 +57,16 @@ def test_subfolders_are_labels_and_broken_files_stand_as_errors(tmp_path):
     assert [item for item in items if isinstance(item, InputError) and "broken.png" in str(item)]
 
 
+def test_hidden_files_and_folders_are_left_out_but_the_folder_itself_may_lie_in_one(tmp_path):
+    path = tmp_path / ".hidden" / "pictures"
+    for name in ("cats/a.png", ".ipynb_checkpoints/b.png", "cats/.thumbnails/c.png", "cats/._a.png", ".d.png"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(gradient(4, 4)).save(path / name)
+    source = folder(path, 4, "area", 0.1)
+    assert source.count == 1
+    assert [image.name for image in source.images] == ["cats/a"]
+
+
 def test_copies_of_a_picture_stand_on_one_side(tmp_path):
     for number in range(100):
         Image.fromarray(gradient(4, 4) + np.uint8(number // 5)).save(tmp_path / f"{number:03d}.png")

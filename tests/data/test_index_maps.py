@@ -58,6 +58,15 @@ def test_the_second_call_reads_the_cache(config, monkeypatch):
         load_index_maps(replace(config, max_colors=12, min_colors=12))
 
 
+def test_a_tilde_is_the_users_folder(config, pictures, monkeypatch):
+    monkeypatch.setenv("HOME", str(pictures.parent))
+    expected = load_index_maps(config)
+    found = load_index_maps(replace(config, path="~/pictures"))
+    assert [maps.names for maps in found] == [maps.names for maps in expected]
+    with pytest.raises(InputError, match=r"data\.path is ~no-such-user/pictures"):
+        load_index_maps(replace(config, path="~no-such-user/pictures"))
+
+
 def test_a_damaged_cache_is_made_anew(config):
     first = load_index_maps(config)
     (cached,) = config.cache_dir.iterdir()
