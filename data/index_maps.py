@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from .sources import EncodedPicture, LabelledImage, Source, name_hash
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 2
+ENCODING_VERSION = 3
 """Part of the cache's key: raise it when the same pictures and settings would be encoded otherwise."""
 
 
@@ -129,6 +130,7 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
     path = _expanded(config.cache_dir, "cache_dir") / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
     encoded = _read_cache(path)
     if encoded is None:
+        _check_writable(path.parent)  # before all pictures are encoded
         encoded = _encode(_decode(source, config.strict), config, given)
         tensors, lists = encoded
         metadata = {key: json.dumps(value) for key, value in lists.items()}
@@ -219,8 +221,15 @@ def _read_cache(path: Path) -> Encoded | None:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dictionary
             return tensors, {key: json.loads(value) for key, value in file.metadata().items()}
-    except (FileNotFoundError, SafetensorError):
+    except (OSError, SafetensorError):
         return None
+
+
+def _check_writable(cache: Path) -> None:
+    """Raise InputError if the cache's folder is none that can be written to or made."""
+    place = next(folder for folder in (cache.absolute(), *cache.absolute().parents) if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"data.cache_dir is {cache}, but {place} is not a folder that can be written to; name another")
 
 
 def _side(tensors: dict[str, Tensor], lists: dict[str, list[str]], heldout: bool) -> IndexMaps:

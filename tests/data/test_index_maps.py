@@ -74,6 +74,19 @@ def test_a_damaged_cache_is_made_anew(config):
     assert torch.equal(load_index_maps(config)[0].indices, first[0].indices)
 
 
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_encoded(config, tmp_path, monkeypatch, is_folder):
+    place = tmp_path / "place"
+    if is_folder:
+        place.mkdir()
+        monkeypatch.setattr("os.access", lambda path, mode: path != place)  # root may write anywhere
+    else:
+        place.touch()
+    monkeypatch.setattr(data.index_maps, "_decode", lambda *_: pytest.fail("pictures were read"))
+    with pytest.raises(InputError, match=r"data\.cache_dir is .*place/cache, but .*place is not a folder"):
+        load_index_maps(replace(config, cache_dir=place / "cache"))
+
+
 def test_sizes_come_from_the_range_and_indices_stay_inside(config):
     training, _ = load_index_maps(replace(config, min_colors=3, max_colors=7))
     sizes = training.palettes.sizes
