@@ -43,7 +43,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         content: what is in it, where that is known; ``path`` is then only what it is called.
 
     Raises:
-        InputError: the file is missing, not a picture, cut off, or so large that it may be a decompression bomb.
+        InputError: the file is missing, can't be read, is not a picture, cut off, or so large that it may be a decompression bomb.
     """
     if content is None and path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is a device or a pipe, not a file")  # reading it might never end
@@ -66,6 +66,10 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
     except DECODER_ERRORS as error:
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # the system's errors have numbers, Pillow's have not
+            raise InputError(f"{path} can't be read: {error.strerror}") from None
         raise InputError(f"{path} is broken or cut off: {error}") from None
 
 

@@ -1,3 +1,4 @@
+import errno
 import struct
 import zlib
 
@@ -89,6 +90,16 @@ def test_cmyk_ink_darkens(tmp_path):
     Image.new("CMYK", (2, 2), (0, 255, 255, 0)).save(tmp_path / "i.jpg", quality=100)
     red = read_image(tmp_path / "i.jpg")[0, 0]
     assert red[0] > 200 > 60 > red[1:3].max()
+
+
+def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    Image.new("L", (2, 2)).save(tmp_path / "i.png")
+    monkeypatch.setattr(Image, "open", refuse)  # root may read anything
+    with pytest.raises(InputError, match=r"i\.png can't be read: Permission denied$"):
+        read_image(tmp_path / "i.png")
 
 
 def test_a_folder_is_no_image(tmp_path):
