@@ -73,7 +73,7 @@ def fit_palette(
         method: a name in `QUANTIZERS`.
         space: a name in `SPACES`, where distances are measured.
         seed: of the method's random start.
-        keep: entries that the palette must hold exactly; no fitted entry equals one of them.
+        keep: entries that the palette must hold exactly, each once; no fitted entry equals one of them.
         channel_bits: bits of red, green and blue; every entry is a color that such hardware can show.
 
     Raises:
@@ -101,6 +101,7 @@ def _assemble(
     if not 2 <= colors <= MAX_ENTRIES:
         raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
     kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
+    kept = kept[np.sort(np.unique(kept, axis=0, return_index=True)[1])]  # each once, in their order
     if channel_bits is not None:
         check_representable(kept, channel_bits)
     if (kept[:, 3] > 0).all() and any((image[..., 3] < OPAQUE_ALPHA).any() for image in images):

@@ -295,6 +295,14 @@ def test_pictures_of_few_colors_need_all_of_them_however_rare(rng, method, trans
     assert {tuple(color) for color in fitted.colors[fitted.colors[:, 3] > 0]} == {tuple(color) for color in palette}
 
 
+@pytest.mark.parametrize("method", ["kmeans", "fixed"])
+def test_kept_colors_stand_once_in_their_order(method):
+    keep = Palette.from_hex(["ff0000", "0000ff", "FF0000", "ff000080", "0000ff"])
+    palette = fit_palette([random_image(0, 30, 30, 200, False)], 6, method, keep=keep)
+    assert palette.to_hex()[:3] == ["ff0000", "0000ff", "ff000080"]
+    assert len(set(palette.to_hex())) == len(palette) == (3 if method == "fixed" else 6)
+
+
 def test_the_number_of_colors_follows_from_the_allowed_error():
     image = random_image(5, 40, 40, 900, False)
     coarse, fine = (choose_colors([image], max_error=error) for error in (0.1, 0.03))
