@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .errors import InputError
 from .files import write_atomically
 from .palette import MAX_ENTRIES, Palette
 
@@ -20,6 +21,7 @@ KEEP, CLEAR, RESTORE = 1, 2, 3
 
 _EXTENSION, _FRAME, _END = 0x21, 0x2C, 0x3B
 _CONTROL, _APPLICATION = 0xF9, 0xFF
+_LARGEST = 0xFFFF  # size, duration or number of repeats that GIF can hold
 _RAMP = np.arange(256, dtype=np.uint8).repeat(3).tobytes()
 
 
@@ -74,6 +76,8 @@ def _compose(data: bytes) -> tuple[list[np.ndarray], list[int], int | None]:
             elif disposal == RESTORE:
                 canvas = before
             disposal, hundredths, transparent = KEEP, 0, None
+        elif data[offset] == 0:  # a stray end of blocks, which every program skips
+            end = offset + 1
         else:
             raise ValueError(f"unknown block {data[offset]:#x}")
         offset = end
@@ -122,18 +126,25 @@ def write_gif(
 
     Args:
         path: where to, whole or not at all.
-        frames: index maps, uint8 ``[H, W]``, all of one size, H and W at most 65,535.
+        frames: index maps, uint8 ``[H, W]``, all of one size.
         palette: of all frames, or one for each. GIF knows opaque and transparent: entries of other alphas become opaque.
         durations: milliseconds for each frame; GIF keeps hundredths of a second, rounded so that no error adds up.
-        loops: how often the animation is repeated: 0 for ever, none for once.
+        loops: how often the animation is repeated: 0 for ever, none for once; 65,535 times stand for more.
+
+    Raises:
+        InputError: the frames are wider or higher than 65,535 pixels.
     """
     height, width = frames[0].shape
+    if max(height, width) > _LARGEST:
+        raise InputError(f"a GIF is at most {_LARGEST:,} pixels wide and high, not {width:,} × {height:,}")
     palettes = [palette] * len(frames) if isinstance(palette, Palette) else list(palette)
     is_shared, has_transparency = len(set(palettes)) == 1, any(p.transparent is not None for p in palettes)
     flags, table = _stored_table(palettes[0], len(palettes[0]) - 1) if is_shared else (0, b"")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70 | flags, 0, 0), table]
     if loops is not None:
-        parts.append(struct.pack("<BBB11sBBHB", _EXTENSION, _APPLICATION, 11, b"NETSCAPE2.0", 3, 1, loops, 0))
+        parts.append(
+            struct.pack("<BBB11sBBHB", _EXTENSION, _APPLICATION, 11, b"NETSCAPE2.0", 3, 1, min(loops, _LARGEST), 0)
+        )
     previous = None
     for indices, own, hundredths in zip(frames, palettes, _hundredths(durations), strict=True):
         is_whole = has_transparency or not is_shared or previous is None
@@ -167,7 +178,7 @@ def _stored_table(palette: Palette, last: int) -> tuple[int, bytes]:
 def _hundredths(durations: Sequence[int]) -> list[int]:
     """Milliseconds to hundredths of a second, rounding the times at which frames end, not the durations."""
     ends = np.floor(np.cumsum(durations) / 10 + 0.5).astype(int)
-    return np.diff(ends, prepend=0).clip(0, 0xFFFF).tolist()
+    return np.diff(ends, prepend=0).clip(0, _LARGEST).tolist()
 
 
 def _changed(previous: np.ndarray, indices: np.ndarray) -> tuple[int, int, np.ndarray]:

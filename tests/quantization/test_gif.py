@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from quantization.animation import read_animation
+from quantization.errors import InputError
 from quantization.gif import CLEAR, KEEP, RESTORE, read_gif, write_gif
 from quantization.palette import Palette
 
@@ -127,6 +128,30 @@ GREEN = np.full((2, 2), 2, np.uint8)
 def test_frames_are_composed_as_browsers_show_them(tmp_path, frames, shown):
     (tmp_path / "a.gif").write_bytes(stored(*(stored_frame(*frame) for frame in frames)))
     assert [letters(frame) for frame in read_gif(tmp_path / "a.gif")[0]] == shown
+
+
+@pytest.mark.parametrize("zeros", [1, 3])
+def test_stray_zero_bytes_between_blocks_are_skipped_and_no_others(tmp_path, zeros):
+    frames = [stored_frame(RED, 0, 0, KEEP), stored_frame(GREEN, 1, 1, KEEP)]
+    (tmp_path / "a.gif").write_bytes(stored(*frames))
+    expected = read_gif(tmp_path / "a.gif")
+    (tmp_path / "a.gif").write_bytes(stored(bytes(zeros), frames[0], bytes(zeros), frames[1], bytes(zeros)))
+    found = read_gif(tmp_path / "a.gif")
+    assert np.array_equal(found[0], expected[0])
+    assert found[1:] == expected[1:]
+    (tmp_path / "a.gif").write_bytes(stored(frames[0], b"\x07", frames[1]))
+    with pytest.raises(ValueError, match="unknown block 0x7"):
+        read_gif(tmp_path / "a.gif")
+
+
+def test_what_is_too_large_for_a_gif_is_refused_and_too_many_repeats_are_the_most(tmp_path):
+    palette = Palette.from_hex(["000000", "ffffff"])
+    for shape in ((1, 65_536), (65_536, 1)):
+        with pytest.raises(InputError, match="at most 65,535 pixels wide and high"):
+            write_gif(tmp_path / "a.gif", [np.zeros(shape, np.uint8)] * 2, palette, [50, 50])
+    assert not list(tmp_path.iterdir())
+    write_gif(tmp_path / "a.gif", [np.zeros((2, 2), np.uint8)] * 2, palette, [50, 50], 70_000)
+    assert read_gif(tmp_path / "a.gif")[2] == 65_535
 
 
 @pytest.mark.parametrize("keep", range(20, 60, 3))
