@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageSequence
 
+from .apng import read_apng, repeats
 from .errors import InputError
 from .gif import read_gif, write_gif
 from .images import DECODER_ERRORS, FORMATS, open_image, to_rgba
@@ -51,12 +52,15 @@ def read_animation(path: Path) -> Animation:
                 return Animation(frames, durations if len(frames) > 1 else [0], loops)
             if count == 1:
                 return Animation([to_rgba(still)], [0])
+            if image.format == "PNG":
+                frames, durations, loops = read_apng(path)
+                return Animation(frames, durations if len(frames) > 1 else [0], loops)
             frames, durations = [], []
             for frame in ImageSequence.Iterator(image):
                 frame.load()
                 durations.append(round(frame.info.get("duration", 0)))
                 frames.append(to_rgba(frame))
-            return Animation(frames, durations, image.info.get("loop"))
+            return Animation(frames, durations, repeats(image.info.get("loop", 0)))
     except InputError:
         raise
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:

@@ -14,13 +14,21 @@ def test_frames_and_durations_of_every_animated_format(tmp_path, name):
     for k, frame in enumerate(frames):
         frame.putpixel((k, 1), (0, 0, 0, 0))
     options = {"lossless": True} if name == "a.webp" else {"disposal": 2} if name == "a.gif" else {}
-    frames[0].save(
-        tmp_path / name, save_all=True, append_images=frames[1:], duration=[100, 250, 40, 70], loop=2, **options
-    )
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=[100, 250, 40, 70], **options)
     animation = read_animation(tmp_path / name)
-    assert (animation.durations, animation.loops) == ([100, 250, 40, 70], 2)
+    assert animation.durations == [100, 250, 40, 70]
     assert [frame[0, 0, 0] for frame in animation.frames] == [0, 40, 80, 120]
     assert [np.flatnonzero(frame[1, :, 3] == 0).tolist() for frame in animation.frames] == [[0], [1], [2], [3]]
+
+
+@pytest.mark.parametrize(("name", "plays_of_a_loop"), [("a.webp", 0), ("a.png", 0), ("a.gif", 1)])
+@pytest.mark.parametrize("loop", [0, 1, 2, 7])
+def test_how_often_an_animation_is_played_is_kept_by_a_gif_of_it(tmp_path, name, plays_of_a_loop, loop):
+    frames = [Image.new("RGB", (3, 2), color) for color in ("red", "green")]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=50, loop=loop)
+    loops = read_animation(tmp_path / name).loops
+    plays = 1 if loops is None else loops + 1 if loops else 0
+    assert plays == (loop + plays_of_a_loop if loop else 0)
 
 
 def test_a_still_picture_is_one_frame_and_pages_are_no_animation(tmp_path):
