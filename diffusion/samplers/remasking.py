@@ -21,7 +21,7 @@ def remasking(
     *,
     remasking_rate: float = 16.0,
 ) -> Steps:
-    """ReMDM-cap (Wang et al. 2025, arXiv 2503.00307): σ = min(rate · (t - s), (1 - alpha(s)) / alpha(t)).
+    """ReMDM-cap (Wang et al. 2025, arXiv 2503.00307): σ = min(rate · (t - s), 1, (1 - alpha(s)) / alpha(t)).
 
     A pixel that holds an entry is masked again with probability σ, and masked ones are unmasked that much oftener, which
     keeps q(x_s | x_0). The paper's cap is a constant; here it shrinks with the steps, so that the number of remaskings
@@ -34,9 +34,8 @@ def remasking(
         x_t, prediction = yield x_t, t.expand(len(x_t))
         noise_s, noise_t = process.schedule.noise(s), process.schedule.noise(t)
         alpha_s, alpha_t = 1 - noise_s, 1 - noise_t
-        sigma = torch.minimum(
-            remasking_rate * (t - s), noise_s / alpha_t
-        )  # at t = 1: by infinity, no pixel is drawn yet
+        most = torch.where(alpha_t > noise_s, noise_s / alpha_t, 1)  # at t = 1 alpha is 0, and no pixel is drawn yet
+        sigma = torch.minimum(remasking_rate * (t - s), most)
         p_0 = prediction.p_0()
         stay = (noise_s - sigma * alpha_t) / noise_t
         unmask = torch.cat([(alpha_s - (1 - sigma) * alpha_t) / noise_t * p_0, stay.expand_as(p_0[:, :1])], dim=1)

@@ -127,6 +127,24 @@ def test_the_remasked_pixels_are_as_many_as_the_rate_says(world):
     assert two == pytest.approx(2 * one, rel=0.1)
 
 
+@pytest.mark.parametrize("process_name", ["absorbing", "absorbing, cosine"])
+@pytest.mark.parametrize("steps", [1, 4, 8, 20])
+def test_remasking_leaves_as_many_pixels_masked_as_the_schedule_says(world, process_name, steps):
+    """q(x_s | x_0) is kept however large the rate is for the steps."""
+    process, palette, side = world.processes[process_name], world.palette(1), 128
+    times, x_t = even_times(steps), torch.full((1, side, side), world.mask)
+    shares = []
+
+    def denoise(x_t, t):
+        shares.append((x_t == world.mask).float().mean())
+        return torch.zeros(1, 3, side, side)
+
+    x_0 = run(SAMPLERS["remasking"].algorithm(process, palette, x_t, times, torch.Generator().manual_seed(0)), denoise)
+    assert (x_0 < world.mask).all()
+    assert x_0.unique().tolist() == [0, 1, 2]
+    torch.testing.assert_close(torch.stack(shares), process.schedule.noise(times[:-1]), atol=0.015, rtol=0)
+
+
 def test_stratified_hazards_jump_as_often_as_independent_ones_and_vary_less(world):
     def jumps(name):
         process, count, last = world.processes["uniform"], 4000, None
