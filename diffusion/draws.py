@@ -29,7 +29,9 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -
         numbers = torch.stack([torch.rand(*shape[1:], generator=g, dtype=torch.float64) for g in generator])
     else:
         numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
-    return numbers.to(device, widest_float(device))
+    wide = widest_float(device)
+    # Rounded to float32, a number just below 1 would become 1.
+    return numbers.to(wide).clamp_max(1 - torch.finfo(wide).eps / 2).to(device)
 
 
 def categorical(probabilities: Tensor, generator: Generators) -> Tensor:
@@ -44,9 +46,18 @@ def categorical(probabilities: Tensor, generator: Generators) -> Tensor:
 
     Returns:
         int64 ``[B, H, W]``.
+
+    Raises:
+        FloatingPointError: the probabilities of a pixel are all zero, or not numbers.
     """
     cumulative = probabilities.to(widest_float(probabilities.device)).cumsum(dim=1)
     total = cumulative[:, -1]
+    impossible = ~((total > 0) & total.isfinite())
+    if impossible.any():  # inverted all the same, the first or no entry would be drawn
+        raise FloatingPointError(
+            f"no entry can be drawn for {int(impossible.sum())} of {impossible.numel()} pixels: their probabilities add up "
+            f"to {total[impossible][0].item()}"
+        )
     threshold = uniform(total.shape, generator, probabilities.device) * total
     return (cumulative <= threshold[:, None]).sum(dim=1)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from quantization.palette import PaletteBatch
@@ -33,15 +34,19 @@ class Prediction:
         """The probabilities of states at time s, ``[B, S, H, W]``; arguments as for `Process.posterior`.
 
         Schiff et al. 2024 (arXiv 2412.10193) mix the branches' p(x_s | x_t); with a mask, that is to mix
-        p(x_0 | x_t) and leave the chance to stay masked alone.
+        p(x_0 | x_t) and leave the chance to stay masked alone. Temperature and top-p are about clean entries, and about
+        the mixture's: with them, p(x_0 | x_t) is mixed for all processes. Branches that are sharpened each for itself
+        may have no entry in common, and p(x_s | x_t) sharpened would hold every pixel where it is.
         """
-        if process.has_mask or len(self.branches) == 1:
+        is_sharpened = self.temperature != 1 or self.top_p < 1
+        if process.has_mask or len(self.branches) == 1 or is_sharpened:
             return process.posterior(x_t, self.p_0(), s, t, palette)
-        posteriors = [
-            process.posterior(x_t, sharpen(branch, self.temperature, self.top_p).softmax(dim=1), s, t, palette).log()
-            for branch in self.branches
-        ]
-        return mix(posteriors, self.weights).softmax(dim=1)
+        posteriors = torch.stack(
+            [process.posterior(x_t, branch.softmax(dim=1), s, t, palette) for branch in self.branches]
+        )
+        # A probability that one branch rounds to zero is the least that can be written, not infinitely less than another's.
+        logs = posteriors.clamp_min(torch.finfo(posteriors.dtype).tiny).log()
+        return mix(logs.unbind(0), self.weights).masked_fill((posteriors == 0).all(dim=0), -torch.inf).softmax(dim=1)
 
 
 def as_prediction(output: Tensor | Prediction) -> Prediction:

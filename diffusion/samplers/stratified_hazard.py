@@ -27,6 +27,8 @@ def stratified_hazard(
         x_t, prediction = yield x_t, t
         p = prediction.posterior(process, x_t, s, t, palette)
         others = p.scatter(1, x_t[:, None], 0)
-        before, total = total, total + (others.sum(dim=1) / p.sum(dim=1)).clamp(0, 1)
-        x_t = torch.where(before.floor() < total.floor(), categorical(others, generator), x_t)
+        leaving = others.sum(dim=1)
+        before, total = total, total + (leaving / p.sum(dim=1)).clamp(0, 1)
+        to = categorical(torch.where(leaving[:, None] > 0, others, p), generator)  # a pixel that stays goes nowhere
+        x_t = torch.where(before.floor() < total.floor(), to, x_t)
     return x_t
