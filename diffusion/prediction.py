@@ -1,7 +1,7 @@
 """A prediction of the clean image: what the denoiser said, and what is done to it before a sampler draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,10 @@ class Prediction:
     def p_0(self) -> Tensor:
         """The probabilities of clean entries to draw from, ``[B, K, H, W]``."""
         return sharpen(mix(self.branches, self.weights), self.temperature, self.top_p).softmax(dim=1)
+
+    def learned_p_0(self) -> Tensor:
+        """`p_0` without temperature and top-p: how sure the model is, whatever is drawn; ``[B, K, H, W]``."""
+        return replace(self, temperature=1.0, top_p=1.0).p_0()
 
     def posterior(self, process: Process, x_t: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
         """The probabilities of states at time s, ``[B, S, H, W]``; arguments as for `Process.posterior`.

@@ -23,7 +23,8 @@ def confidence(
 ) -> Steps:
     """MaskGIT (Chang et al. 2022, arXiv 2202.04200, section 3.2); its cosine schedule is a grid of times.
 
-    Not exact: surest first is an order that depends on what is drawn.
+    Not exact: surest first is an order that depends on what is drawn. How sure the model is doesn't depend on temperature and
+    top-p, which would make it equally sure of all pixels.
 
     Options:
         choice_temperature: of the Gumbel noise added to log-confidences; it falls to 0 with the noise level. 0 is greedy.
@@ -32,10 +33,9 @@ def confidence(
     counts = left_masked(process, masked, times)
     for step, (t, s) in enumerate(pairwise(times.to(x_t.device))):
         x_t, prediction = yield x_t, t.expand(len(x_t))
-        p_0 = prediction.p_0()
-        x_0 = categorical(p_0, generator)
+        x_0 = categorical(prediction.p_0(), generator)
         masked = is_masked(x_t, palette)
-        sure = p_0.gather(1, x_0[:, None]).flatten(1).double().log()
+        sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).double().log()
         gumbel = -(-uniform(sure.shape, generator, sure.device).log()).log()
         sure = sure + choice_temperature * process.schedule.noise(s).double() * gumbel
         leave = lowest(sure.masked_fill(~masked, float("inf")), counts[step + 1])

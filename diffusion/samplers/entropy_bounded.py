@@ -24,7 +24,8 @@ def entropy_bounded(
 
     A step unmasks the largest set U of lowest entropies H with Σ_U H - max_U H ≤ γ: the left side bounds the information
     that pixels drawn independently lose about each other. The grid of times is a floor: a step leaves no more pixels
-    masked than the schedule does, so that the steps suffice; sure models need fewer.
+    masked than the schedule does, so that the steps suffice; sure models need fewer. H is the model's own: a temperature of 0
+    makes draws certain, not the model.
 
     Options:
         entropy_bound: γ, in nats; 0 unmasks one pixel in a step, and those that are certain.
@@ -35,13 +36,14 @@ def entropy_bounded(
         if not masked.any():
             break
         x_t, prediction = yield x_t, t.expand(len(x_t))
-        p_0 = prediction.p_0()
         masked = is_masked(x_t, palette)
-        entropy = torch.special.entr(p_0).sum(dim=1).flatten(1).masked_fill(~masked, float("inf"))  # [B, H W]
+        entropy = (
+            torch.special.entr(prediction.learned_p_0()).sum(dim=1).flatten(1).masked_fill(~masked, float("inf"))
+        )  # [B, H W]
         ordered = entropy.sort(dim=1, stable=True).values
         others = (ordered.cumsum(dim=1) - ordered).nan_to_num(float("inf"))  # Σ - max: entropies rise
         sure = (others <= entropy_bound) & ordered.isfinite()
         count = torch.maximum(sure.sum(dim=1), masked.sum(dim=1) - counts[step + 1])
-        x_t = filled(x_t, masked & lowest(entropy, count), categorical(p_0, generator))
+        x_t = filled(x_t, masked & lowest(entropy, count), categorical(prediction.p_0(), generator))
         masked = is_masked(x_t, palette)
     return x_t

@@ -204,6 +204,23 @@ def test_greedy_confidence_takes_the_surest_pixel_first(world):
     assert seen == [[True] * 4, [True, False, True, True], [True, False, False, True], [True, False, False, False]]
 
 
+@pytest.mark.parametrize("name", ["confidence", "entropy-bounded"])
+@pytest.mark.parametrize("sharpening", [{}, {"temperature": 0.0}, {"temperature": 0.01}, {"top_p": 0.01}])
+def test_the_order_is_the_models_own_however_sharply_one_draws(world, name, sharpening):
+    process, palette = world.processes["absorbing"], world.palette(1)
+    margins = torch.tensor([[6.0, 9.0], [8.0, 7.0]])
+    logits = torch.stack([margins, torch.zeros(2, 2), torch.zeros(2, 2)])[None] * 0.5
+    seen, options = [], {"confidence": {"choice_temperature": 0.0}, "entropy-bounded": {"entropy_bound": 0.0}}
+    steps = SAMPLERS[name].algorithm(
+        process, palette, process.prior(palette, 2, 2), even_times(4), torch.Generator().manual_seed(3), **options[name]
+    )
+    x_0 = run(
+        steps, lambda x, t: (seen.append((x == world.mask).flatten().tolist()), Prediction([logits], **sharpening))[1]
+    )
+    assert (x_0 == 0).all()  # as the model is sure of, so that the drawing can't decide the order
+    assert seen == [[True] * 4, [True, False, True, True], [True, False, False, True], [True, False, False, False]]
+
+
 def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
     """p(x_s | x_t, c)^γ p(x_s | x_t)^(1 - γ), normalized (Schiff et al. 2024), and the two ends of it."""
     process, palette = world.processes["uniform"], world.palette(1)
