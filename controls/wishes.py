@@ -16,6 +16,10 @@ from quantization.histogram import OPAQUE_ALPHA
 from quantization.luminance import TRANSPARENT, entry_luminance
 from quantization.palette import PaletteBatch
 
+INFINITE = 1e20
+"""The nats of an infinite fidelity: more than any model says, and a number. So where such wishes contradict each other (about
+both halves of a mirror, about color and lightness) the entry that misses them least is drawn, which infinity couldn't say."""
+
 TRANSPARENT_DISTANCE = 2.0
 """The squared distance of an opaque color from transparency: more than that of any two opaque colors, which is at most 1."""
 
@@ -35,7 +39,8 @@ class Wish(Protocol):
 class ColorWish:
     """Be near these colors: -fidelity · squared distance in OKLab.
 
-    From a fidelity of 0 (drawn freely) to infinity (the nearest entry, as `quantization.encoding.encode` finds it).
+    From a fidelity of 0 (drawn freely) to infinity (the nearest entry, as `quantization.encoding.encode` finds it; where infinite
+    wishes contradict each other, the entry that misses them least).
 
     Args:
         pixels: sRGB RGBA, uint8 ``[H, W, 4]`` for all images or ``[N, H, W, 4]``. Transparent pixels (alpha below 128)
@@ -134,11 +139,10 @@ def lightness_distances(palette: PaletteBatch, luminance: Tensor) -> Tensor:
 
 
 def _bias(distances: Tensor, fidelity: float, palette: PaletteBatch) -> Tensor:
-    if fidelity < float("inf"):
+    if fidelity < INFINITE:
         return -fidelity * distances
-    distances = distances.masked_fill(~palette.valid[:, :, None, None], torch.inf)
-    nearest = distances == distances.min(dim=1, keepdim=True).values
-    return torch.zeros_like(distances).masked_fill(~nearest, -torch.inf)
+    least = distances.masked_fill(~palette.valid[:, :, None, None], torch.inf).min(dim=1, keepdim=True).values
+    return -INFINITE * (distances - least).clamp_min(0)  # the model chooses among entries that are equally near
 
 
 def _of(values: Tensor, images: slice) -> Tensor:

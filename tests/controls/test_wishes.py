@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from controls.wishes import ColorWish, LightnessWish
+from controls.wishes import ColorWish, LightnessWish, color_distances, lightness_distances
 from quantization.encoding import encode
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
@@ -55,7 +55,24 @@ def test_a_transparent_pixel_is_as_light_as_can_be_where_no_entry_is_transparent
     palette = PaletteBatch.from_palettes([Palette.from_hex(["000000", "ffffff"])])
     bias = LightnessWish(torch.tensor([[-1.0]]), 1.0).bias(palette, ALL)
     assert bias.argmax(1).item() == 1
-    assert LightnessWish(torch.tensor([[-1.0]]), float("inf")).bias(palette, ALL).flatten().tolist() == [-torch.inf, 0]
+    infinite = LightnessWish(torch.tensor([[-1.0]]), float("inf")).bias(palette, ALL)
+    assert infinite.softmax(dim=1).flatten().tolist() == [0, 1]
+
+
+def test_infinite_wishes_leave_ties_to_the_model_and_settle_contradictions_by_the_least_miss(rng):
+    palette = PaletteBatch.from_palettes([random_palette(6), Palette.from_hex(["ff0000", "00ff00", "ff0000"])])
+    pixels, luminance = some_pixels(rng), torch.rand(24, 24)
+    logits = torch.randn(2, 6, 24, 24).masked_fill(~palette.valid[:, :, None, None], -torch.inf)
+    red = np.array([255, 0, 0, 255], np.uint8)
+    tied = logits + ColorWish(np.broadcast_to(red, (24, 24, 4)).copy(), float("inf")).bias(palette, ALL)
+    assert torch.equal(tied[1, [0, 2]], logits[1, [0, 2]])
+    assert (tied.softmax(dim=1)[1, 1] == 0).all()
+    wishes = [ColorWish(pixels, float("inf")), LightnessWish(luminance, float("inf"))]
+    together = (logits + sum(wish.bias(palette, ALL) for wish in wishes)).softmax(dim=1)
+    misses = color_distances(palette, torch.from_numpy(pixels)) + lightness_distances(palette, luminance[None])
+    misses = misses.masked_fill(~palette.valid[:, :, None, None], torch.inf)
+    chosen = together.argmax(dim=1, keepdim=True)
+    torch.testing.assert_close(misses.gather(1, chosen), misses.min(dim=1, keepdim=True).values)
 
 
 def test_one_map_stands_for_all_images_and_several_for_one_each(rng):

@@ -115,6 +115,18 @@ def test_from_free_drawing_to_the_nearest_entry(pipeline, rng):
         assert (drawn == goal).all()
 
 
+@pytest.mark.parametrize("guidance_scale", [1.0, 2.0])
+@pytest.mark.parametrize("process", ["absorbing", "uniform"])
+def test_a_mirrored_target_at_infinite_fidelity_is_met_as_nearly_as_both_halves_allow(process, guidance_scale, rng):
+    target, palette = rng.integers(0, 256, (8, 8, 4), np.uint8), random_palette(7, 3)
+    target[..., 3] = 255
+    distances = color_distances(PaletteBatch.from_palettes([palette]), torch.from_numpy(target)[None])
+    options = {"wishes": [ColorWish(target, float("inf"))], "canvas": Canvas(mirror="x"), "steps": 3}
+    guidance = {"luminance": torch.rand(2, 8, 8), "guidance_scale": guidance_scale}
+    drawn = make_pipeline(process)(2, palette, output_type="pt", **options, **guidance).images
+    assert (drawn == (distances + distances.flip(3)).argmin(dim=1)).all()
+
+
 def test_free_of_wishes_is_free_drawing(pipeline, rng):
     target = rng.integers(0, 256, (8, 8, 4), np.uint8)
     assert np.array_equal(
