@@ -1,7 +1,11 @@
 """Wishes about pixels: a palette is a finite set, so "near this color" or "this bright" is a number for each entry.
 
 With the bias -F · d², p(entry) becomes p(entry | what is drawn so far) · exp(-F d²): the model is a prior, the wish a
-Gaussian likelihood of variance 1 / 2F, and what is drawn is a draw from the posterior.
+Gaussian likelihood of variance 1 / 2F, and each pixel is drawn from its own posterior. The drawing is one from the posterior
+only nearly: what is asked of pixels that aren't drawn yet doesn't count. Of two pixels that are always equal, each entry as
+likely as the other, with 4.6 nats asked of the second, the posterior has the wanted entry with 1 / (1 + e^-4.6) = 0.990; drawn
+in random order it comes with (0.990 + 0.5) / 2 = 0.745, since half of the time the first pixel goes first and hears of no wish.
+Kept pixels (controls/init.py) are seen from the start, so those are truly given.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The posterior mean: what many drawings have in common, to be dithered instead of drawing one of them.
 
 The mean color over draws from p(image | what was asked) is the best guess in squared error, by Monte Carlo; where drawings
-agree it is an entry, where they don't it lies between entries, and a dither shows it.
+agree it is an entry, where they don't it lies between entries, and a dither shows it. Drawings are such draws as far as the
+model and the sampler are exact, given kept pixels; given wishes they are so only nearly (`controls.wishes`).
 """
 
 from collections.abc import Sequence

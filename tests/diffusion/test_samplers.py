@@ -293,6 +293,22 @@ def test_padded_entries_are_never_drawn(world):
                 assert x_0[1].max() > 2, name
 
 
+def test_a_wish_is_not_heard_before_its_pixel_is_drawn(world):
+    """The example of controls/wishes.py: two pixels that are always equal, 4.6 nats asked of the second."""
+    process, palette, wish = world.processes["absorbing"], world.palette(DRAWS), 4.6
+    bias = torch.tensor([[0.0, 0.0], [0.0, wish], [-torch.inf, -torch.inf]]).view(1, 3, 1, 2)
+
+    def denoise(x_t, t):
+        other = x_t.flip(2)[:, None]
+        return torch.where((other < world.mask) & (other != torch.arange(3).view(1, 3, 1, 1)), -100.0, 0.0) + bias
+
+    x_1, generator = torch.full((DRAWS, 1, 2), world.mask), torch.Generator().manual_seed(0)
+    x_0 = run(SAMPLERS["first-hitting"].algorithm(process, palette, x_1, even_times(2), generator), denoise)
+    assert torch.equal(x_0[..., 0], x_0[..., 1])
+    expected = (torch.tensor(wish).sigmoid().item() + 0.5) / 2
+    assert (x_0[:, 0, 0] == 1).float().mean().item() == pytest.approx(expected, abs=0.012)
+
+
 def test_categorical_draws_have_the_given_probabilities(p_value):
     p = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05, 0.0])
     drawn = categorical(p.view(1, 6, 1, 1).expand(1, 6, 200, 200), torch.Generator().manual_seed(0))
