@@ -53,7 +53,8 @@ def read_mask(path: Path, height: int, width: int) -> np.ndarray:
 def read_indices(path: Path, palette: Palette) -> np.ndarray:
     """A picture's index map in ``palette``, uint8 ``[H, W]``; a line of the log says if colors had to be changed.
 
-    An indexed picture whose palette begins ``palette`` keeps its indices, bit for bit.
+    An indexed picture whose palette begins ``palette`` keeps its indices, bit for bit. In others, pixels that are an entry
+    with its alpha take it, half-transparent ones too; the rest is encoded.
 
     Raises:
         InputError: the file is no picture, or the palette has no opaque entry for opaque pixels.
@@ -66,15 +67,24 @@ def read_indices(path: Path, palette: Palette) -> np.ndarray:
         if used <= len(palette) and np.array_equal(own[:used], palette.colors[:used]):
             return indexed.indices
     rgba = to_rgba(image)
-    indices = encode(rgba, palette)
-    opaque = rgba[..., 3] >= 128
-    exact = np.where(opaque, (palette.colors[indices][..., :3] == rgba[..., :3]).all(axis=-1), True)
+    rgba = np.where(rgba[..., 3:] == 0, np.uint8(0), rgba)  # what has no alpha has no color
+    indices, exact = _same_entries(rgba, palette)
     if not exact.all():
+        indices = np.where(exact, indices, encode(rgba, palette))
         logger.info(
             "%s: %d of %d pixels are not in the palette; they take the nearest entry",
             path, (~exact).sum(), exact.size,
         )  # fmt: skip
     return indices
+
+
+def _same_entries(rgba: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+    """The first entry that is each pixel's color and alpha, uint8 ``[H, W]``, and where there is one, bool ``[H, W]``."""
+    entries = np.where(palette.colors[:, 3:] == 0, np.uint8(0), palette.colors)
+    entries, first = np.unique(np.ascontiguousarray(entries).view(np.uint32), return_index=True)
+    pixels = np.ascontiguousarray(rgba).view(np.uint32)[..., 0]
+    place = np.searchsorted(entries, pixels).clip(max=len(entries) - 1)
+    return first[place].astype(np.uint8), entries[place] == pixels
 
 
 def with_margins(values: np.ndarray, margins: tuple[int, int, int, int], fill: bool | int) -> np.ndarray:

@@ -9,6 +9,7 @@ from controls.pictures import read_indices, read_mask, resized, with_margins
 from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
+from quantization.palette_files import read_palette
 
 PALETTE = Palette.from_hex(["ff0000", "00ff00", "ff0000", "00000000"])  # with a duplicate
 
@@ -28,6 +29,22 @@ def test_other_colors_go_to_the_nearest_entry_and_the_log_says_so(tmp_path, capl
     Image.fromarray(np.array([[[250, 0, 0, 255], [0, 255, 0, 255], [9, 9, 9, 0]]], np.uint8)).save(tmp_path / "a.png")
     assert read_indices(tmp_path / "a.png", PALETTE).tolist() == [[0, 1, 3]]
     assert "1 of 3 pixels are not in the palette" in caplog.text
+
+
+def test_a_half_transparent_color_is_itself_where_the_palette_has_it(tmp_path, caplog):
+    """The shadow of an icon: shades of one color that differ in alpha alone."""
+    caplog.set_level(logging.INFO)
+    rows = np.array([[0, 0, 0, 100], [0, 0, 0, 200], [255, 0, 0, 255], [9, 9, 9, 0]], np.uint8)
+    pixels = np.repeat(rows[:, None], 4, axis=1)
+    Image.fromarray(pixels).save(tmp_path / "shadow.png")
+    for palette in (read_palette(tmp_path / "shadow.png"), Palette(rows[[2, 0, 3, 1, 0]])):
+        back = palette.colors[read_indices(tmp_path / "shadow.png", palette)]
+        assert np.array_equal(back[:3], pixels[:3])
+        assert (back[3, :, 3] == 0).all()
+    assert not caplog.records
+    without = Palette(rows[[1, 2]])
+    assert read_indices(tmp_path / "shadow.png", without)[1:3].tolist() == [[0] * 4, [1] * 4]
+    assert "8 of 16 pixels are not in the palette" in caplog.text
 
 
 def test_white_is_drawn_anew(tmp_path):
