@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quantization.palette import PaletteBatch
 
-from .draws import Generators, uniform
+from .draws import Generators, uniform, widest_float
 from .likelihood import Denoise, to_bits
 
 
@@ -37,13 +37,13 @@ def order_bits_per_pixel(
     times = torch.arange(1, pixels + 1, device=x_0.device) / pixels if times is None else times
     clean = x_0.flatten(1)
     x_t = torch.full_like(clean, palette.mask_index)
-    nats = torch.zeros(batch, dtype=torch.float64, device=x_0.device)
+    nats = torch.zeros(batch, dtype=widest_float(x_0.device), device=x_0.device)
     for n in range(pixels):
         place = orders[:, n : n + 1]  # [B, 1]
         logits = denoise(x_t.view_as(x_0), times[pixels - n - 1].expand(batch)).float().flatten(2)  # [B, K, H W]
         there = logits.gather(2, place[:, None].expand(-1, logits.shape[1], -1))[..., 0].log_softmax(dim=1)
         entry = clean.gather(1, place)
-        nats -= there.gather(1, entry)[:, 0].double()
+        nats -= there.gather(1, entry)[:, 0].to(nats)
         x_t = x_t.scatter(1, place, entry)
     return to_bits(nats, x_0)
 

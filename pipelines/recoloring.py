@@ -42,7 +42,7 @@ def role_costs(denoiser: Denoiser) -> Callable[[Palette, Palette], np.ndarray]:
     @torch.inference_mode()
     def costs(source: Palette, target: Palette) -> np.ndarray:
         tokens = [
-            denoiser.palette_encoder(PaletteBatch.from_palettes([palette]).to(denoiser.device))[0].double().cpu()
+            denoiser.palette_encoder(PaletteBatch.from_palettes([palette]).to(denoiser.device))[0].cpu().double()
             for palette in (source, target)
         ]
         deviation = torch.cat(tokens).std(dim=0, correction=0).clamp_min(1e-6)
@@ -125,7 +125,7 @@ def redraw_colors(
             x_t[color] = batch.mask_index
             t = torch.tensor([areas[color]], dtype=torch.float32, device=denoiser.device)
             logits = ask(x_t.view(1, 1, -1).to(denoiser.device), t, row)[0, 0, :, 0, color]
-            surprise = -logits.double().log_softmax(dim=0).cpu().numpy()
+            surprise = -logits.cpu().double().log_softmax(dim=0).numpy()
             merged = np.bincount(mapping.numpy(), contrast[color], minlength=len(target))
             total = areas[color] * (surprise + costs_of[color]) + edges * merged
             mapping[color] = int(total.argmin())

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from quantization.palette import PaletteBatch
 
-from ..draws import Generators, categorical, uniform
+from ..draws import Generators, categorical, uniform, widest_float
 from ..process import Process
 from .sampler import Steps
 from .unmasking import filled, is_masked, left_masked, lowest
@@ -35,9 +35,9 @@ def confidence(
         x_t, prediction = yield x_t, t.expand(len(x_t))
         x_0 = categorical(prediction.p_0(), generator)
         masked = is_masked(x_t, palette)
-        sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).double().log()
+        sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).to(widest_float(x_t.device)).log()
         gumbel = -(-uniform(sure.shape, generator, sure.device).log()).log()
-        sure = sure + choice_temperature * process.schedule.noise(s).double() * gumbel
+        sure = sure + choice_temperature * process.schedule.noise(s).to(sure) * gumbel
         leave = lowest(sure.masked_fill(~masked, float("inf")), counts[step + 1])
         x_t = filled(x_t, masked & ~leave, x_0)
     return x_t

@@ -32,6 +32,16 @@ def test_every_order_of_the_exact_denoiser_gives_the_exact_likelihood(world):
     torch.testing.assert_close(bits, (-world.p.log2() / 4).expand(24, -1), atol=1e-5, rtol=1e-5)
 
 
+def test_likelihoods_need_no_float64_where_the_device_has_none(world, monkeypatch):
+    order = torch.tensor([2, 0, 3, 1]).expand(len(world.states), -1)
+    palette = world.palette(len(world.states))
+    wide = order_bits_per_pixel(world.denoise, world.states, order, palette)
+    monkeypatch.setattr("diffusion.any_order.widest_float", lambda device: torch.float32)
+    narrow = order_bits_per_pixel(world.denoise, world.states, order, palette)
+    assert (wide.dtype, narrow.dtype) == (torch.float64, torch.float32)
+    torch.testing.assert_close(narrow.double(), wide, atol=1e-5, rtol=1e-5)
+
+
 def test_each_order_is_a_distribution_over_images(world):
     bits = bits_of_all_orders(world, flattened(world))
     assert bits.std(dim=0).max() > 0.01

@@ -1,4 +1,5 @@
 import itertools
+import sys
 
 import pytest
 import torch
@@ -342,6 +343,21 @@ def test_in_float32_the_last_draw_is_the_last_possible_entry(monkeypatch):
     assert (numbers < 1).all()
     for p, last in (([0.25, 0.5, 0.25, 0.0], 2), ([0.1, 0.2, 0.3, 0.15], 3), ([1e-3, 0.0, 0.0, 0.0], 0)):
         assert categorical(torch.tensor(p).view(1, 4, 1, 1), None).item() == last
+
+
+@pytest.mark.parametrize("process_name", ["absorbing", "uniform", "color-heat"])
+def test_samplers_need_no_float64_where_the_device_has_none(world, monkeypatch, process_name):
+    for module in ("draws", "color_heat", "samplers.confidence"):
+        # By its name among the modules: the package calls the function `confidence`.
+        monkeypatch.setattr(sys.modules[f"diffusion.{module}"], "widest_float", lambda device: torch.float32)
+    process, palette = world.processes[process_name], world.palette(3)
+    logits = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(torch.Tensor, "double", lambda tensor: pytest.fail("float64 on the device"))
+    for name, sampler in SAMPLERS.items():
+        if sampler.mask in (None, process.has_mask):
+            x_1 = process.prior(palette, 2, 2)
+            x_0 = run(sampler.algorithm(process, palette, x_1, even_times(3)), lambda x, t: logits)
+            assert (x_0 < 3).all(), name
 
 
 def test_an_images_noise_depends_on_seed_and_number_alone():
