@@ -219,7 +219,10 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         changes: dict[str, Any] = {"sampler": sampler, "sampler_options": {}} if sampler is not None else {}
         changes |= {"sampler_options": dict(options)} if options is not None else {}
         changes |= {"grid": grid} if grid is not None else {}
-        return self.scheduler.but(**changes)
+        scheduler = self.scheduler.but(**changes)
+        if grid is not None and not scheduler.sampler.takes_grid:
+            raise InputError(f"the sampler {scheduler.config.sampler} draws its own times; leave the grid out")
+        return scheduler
 
     def _size(self, name: str, pixels: int | None) -> int:
         if pixels is not None and pixels < 1:

@@ -1,5 +1,7 @@
 """Samplers reverse a process: each is one function of one signature, chosen by name."""
 
+from quantization.errors import SHARE, Range
+
 from .ancestral import ancestral
 from .confidence import confidence
 from .entropy_bounded import entropy_bounded
@@ -9,11 +11,13 @@ from .sampler import Sampler, even_times, run
 from .stratified_hazard import stratified_hazard
 
 SAMPLERS: dict[str, Sampler] = {
-    "ancestral": Sampler(ancestral),
-    "first-hitting": Sampler(first_hitting, mask=True),
-    "confidence": Sampler(confidence, mask=True),
-    "entropy-bounded": Sampler(entropy_bounded, mask=True),
-    "remasking": Sampler(remasking, mask=True),
+    "ancestral": Sampler(
+        ancestral, ranges={"corrector_steps": Range(0, 1000), "corrector_size": SHARE._replace(without_low=True)}
+    ),
+    "first-hitting": Sampler(first_hitting, mask=True, takes_grid=False),
+    "confidence": Sampler(confidence, mask=True, ranges={"choice_temperature": Range(0, 1000)}),
+    "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
+    "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
     "stratified-hazard": Sampler(stratified_hazard, mask=False),
 }
 

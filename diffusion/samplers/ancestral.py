@@ -27,7 +27,7 @@ def ancestral(
         corrector_steps: after each step back from t to s, so many times: corrupt a part of the way from s to t again, and
             step back once more. That leaves the distribution at s as it is, and forgets errors of earlier steps (the
             forward-backward corrector of Campbell et al. 2022, arXiv 2205.14987). Each is one more call.
-        corrector_size: that part of the way.
+        corrector_size: that part of the way, above 0, at most 1.
     """
     for t, s in pairwise(times.to(x_t.device)):
         t, s = t.expand(len(x_t)), s.expand(len(x_t))  # noqa: PLW2901

@@ -5,8 +5,8 @@ Written this way, each algorithm is one plain function with its state in local v
 """
 
 import inspect
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -22,9 +22,6 @@ from ..process import Process
 Steps = Generator[tuple[Tensor, Tensor], tuple[Tensor, Prediction], Tensor]
 """Yields (x_t int64 [B, H, W], t [B]) where it needs a prediction; is sent (x_t, prediction), where x_t may have been
 changed by the caller; returns x_0 int64 [B, H, W]."""
-
-OPTIONS = Range(0, 1000)
-"""What any option may be: counts of steps, shares and bounds in nats."""
 
 
 class Algorithm(Protocol):
@@ -59,6 +56,10 @@ class Sampler:
     algorithm: Algorithm
     mask: bool | None = None
     """True if it needs a process with a mask, false if it needs one without, none if it takes any."""
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """What each of its options may be; those whose default is an int are whole."""
+    takes_grid: bool = True
+    """Whether it steps over a grid of times; else it draws its own."""
 
     @property
     def options(self) -> dict[str, float]:
@@ -76,8 +77,10 @@ class Sampler:
             kind = "the absorbing process" if self.mask else "a process without a mask (uniform, color-heat)"
             raise InputError(f"the sampler {name} needs {kind}; this model was trained with another one")
         for option, value in options.items():
-            choose(f"option of the sampler {name}", option, self.options)
-            OPTIONS.check(f"the option {option} of the sampler {name}", value)
+            default = choose(f"option of the sampler {name}", option, self.options)
+            self.ranges[option].check(f"the option {option} of the sampler {name}", value)
+            if isinstance(default, int) and value != int(value):
+                raise InputError(f"the option {option} of the sampler {name} is {value}; it must be a whole number")
 
 
 def even_times(steps: int, start: float = 1.0) -> Tensor:

@@ -270,6 +270,29 @@ def test_a_sampler_that_does_not_fit_the_process_is_refused(world):
         SAMPLERS["remasking"].check("remasking", world.processes["absorbing"], {"eta": 1})
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("ancestral", {"corrector_steps": 0.5}, "corrector_steps of the sampler ancestral is 0.5; it must be a whole number"),
+        ("ancestral", {"corrector_steps": -1}, "corrector_steps of the sampler ancestral is -1; it must be from 0 to 1,000"),
+        ("ancestral", {"corrector_size": 8.0}, "corrector_size of the sampler ancestral is 8.0; it must be above 0, and at most 1"),
+        ("ancestral", {"corrector_size": 0.0}, "corrector_size of the sampler ancestral is 0.0; it must be above 0, and at most 1"),
+        ("ancestral", {"corrector_size": float("nan")}, "corrector_size of the sampler ancestral is nan"),
+        ("remasking", {"remasking_rate": 1001.0}, "remasking_rate of the sampler remasking is 1001.0; it must be from 0 to 1,000"),
+    ],
+)  # fmt: skip
+def test_options_out_of_range_are_refused(world, name, options, message):
+    with pytest.raises(InputError, match=message):
+        SAMPLERS[name].check(name, world.processes["absorbing"], options)
+
+
+def test_every_option_has_a_range_that_holds_its_default(world):
+    for name, sampler in SAMPLERS.items():
+        assert sampler.ranges.keys() == sampler.options.keys()
+        process = world.processes["uniform" if sampler.mask is False else "absorbing"]
+        sampler.check(name, process, {option: float(value) for option, value in sampler.options.items()})
+
+
 def test_each_ancestral_step_of_the_absorbing_process_unmasks_only(world):
     seen = []
     process, palette = world.processes["absorbing"], world.palette(8)

@@ -215,6 +215,7 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
             "unknown option of the sampler ancestral 'speed'; choose from corrector_steps",
         ),
         ({"grid": "fitted"}, "no fitted schedule"),
+        ({"grid": "cosine", "sampler": "first-hitting"}, "first-hitting draws its own times; leave the grid out"),
         ({"generator": [torch.Generator()]}, "1 generators for 2 images"),
         ({"class_label": "horse"}, "unknown class 'horse'; choose from cat, dog"),
         ({"palette": Palette.from_hex(["000000"])}, "at least 2 entries"),
