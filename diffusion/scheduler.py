@@ -92,7 +92,7 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         """Lay the grid of times: ``num_inference_steps`` calls of the network, as far as the sampler needs them.
 
         Args:
-            num_inference_steps: at least 1.
+            num_inference_steps: at least 1; steps between which the noise doesn't fall in float32 are left out.
             device: where the times are.
             start: the noise level from which to come back, above 0, at most 1.
 
@@ -105,7 +105,11 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
             raise InputError(f"the noise level to start from is {start}; it must be above 0 and at most 1")
         first = self._grid.time(torch.tensor(float(start)))
         grid_times = even_times(num_inference_steps, first.item())
-        self._times = self.process.schedule.time(self._grid.noise(grid_times)).clamp(0, 1).to(device)
+        times = self.process.schedule.time(self._grid.noise(grid_times)).clamp(0, 1)
+        noise = self.process.schedule.noise(times)
+        # Thousands of steps may lie nearer to each other than float32 can tell: there is nothing to do between such times.
+        falls = torch.cat([torch.ones(1, dtype=torch.bool), noise.diff() < 0])
+        self._times = times[falls].to(device)
         calls = self.sampler.calls_per_step(self.config.sampler_options or {})
         self.timesteps = self._times[:-1].repeat_interleave(calls)
         self._steps, self.finished = None, False

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -63,6 +65,20 @@ def test_a_start_below_one_begins_where_add_noise_leaves_off(world):
     for t in scheduler.timesteps:
         x_t = scheduler.step(world.denoise(x_t, scheduler.times), t, x_t).prev_sample
     assert 0.7 < (x_t == clean).float().mean() < 1
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_steps_that_float32_cannot_tell_apart_are_one(world, schedule):
+    """Near t = 1 a cosine is flat: between two times of no alpha the uniform process has no step."""
+    scheduler, palette = PaletteScheduler("uniform", schedule=schedule, grid="cosine"), world.palette(1)
+    scheduler.set_timesteps(6000)
+    times = torch.cat([scheduler.timesteps, torch.zeros(1)])
+    assert (times[0], times[-1]) == (1, 0)
+    assert 5990 < len(scheduler) < 6000
+    assert (scheduler.process.schedule.noise(times).diff() < 0).all()
+    x_t, p_0 = torch.tensor([[[0, 1], [2, 0]]]), torch.full((1, 3, 2, 2), 1 / 3)
+    for t, s in pairwise(times[:4]):
+        assert scheduler.process.posterior(x_t, p_0, s[None], t[None], palette).isfinite().all()
 
 
 def test_it_is_saved_and_loaded(tmp_path):
