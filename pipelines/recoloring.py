@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from controls.views import Canvas, View
+from diffusion.schedules import Schedule, linear
 from models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
 from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
@@ -73,6 +74,7 @@ def redraw_colors(
     edges: float = EDGES,
     sweeps: int = SWEEPS,
     window: int | None = None,
+    schedule: Schedule | None = None,
 ) -> IndexedImage:
     """Give each color the one that the denoiser expects there, given all others.
 
@@ -93,6 +95,7 @@ def redraw_colors(
         edges: what a pair of neighbors that become alike costs, in nats for an OKLab distance of 1 between them before.
         sweeps: how often each color has its turn, at most.
         window: pixels that the network sees at once; none for the whole picture.
+        schedule: of the denoiser's process, which says at what time the masked share is the noise; linear if left out.
 
     Raises:
         InputError: ``target`` has no opaque entry.
@@ -104,6 +107,8 @@ def redraw_colors(
     first = np.unique(region.ravel(), return_index=True)[1]
     mapping = torch.from_numpy(start.indices.ravel()[first].astype(np.int64))
     visible = colors[:, 3] > 0
+    if not visible.any():
+        return start  # of nothing that is seen, nothing is to be chosen
     height, width = image.indices.shape
     region = region.reshape(height, width)
     areas, contrast = np.bincount(region.ravel()) / region.size, _contrast(colors, region)
@@ -118,12 +123,13 @@ def redraw_colors(
     costs_of = dict(zip(np.flatnonzero(visible).tolist(), costs, strict=True))
     order = sorted(costs_of, key=lambda color: -areas[color])
     row = torch.zeros(1, dtype=torch.long, device=denoiser.device)
+    schedule = linear() if schedule is None else schedule
     for _ in range(sweeps):
         before = mapping.clone()
         for color in order:
             x_t = mapping.clone()
             x_t[color] = batch.mask_index
-            t = torch.tensor([areas[color]], dtype=torch.float32, device=denoiser.device)
+            t = schedule.time(torch.tensor([areas[color]], dtype=torch.float32)).to(denoiser.device)
             logits = ask(x_t.view(1, 1, -1).to(denoiser.device), t, row)[0, 0, :, 0, color]
             surprise = -logits.cpu().double().log_softmax(dim=0).numpy()
             merged = np.bincount(mapping.numpy(), contrast[color], minlength=len(target))
@@ -155,7 +161,8 @@ class Recolorer(NamedTuple):
 def _by_model(pipeline: PaletteDiffusionPipeline, image: IndexedImage, target: Palette) -> IndexedImage:
     if not pipeline.scheduler.process.has_mask:
         raise InputError("recoloring by the model needs the absorbing process; this model was trained with another one")
-    return redraw_colors(pipeline.denoiser, image, target, window=pipeline.config.size)
+    schedule = pipeline.scheduler.process.schedule
+    return redraw_colors(pipeline.denoiser, image, target, window=pipeline.config.size, schedule=schedule)
 
 
 RECOLORERS: dict[str, Recolorer] = {

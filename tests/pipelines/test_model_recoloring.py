@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffusion.schedules import make_schedule
 from models.denoiser import IndexDenoiser, PaletteDenoiser
 from pipelines.recoloring import recolor_by_role, redraw_colors
 from quantization.errors import InputError
@@ -87,6 +88,28 @@ def test_edges_that_are_worth_much_are_all_kept(denoiser, image):
         assert np.array_equal(
             np.diff(result.indices.astype(int), axis=axis) != 0, np.diff(image.indices.astype(int), axis=axis) != 0
         )
+
+
+def test_the_denoiser_is_told_the_time_at_which_the_masked_share_is_the_noise(denoiser, image):
+    told = []
+    handle = denoiser.register_forward_pre_hook(lambda _, inputs: told.append(inputs[1].item()))
+    colors, schedule = np.unique(image.to_rgba().reshape(-1, 4), axis=0, return_counts=True)[1], make_schedule("cosine")
+    redraw_colors(denoiser, image, target(), sweeps=1, schedule=schedule)
+    handle.remove()
+    shares = schedule.noise(torch.tensor(told)) * image.indices.size
+    visible = sorted(np.bincount(image.indices.ravel())[[0, 1, 3, 4, 5]], reverse=True)
+    assert len(colors) == 6
+    assert shares.tolist() == pytest.approx(visible, rel=1e-4)
+
+
+@pytest.mark.parametrize("move", WAYS)
+@pytest.mark.parametrize("clear", [True, False])
+def test_a_picture_of_which_nothing_is_seen_stays_so(denoiser, move, clear):
+    """White, where the other palette has no transparent entry."""
+    nothing = IndexedImage(np.zeros((4, 5), np.uint8), Palette.from_hex(["00000000"]))
+    result = move(denoiser, nothing, target(clear=clear))
+    lightest = SPACES["oklab"].from_bytes(result.palette.colors)[:, 0].argmax()
+    assert (result.indices == (result.palette.transparent if clear else lightest)).all()
 
 
 def test_a_model_without_a_palette_encoder_knows_no_roles(image):
