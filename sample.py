@@ -20,6 +20,7 @@ from controls.color_options import (
     read_recolored,
     read_single_palette,
 )
+from controls.idle_options import check_idle_options
 from controls.joint import JointPalettes
 from controls.options import add_control_options, check_controls, read_controls
 from controls.views import AXES
@@ -158,8 +159,11 @@ def _describe_options() -> list[str]:
 
 def main(arguments: list[str]) -> None:
     """Parse, draw or recolor, write, report."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options = parser.parse_args(arguments)
     check_export_options(options)
+    choose("--recolor-by", options.recolor_by, RECOLORERS)
+    check_idle_options(options, parser.get_defaults())
     check_color_options(options)
     check_controls(options)
     state = processes(options.device == "cpu")
@@ -260,7 +264,7 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
 
 def recolored(options: Namespace, palette: Palette) -> Drawn:
     """Move the images of ``--recolor`` to a palette."""
-    move = choose("--recolor-by", options.recolor_by, RECOLORERS).recolor
+    move = RECOLORERS[options.recolor_by].recolor
     images = [read_recolored(path) for path in options.recolor]
     pipeline = load_pipeline(options.checkpoint)
     return Drawn("recolored", [move(pipeline, image, palette) for image in images], COLUMNS, [])
@@ -289,15 +293,12 @@ def save_gif(path: Path, frames: list[Image.Image]) -> None:
 
 
 def check_export_options(options: Namespace) -> None:
-    """Raise InputError for export options that are out of range, or that nothing asks for."""
+    """Raise InputError for export options that are out of range."""
     least = {"columns": 1, "scale": 1, "shape_padding": 0, "border_padding": 0}
     for name, value in least.items():
         given = getattr(options, name)
         if given is not None and given < value:
             raise InputError(f"--{name.replace('_', '-')} is {given}; it must be at least {value}")
-    for name in ("shape_padding", "border_padding"):
-        if getattr(options, name) and not options.sprite_sheet:
-            raise InputError(f"--{name.replace('_', '-')} is for a sprite sheet: add --sprite-sheet")
     if options.duration not in GIF_MILLISECONDS:
         first, last = GIF_MILLISECONDS[0], GIF_MILLISECONDS[-1]
         raise InputError(f"--duration is {options.duration}; it must be {first} to {last:,} milliseconds")

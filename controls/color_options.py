@@ -19,11 +19,6 @@ from .pictures import read_indices
 from .proportions import Proportions
 
 DEFAULT_COLORS = 16
-NOT_FOR_RECOLORING = (
-    *("init_image", "target", "luminance", "style", "palettes", "palette_to"),
-    *("class_label", "negative_class", "tile", "mirror", "dither", "gif"),
-)
-"""Options of drawing that would do nothing to an image that is recolored."""
 
 
 def add_palette_options(parser: ArgumentParser) -> None:
@@ -72,14 +67,10 @@ def add_color_options(parser: ArgumentParser) -> None:
 
 def check_color_options(options: Namespace) -> None:
     """Raise InputError if options contradict each other; what can be said before anything is read."""
-    given = {name: getattr(options, name) not in (None, False) for name in NOT_FOR_RECOLORING}
+    given = {name: getattr(options, name) is not None for name in ("palettes", "palette_to", "dither", "style")}
     no_palette = options.palette in (None, "train", "heldout")
-    if options.recolor is not None:
-        for name, is_given in given.items():
-            if is_given:
-                raise InputError(f"--{name.replace('_', '-')} is for drawing; with --recolor it does nothing")
-        if no_palette:
-            raise InputError("--recolor needs a palette of yours: name one with --palette")
+    if options.recolor is not None and no_palette:
+        raise InputError("--recolor needs a palette of yours: name one with --palette")
     if given["palettes"] and (options.palette is not None or given["palette_to"]):
         raise InputError("--palettes names all palettes: leave --palette and --palette-to out")
     if given["palette_to"] and no_palette:

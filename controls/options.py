@@ -136,20 +136,17 @@ def own_palette(options: Namespace) -> Path | None:
 
 def check_controls(options: Namespace) -> None:
     """Raise InputError if options contradict each other; what can be said before anything is read."""
-    if options.init_image is None:
-        for name in ("mask", "outpaint", "strength"):
-            if getattr(options, name) is not None:
-                raise InputError(f"--{name} needs an --init-image")
-    elif options.mask is None and options.outpaint is None and options.strength is None:
-        raise InputError("--init-image needs --mask, --outpaint or --strength: nothing else would be left of it")
-    elif options.outpaint is not None and options.strength not in (None, 1.0):
-        raise InputError("--outpaint and --strength contradict each other: the new margins hold nothing to vary")
-    elif options.width is not None or options.height is not None:
-        raise InputError("--width and --height can't be given with --init-image, which has its own size")
-    elif options.palette in ("train", "heldout"):
-        raise InputError(f"--init-image needs one palette, not --palette {options.palette}; without, its own is taken")
-    if options.luminance is None and options.luminance_fidelity is not None:
-        raise InputError("--luminance-fidelity needs a --luminance picture")
+    if options.init_image is not None:
+        if options.mask is None and options.outpaint is None and options.strength is None:
+            raise InputError("--init-image needs --mask, --outpaint or --strength: nothing else would be left of it")
+        if options.outpaint is not None and options.strength not in (None, 1.0):
+            raise InputError("--outpaint and --strength contradict each other: the new margins hold nothing to vary")
+        if options.width is not None or options.height is not None:
+            raise InputError("--width and --height can't be given with --init-image, which has its own size")
+        if options.palette in ("train", "heldout"):
+            raise InputError(
+                f"--init-image needs one palette, not --palette {options.palette}; without, its own is taken"
+            )
     if options.dither is not None:
         choose("dither", options.dither, DITHERERS)
         if options.dither_draws < 1:

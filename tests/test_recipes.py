@@ -6,7 +6,8 @@ from pathlib import Path
 
 import augment
 import sample
-from docs.pictures.make_recipes import DRAW, FOLDER, RECIPES
+from controls.idle_options import check_idle_options
+from docs.pictures.make_recipes import DRAW, FOLDER, RECIPES, RECOLOR
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
 
@@ -17,18 +18,23 @@ def blocks(language):
 
 def test_the_page_has_the_commands_of_its_pictures():
     drawn = {
-        line.removeprefix("$DRAW ")
+        line.removeprefix(name)
         for block in blocks("sh")
         for line in block.splitlines()
-        if line.startswith("$DRAW ")
+        for name in ("$RECOLOR " if "--recolor" in line else "$DRAW ",)
+        if line.startswith(name)
     }
     recolored = {
         line.removeprefix("python ") for block in blocks("sh") for line in block.splitlines() if "augment" in line
     }
     assert drawn | recolored == {command for recipe in RECIPES.values() for command in recipe.commands}
-    assert f' {DRAW}"\n' in PAGE.read_text()
+    for name, common in (("DRAW", DRAW), ("RECOLOR", RECOLOR)):
+        assert f'{name}="python sample.py --checkpoint checkpoints/icons16 {common}"\n' in PAGE.read_text()
     for command in drawn:
-        sample.make_parser().parse_args([*shlex.split(f"--checkpoint x {DRAW}"), *shlex.split(command)])
+        parser = sample.make_parser()
+        common = RECOLOR if "--recolor" in command else DRAW
+        options = parser.parse_args([*shlex.split(f"--checkpoint x {common}"), *shlex.split(command)])
+        check_idle_options(options, parser.get_defaults())
     for command in recolored:
         augment.make_parser().parse_args(shlex.split(command)[1:])
 

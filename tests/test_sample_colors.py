@@ -68,6 +68,18 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
         ("--recolor icon.png --palette pico-8 --recolor-by magic", "unknown --recolor-by 'magic'; choose from areas"),
         ("--recolor icon.png --palette pico-8 --tile x", "--tile is for drawing"),
         ("--recolor noise.png --palette pico-8", "quantize it first"),
+        (
+            "--recolor icon.png --palette pico-8 --num-images 3",
+            "--num-images is for drawing; with --recolor it does nothing",
+        ),
+        ("--recolor icon.png --palette pico-8 --seed 3", "--seed is for drawing"),
+        ("--recolor icon.png --palette pico-8 --sampler ancestral", "--sampler is for drawing"),
+        ("--recolor icon.png --palette pico-8 --window 8", "--window is for drawing"),
+        ("--recolor-by nonsense", "unknown --recolor-by 'nonsense'; choose from areas"),
+        ("--recolor-by model", "--recolor-by does nothing without --recolor"),
+        ("--strip 4 --palette pico-8", "--strip does nothing without --palette-to"),
+        ("--style-strength 0.3", "--style-strength does nothing without --style"),
+        ("--negative-scale 5", "--negative-scale does nothing without --negative-class"),
         ("--palettes pico-8 --palette pico-8", "leave --palette and --palette-to out"),
         ("--palettes pico-8 train", "--palettes takes palettes of yours"),
         ("--palette-to pico-8", "--palette-to needs a palette of yours to start from"),
@@ -84,7 +96,8 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
 def test_mistakes_give_one_line(run, checkpoint, tmp_path, monkeypatch, icon, rng, options, message):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save("noise.png")
-    common = ["--checkpoint", checkpoint, "--output", "out", "--num-images", 1, "--steps", 1]
+    common = ["--checkpoint", checkpoint, "--output", "out"]
+    common += [] if "--recolor " in options else ["--num-images", 1, "--steps", 1]
     status, out, err = run(sample, *common, *options.split())
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert err.startswith("error: ")

@@ -105,7 +105,7 @@ def test_tiles_and_mirrors(draw, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--mask icon.png", "--mask needs an --init-image"),
+        ("--mask icon.png", "--mask does nothing without --init-image"),
         ("--init-image icon.png", "needs --mask, --outpaint or --strength"),
         ("--init-image icon.png --outpaint 1,1", "--outpaint takes LEFT,TOP,RIGHT,BOTTOM"),
         ("--init-image icon.png --outpaint 1,1,1,1 --strength 0.5", "contradict each other"),
@@ -121,7 +121,10 @@ def test_tiles_and_mirrors(draw, tmp_path):
         ("--target icon.png --fidelity -1", "fidelity is -1"),
         ("--target icon.png --fidelity much", "--fidelity"),
         ("--target icon.png --luminance small.png", "small.png is 3×3 pixels; the picture to draw is 10×12"),
-        ("--luminance-fidelity 3", "needs a --luminance picture"),
+        ("--strength 0.5", "--strength does nothing without --init-image"),
+        ("--luminance-fidelity 3", "--luminance-fidelity does nothing without --luminance"),
+        ("--fidelity 500", "--fidelity does nothing without --target"),
+        ("--dither-draws -5", "--dither-draws does nothing without --dither"),
         ("--tile z", "tile is 'z'; choose from x, y, both"),
         ("--mirror up", "mirror is 'up'"),
         ("--window 1", "window is 1"),

@@ -28,8 +28,9 @@ from quantization.palette_files import read_palette
 from quantization.quantizers import quantize
 
 FOLDER = Path(__file__).with_name("recipes")
-DRAW = "--steps 32 --overwrite --output runs/drawn"
-"""What $DRAW stands for in docs/recipes.md, but for the checkpoint."""
+RECOLOR = "--overwrite --output runs/drawn"
+DRAW = f"--steps 32 {RECOLOR}"
+"""What $RECOLOR and $DRAW stand for in docs/recipes.md, but for the checkpoint."""
 PHOTO = "--target my/photo.png --width 48 --palette pico-8 --sampler confidence --grid cosine --steps 16"
 ICONS = ("television", "palette", "store", "magnet-blue", "umbrella", "cake-plain", "bug", "trophy-bronze")
 NAMES = {"icon": "television", "style": "store", "folder": "folder-medium"}
@@ -141,8 +142,9 @@ def prepare(folder: Path) -> None:
 
 
 def words_of(command: str, checkpoint: Path) -> list[str]:
-    """The words of a command of sample.py, with the checkpoint and what $DRAW stands for."""
-    return [f"--checkpoint={checkpoint}", *shlex.split(DRAW), *expanded(command)]
+    """The words of a command of sample.py, with the checkpoint and what $RECOLOR or $DRAW stands for."""
+    common = RECOLOR if "--recolor" in command else DRAW
+    return [f"--checkpoint={checkpoint}", *shlex.split(common), *expanded(command)]
 
 
 def expanded(command: str) -> Iterator[str]:
