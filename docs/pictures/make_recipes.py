@@ -63,7 +63,7 @@ RECIPES = {
     "inpaint": Recipe(("--init-image my/icon.png --mask my/mask.png --num-images 8",), ("my/icon.png", "my/hidden.png")),
     "outpaint": Recipe(("--init-image my/icon.png --outpaint 8,8,8,8 --steps 24 --num-images 4",), ("my/icon.png",)),
     "variations": Recipe(
-        tuple(f"--init-image my/icon.png --strength {s} --num-images 8" for s in (0.3, 0.6)), ("my/icon.png",)
+        tuple(f"--init-image my/icon.png --strength {s} --sampler ancestral --num-images 8" for s in (0.3, 0.6)), ("my/icon.png",)
     ),
     "palettize": Recipe(
         tuple(f"{PHOTO} --fidelity {f} --num-images 2" for f in (100, 1000)), ("my/photo-small.png", "my/photo-nearest.png")
@@ -108,7 +108,7 @@ RECIPES = {
         ("--palette endesga-32 --transparent --num-images 8 --gif --scale 4",), shown="trajectory.gif"
     ),
     "variants": Recipe(
-        ("--init-image my/icon.png --strength 0.6 --num-images 8 --variants-gif --scale 8",), shown="scaled/variants.gif"
+        ("--init-image my/icon.png --strength 0.6 --sampler ancestral --num-images 8 --variants-gif --scale 8",), shown="scaled/variants.gif"
     ),
 }  # fmt: skip
 
