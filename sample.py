@@ -226,11 +226,13 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
     pipeline = load_pipeline(options.checkpoint)
     pipeline.denoiser.to(processes().device)
     controls = read_controls(options, palette, pipeline.config.size, pipeline.denoiser.luminance is not None)
-    steps: list[list[IndexedImage]] = []
+    batches: list[list[list[IndexedImage]]] = []
 
     def keep_step(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
-        if step == len(steps):  # the first batch only
-            steps.append(state["images"][:MAX_TRAJECTORY_IMAGES])
+        if step == 0:
+            batches.append([])
+        if sum(len(batch[0]) for batch in batches[:-1] if batch) < MAX_TRAJECTORY_IMAGES:
+            batches[-1].append(state["images"])
         return {}
 
     draws = 1 if options.dither is None else options.dither_draws
@@ -259,7 +261,17 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
     if options.dither is not None:
         keep = None if controls.init is None else controls.init.keep[0].numpy()
         images = dithered_means(images, draws, options.dither, keep)
-    return Drawn("drew", images, COLUMNS if joint is None else len(joint.palettes), steps)
+    return Drawn("drew", images, COLUMNS if joint is None else len(joint.palettes), first_images(batches))
+
+
+def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedImage]]:
+    """From the images of each batch after each of its steps to the first images of all; who has ended stays as it is."""
+    batches = [batch for batch in batches if batch]
+    steps = range(max(map(len, batches), default=0))
+    return [
+        [image for batch in batches for image in batch[min(step, len(batch) - 1)]][:MAX_TRAJECTORY_IMAGES]
+        for step in steps
+    ]
 
 
 def recolored(options: Namespace, palette: Palette) -> Drawn:

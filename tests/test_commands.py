@@ -43,6 +43,16 @@ def test_sample_writes_indexed_pngs_in_the_palette_as_given(run, checkpoint, tmp
         assert gif.n_frames == 3
 
 
+@pytest.mark.parametrize("sampler", ["ancestral", "entropy-bounded"])
+def test_the_trajectory_shows_the_same_images_whatever_the_batch_size(draw, tmp_path, monkeypatch, sampler):
+    """Three of five here; images of a batch that needs fewer calls stay as they are."""
+    monkeypatch.setattr(sample, "MAX_TRAJECTORY_IMAGES", 3)
+    for size in (1, 2, 64):
+        draw("--gif", "--palette", "pico-8", "--sampler", sampler, "--batch-size", size, num_images=5, output=f"{size}")
+    gifs = [(tmp_path / f"{size}" / "trajectory.gif").read_bytes() for size in (1, 2, 64)]
+    assert gifs[0] == gifs[1] == gifs[2]
+
+
 @pytest.mark.parametrize("palette", ["sweetie-16", "train"])
 def test_sample_exports_what_it_drew_exactly(run, checkpoint, tmp_path, palette):
     output = tmp_path / "drawn"
