@@ -32,7 +32,8 @@ def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
 
 def sharpen(logits: Tensor, temperature: float, top_p: float) -> Tensor:
     """Divide by the temperature (0: the likeliest entry alone), then keep the top-p entries."""
-    if temperature == 0:
+    if temperature < torch.finfo(logits.dtype).tiny:  # what float32 can't divide by is 0, too
         return torch.full_like(logits, -torch.inf).scatter(1, logits.argmax(dim=1, keepdim=True), 0.0)
-    logits = logits / temperature
+    if temperature != 1:
+        logits = (logits - logits.amax(dim=1, keepdim=True)) / temperature  # so that only impossible entries overflow
     return keep_top_p(logits, top_p) if top_p < 1 else logits

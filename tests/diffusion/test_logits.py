@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from diffusion.logits import keep_top_p, mix, sharpen
@@ -34,6 +35,13 @@ def test_top_p_keeps_the_fewest_entries_that_reach_it():
 
 def test_top_p_keeps_the_likeliest_entry_however_small_it_is():
     assert keep_top_p(pixels([0.2, 0.3, 0.5]), 1e-6).isfinite().flatten().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-37, 1e-19, 1e-3])
+def test_a_temperature_near_zero_is_zero(temperature):
+    logits = torch.tensor([-1e20, 300.0, 299.0, -torch.inf]).view(1, 4, 1, 1)
+    for each in (logits, -300 + logits, logits.flip(1)):
+        assert torch.equal(sharpen(each, temperature, 1.0).softmax(1), sharpen(each, 0.0, 1.0).softmax(1))
 
 
 def test_temperature():
