@@ -60,12 +60,16 @@ def save_checkpoint(
     folder = _folder(output) / f"step-{progress.step:08d}"
     if not processes().is_main_process:
         return folder
-    with folder_written_whole(folder) as temporary:
-        for name, values in tensors.items():
-            save_file(values, temporary / f"{name}.safetensors")
+    try:
+        with folder_written_whole(folder) as temporary:
+            for name, values in tensors.items():
+                save_file(values, temporary / f"{name}.safetensors")
+            for staged in _folder(output).glob(".feed-*"):
+                staged.replace(temporary / staged.name.removeprefix("."))
+            write_json(temporary / "progress.json", asdict(progress))
+    finally:
         for staged in _folder(output).glob(".feed-*"):
-            staged.replace(temporary / staged.name.removeprefix("."))
-        write_json(temporary / "progress.json", asdict(progress))
+            staged.unlink()
     checkpoints = list_checkpoints(output)
     for old in checkpoints[:-KEPT]:
         if _step(old) != progress.best_step:
