@@ -16,7 +16,7 @@ from jsonargparse import ActionConfigFile
 import cli
 from benchmarks.peer_models import PEERS
 from benchmarks.peer_models.training import PeerTraining
-from benchmarks.peers import icons_in, take_turns, training_figures
+from benchmarks.peers import icons_in, plain_options, take_turns, training_figures
 from data.index_maps import IndexMaps, load_index_maps
 from quantization.errors import InputError, choose
 from quantization.files import claim_output_folder, write_json
@@ -116,8 +116,8 @@ def main(arguments: list[str]) -> None:
         for text, each in trainings.items()
     ]
     records.sort(key=lambda record: record["bits_per_pixel"])
-    write_json(options.output / RESULTS, {"options": cli.plain_options(options), "records": records})
     print(table(records))
+    write_json(options.output / RESULTS, {"options": plain_options(parser, options), "records": records})
 
 
 def table(records: list[dict[str, Any]]) -> str:

@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
+from benchmarks import optimizers
 from benchmarks.optimizers import Run, ScheduleFreeTraining, table
 from benchmarks.peer_models.peer import Peer
 from data.index_maps import IndexMaps
@@ -79,3 +81,25 @@ def test_runs_are_an_optimizer_and_a_rate():
 def test_the_table_has_a_line_for_each_run():
     record = {"optimizer": "muon", "rate": 0.002, "steps": 9, "bits_per_pixel": 1.25, "bits_per_pixel_stderr": 0.02}
     assert table([record]).splitlines()[-1] == "| muon | 0.002 | 9 | 1.250 ± 0.020 |"
+
+
+def test_a_comparison_is_written_and_refused_the_second_time(run, tmp_path):
+    small = ["--model.unet.channels", "[8,32]", "--model.unet.blocks", "[1,1]", "--model.token_channels", 32]
+    options = [
+        "--config",
+        "configs/icons16.yaml",
+        "--runs",
+        "muon:0.002",
+        "adamw:0.002",
+        "--train.batch_size",
+        8,
+        *small,
+    ]
+    words = [*options, "--minutes", 0.002, "--slices", 1, "--times", 1, "--output", tmp_path]
+    status, out, err = run(optimizers, *words)
+    assert status == 0, err
+    records = json.loads((tmp_path / "optimizers.json").read_text())["records"]
+    assert {record["optimizer"] for record in records} == {"muon", "adamw"}
+    assert out.count("| muon |") == 1
+    status, _, err = run(optimizers, *words)
+    assert (status, "is not empty" in err) == (2, True)
