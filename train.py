@@ -3,10 +3,9 @@
 import shutil
 import sys
 from contextlib import nullcontext
-from dataclasses import fields
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 
 import cli
 from pipelines.folder import INDEX
@@ -55,7 +54,7 @@ def main(arguments: list[str]) -> None:
     saved_file = output / CONFIG_FILE
     if parsed.resume and parsed.config is None and saved_file.is_file():
         parsed = parser.parse_args([f"--config={saved_file}", *arguments])
-    config = _run_config(parser, parsed)
+    config = RunConfig.of(parser.instantiate(parsed))
 
     check_config(config)
     state = processes(config.train.device == "cpu")
@@ -125,20 +124,14 @@ def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) ->
     for path in (output, *output.iterdir(), *output.glob("checkpoints/*")):
         if path.is_symlink():
             raise InputError(f"{path} is a link, through which nothing is written or removed; move what it names there")
-    before = _flatten(
-        _run_config(parser, parser.parse_args([f"--config={saved_file}", f"--output={output}"])).to_dict()
-    )
+    saved = parser.instantiate(parser.parse_args([f"--config={saved_file}", f"--output={output}"]))
+    before = _flatten(RunConfig.of(saved).to_dict())
     now = _flatten(config.to_dict())
     changed = [key for key in now if now[key] != before[key] and not key.startswith(MAY_CHANGE_ON_RESUME)]
     if changed:
         raise InputError(
             f"a resumed run keeps its config, but {', '.join(changed)} would change: give --config {saved_file}"
         )
-
-
-def _run_config(parser: ArgumentParser, parsed: Namespace) -> RunConfig:
-    values = parser.instantiate(parsed)
-    return RunConfig(**{field.name: values[field.name] for field in fields(RunConfig)})
 
 
 def _flatten(values: dict, prefix: str = "") -> dict:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,7 @@ def parsed_config(arguments: list[str]) -> RunConfig:
     parser = cli.make_parser("")
     parser.add_argument("--config", action=cli.ConfigFile)
     parser.add_class_arguments(RunConfig)
-    values = parser.instantiate(parser.parse_args(arguments))
-    return RunConfig(**{field.name: values[field.name] for field in fields(RunConfig)})
+    return RunConfig.of(parser.instantiate(parser.parse_args(arguments)))
 
 
 def record(trial: Trial, result: Result) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a training run is: every option of `train.py`, typed, in one place."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,6 +127,11 @@ class RunConfig:
     process: ProcessConfig = field(default_factory=ProcessConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "RunConfig":
+        """The run among all options of a command."""
+        return cls(**{field.name: options[field.name] for field in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in YAML and in trackers."""
