@@ -2,7 +2,7 @@
 
 Icons have a right and a left: light falls from one side, arrows and pencils point to another. To a judge that has never seen one mirrored,
 mirroring an icon costs bits. It costs drawings as much as real icons if they are all the right way round, and nothing on average if half of
-them are turned. Below all of a drawing's doubts stands the share that the judge would rather see mirrored.
+them are turned. The last column is the share that the judge finds likelier mirrored, by chance corruptions too.
 """
 
 from pathlib import Path

@@ -66,9 +66,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
     except DECODER_ERRORS as error:
-        if (
-            isinstance(error, OSError) and error.errno is not None
-        ):  # the system's errors have numbers, Pillow's have not
+        if getattr(error, "errno", None) is not None:  # the system's errors have numbers, Pillow's have not
             raise InputError(f"{path} can't be read: {error.strerror}") from None
         raise InputError(f"{path} is broken or cut off: {error}") from None
 

@@ -35,8 +35,8 @@ def named_palettes() -> list[str]:
 def read_palette(name_or_path: str | Path) -> Palette:
     """Look a palette up by its name, or read it from a file by its suffix.
 
-    An indexed image gives its palette as it stands, but for further fully transparent entries after the first one; any other image its distinct colors in the order in which
-    they first appear, row by row, all fully transparent pixels as one entry.
+    An indexed image gives its palette as it stands, but for further fully transparent entries after the first one; any
+    other image its distinct colors in the order in which they first appear, row by row, all fully transparent pixels as one.
 
     Raises:
         InputError: there is no such name or file, it can't be read, or it holds more than 256 colors.
