@@ -1,7 +1,6 @@
 """Recolor a data set, annotations carried along: `python augment.py photos --ways jitter others pico-8 --output runs/more`."""
 
 import bisect
-import json
 import shutil
 from argparse import Namespace
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from data.palette_jitter import PaletteJitter
 from data.palette_transform import as_indexed, to_palette
 from data.sources import name_hash
 from quantization.errors import InputError
-from quantization.files import claim_output_folder, folder_written_whole, write_json
+from quantization.files import claim_output_folder, folder_written_whole, recorded_in, write_json
 from quantization.images import open_image, read_image, to_rgba
 from quantization.indexed_image import IndexedImage
 from quantization.palette import MAX_ENTRIES, Palette
@@ -165,16 +164,12 @@ def claim_output(options: Namespace) -> None:
     for path in (options.folder, *options.masks, *(Path(way) for way in options.ways if Path(way).exists())):
         if path.resolve().is_relative_to(output) or (path.is_dir() and output.is_relative_to(path.resolve())):
             raise InputError(f"the output folder {options.output} and the input {path} lie in each other; name another")
-    claim_output_folder(options.output, options.overwrite, written=recorded_files)
+    claim_output_folder(options.output, options.overwrite, written=recorded_in(REPORT_FILE, files_of))
 
 
-def recorded_files(folder: Path) -> set[str]:
-    """The files of ``folder`` that a report there says this command wrote."""
-    try:
-        records = json.loads((folder / REPORT_FILE).read_text())["files"]
-        return {REPORT_FILE, *(name for record in records for name in (record["file"], *record["annotations"]))}
-    except (OSError, ValueError, KeyError, TypeError):  # no report, or not one of ours
-        return set()
+def files_of(records: list[dict]) -> list[str]:
+    """What was written, of the records of a report."""
+    return [name for record in records for name in (record["file"], *record["annotations"])]
 
 
 def version_name(name: str, number: int | None, suffix: str) -> str:

@@ -18,6 +18,7 @@ NEEDS = {
     "recolor_by": ("recolor",),
     "shape_padding": ("sprite_sheet",),
     "border_padding": ("sprite_sheet",),
+    "duration": ("sprite_sheet", "variants_gif"),
 }
 """Option → the options without any of which it does nothing."""
 

@@ -142,12 +142,17 @@ def files_in(folder: Path) -> list[str]:
     )
 
 
-def recorded_in(name: str) -> Callable[[Path], Collection[str]]:
-    """The files of a folder that its JSON file ``name`` records under ``files``, and that file; for `claim_output_folder`."""
+def recorded_in(name: str, names: Callable[[Any], Iterable[str]] = list) -> Callable[[Path], Collection[str]]:
+    """The files of a folder that its JSON file ``name`` records under ``files``, and that file; for `claim_output_folder`.
+
+    Args:
+        name: of the JSON file.
+        names: gives the files' names from what stands under ``files``, where that isn't a list of them.
+    """
 
     def written(folder: Path) -> Collection[str]:
         try:
-            return {name, *json.loads((folder / name).read_text())["files"]}
+            return {name, *names(json.loads((folder / name).read_text())["files"])}
         except (OSError, ValueError, KeyError, TypeError):  # no record, or not one of ours
             return ()
 

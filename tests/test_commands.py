@@ -214,6 +214,7 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         ("--sprite-sheet --shape-padding -1", "--shape-padding is -1"),
         ("--border-padding 2", "--border-padding does nothing without --sprite-sheet"),
         ("--shape-padding 2", "--shape-padding does nothing without --sprite-sheet"),
+        ("--duration 50", "--duration does nothing without --sprite-sheet or --variants-gif"),
         ("--guidance-scale 3", "--guidance-scale does nothing without --class-label or --luminance"),
         (
             "--negative-class folder --guidance-scale 3",

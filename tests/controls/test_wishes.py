@@ -6,16 +6,9 @@ from controls.wishes import ColorWish, LightnessWish, color_distances, lightness
 from quantization.encoding import encode
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
+from tests.palettes import random_palette
 
 ALL = slice(None)
-
-
-def random_palette(entries, seed=0, transparent=None):
-    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    if transparent is not None:
-        colors[transparent, 3] = 0
-    return Palette(colors)
 
 
 def some_pixels(rng, count=2, size=24):

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -7,19 +6,18 @@ from diffusion.schedules import linear
 from diffusion.uniform import UniformProcess
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
+from tests.palettes import random_palette
 
 
-def random_palette(entries, seed=0):
+def twice_colored(entries, seed):
     """Random colors, the last one transparent, and from four entries on a color twice."""
-    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    colors[-1, 3] = 0
+    colors = random_palette(entries, seed, transparent=entries - 1).colors.copy()
     if entries >= 4:
         colors[1] = colors[0]
     return Palette(colors)
 
 
-PALETTES = PaletteBatch.from_palettes([random_palette(n, n) for n in (1, 2, 3, 16, 64, 256)])
+PALETTES = PaletteBatch.from_palettes([twice_colored(n, n) for n in (1, 2, 3, 16, 64, 256)])
 SIZES = PALETTES.sizes.tolist()
 TIMES = (1e-6, 0.01, 0.3, 0.9, 0.9999)
 settings = pytest.mark.parametrize(("width", "leap"), [(0.2, 0.1), (0.05, 0.001), (1.0, 0.5)])

@@ -19,6 +19,7 @@ from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 from quantization.spaces import SPACES
+from tests.palettes import random_palette
 
 UNET = {"channels": (16, 16), "blocks": (1, 1), "attention_head_channels": 16, "head_channels": 16, "head_blocks": 1}
 
@@ -36,12 +37,6 @@ class ByClass(Denoiser):
         if conditions.class_labels is not None:
             logits[torch.arange(len(x_t)), conditions.class_labels] += 1.5
         return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)
-
-
-def random_palette(entries, seed=0):
-    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    return Palette(colors)
 
 
 def make_pipeline(denoiser, size=8, process="absorbing"):

@@ -16,16 +16,11 @@ from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from quantization.encoding import encode
 from quantization.errors import InputError
 from quantization.luminance import luminance_of_indices
-from quantization.palette import Palette, PaletteBatch
+from quantization.palette import PaletteBatch
+from tests.palettes import random_palette
 
 PROCESSES = ("absorbing", "uniform", "color-heat")
 WAYS = [(p, s) for p in PROCESSES for s in sampler_names(PaletteScheduler(process=p).process)]
-
-
-def random_palette(entries, seed=0):
-    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    return Palette(colors)
 
 
 def make_pipeline(process="absorbing", time_conditioning=True):

@@ -10,14 +10,7 @@ from pipelines.palette_bank import PaletteBank
 from pipelines.palette_diffusion import PaletteDiffusionPipeline
 from quantization.errors import InputError
 from quantization.palette import Palette, PaletteBatch
-
-
-def random_palette(entries, seed=0, transparent=None):
-    colors = np.random.default_rng(seed).integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    if transparent is not None:
-        colors[transparent, 3] = 0
-    return Palette(colors)
+from tests.palettes import random_palette
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from quantization.animation import read_animation, write_animation
 from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
+from tests.palettes import random_palette
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif"])
@@ -55,14 +56,6 @@ def random_images(rng, palettes, size=(5, 7)):
     return [IndexedImage(rng.integers(0, len(p), size).astype(np.uint8), p) for p in palettes]
 
 
-def random_palette(rng, entries, transparent=None):
-    colors = np.full((entries, 4), 255, np.uint8)
-    colors[:, :3] = rng.integers(0, 256, (entries, 3))
-    if transparent is not None:
-        colors[transparent] = 0
-    return Palette(colors)
-
-
 def shown_by_pillow(path):
     with Image.open(path) as gif:
         assert gif.info["loop"] == 0
@@ -81,7 +74,9 @@ def shown_by_pillow(path):
 )
 @pytest.mark.parametrize("is_one_palette", [True, False])
 def test_every_frame_shows_its_image_exactly(tmp_path, rng, entries, is_one_palette):
-    palettes = [random_palette(rng, *entries[0])] * 4 if is_one_palette else [random_palette(rng, *e) for e in entries]
+    palettes = [random_palette(size, rng, place) for size, place in entries]
+    if is_one_palette:
+        palettes = palettes[:1] * 4
     images = random_images(rng, palettes)
     write_animation(tmp_path / "a.gif", images, 120)
     read = read_animation(tmp_path / "a.gif")
@@ -95,7 +90,7 @@ def test_every_frame_shows_its_image_exactly(tmp_path, rng, entries, is_one_pale
 
 
 def test_a_gif_of_one_palette_holds_it_once_and_in_its_order(tmp_path, rng):
-    palette = random_palette(rng, 256, transparent=77)
+    palette = random_palette(256, rng, transparent=77)
     write_animation(tmp_path / "a.gif", random_images(rng, [palette] * 3), 50)
     data = (tmp_path / "a.gif").read_bytes()
     assert data.count(palette.colors[:, :3].tobytes()) == 1
@@ -103,7 +98,7 @@ def test_a_gif_of_one_palette_holds_it_once_and_in_its_order(tmp_path, rng):
 
 
 def test_what_a_gif_cannot_hold_is_refused(tmp_path, rng):
-    half, opaque = Palette.from_hex(["000000", "ff000080"]), random_palette(rng, 4)
+    half, opaque = Palette.from_hex(["000000", "ff000080"]), random_palette(4, rng)
     with pytest.raises(InputError, match="ff000080"):
         write_animation(tmp_path / "a.gif", random_images(rng, [half]), 100)
     with pytest.raises(InputError, match="one size"):

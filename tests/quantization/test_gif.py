@@ -11,14 +11,7 @@ from quantization.animation import read_animation
 from quantization.errors import InputError
 from quantization.gif import CLEAR, KEEP, RESTORE, read_gif, write_gif
 from quantization.palette import Palette
-
-
-def random_palette(rng, entries, transparent):
-    colors = rng.integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    if transparent:
-        colors[rng.integers(entries)] = 0
-    return Palette(colors)
+from tests.palettes import random_palette
 
 
 @settings(max_examples=40, deadline=None)
@@ -27,7 +20,7 @@ def random_palette(rng, entries, transparent):
 )
 def test_every_frame_and_duration_comes_back(tmp_path_factory, seed, entries, count, height, width, transparent):
     rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "a.gif"
-    palette = random_palette(rng, entries, transparent)
+    palette = random_palette(entries, rng, rng.integers(entries) if transparent else None)
     frames = [rng.integers(0, entries, (height, width)).astype(np.uint8) for _ in range(count)]
     frames[-1] = frames[0].copy()
     durations = [int(hundredths) * 10 for hundredths in rng.integers(1, 100, count)]
@@ -66,7 +59,7 @@ def test_rounding_of_durations_does_not_add_up(tmp_path):
 
 def test_only_what_changes_is_stored(tmp_path, rng):
     frames = [rng.integers(0, 256, (100, 100)).astype(np.uint8)] * 10
-    write_gif(tmp_path / "a.gif", frames, random_palette(rng, 256, False), [50] * 10)
+    write_gif(tmp_path / "a.gif", frames, random_palette(256, rng), [50] * 10)
     assert (tmp_path / "a.gif").stat().st_size < 2 * 100 * 100
 
 

@@ -9,12 +9,7 @@ from quantization.errors import InputError
 from quantization.palette import Palette
 from quantization.palette_distance import palette_distance
 from quantization.palette_files import read_palette
-
-
-def random_palette(rng, entries):
-    colors = rng.integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    return Palette(colors)
+from tests.palettes import random_palette
 
 
 def oklab(palette):
@@ -29,21 +24,21 @@ def best_assignment(first, second):
 
 @pytest.mark.parametrize("entries", [1, 2, 5, 7])
 def test_equal_sizes_give_the_best_assignment(rng, entries):
-    first, second = random_palette(rng, entries), random_palette(rng, entries)
+    first, second = random_palette(entries, rng), random_palette(entries, rng)
     expected = best_assignment(oklab(first), oklab(second))
     assert palette_distance(first, second) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("small", "large"), [(1, 6), (2, 3), (3, 6), (2, 6)])
 def test_different_sizes_give_the_best_assignment_of_equal_parts(rng, small, large):
-    first, second = random_palette(rng, small), random_palette(rng, large)
+    first, second = random_palette(small, rng), random_palette(large, rng)
     parts = np.lcm(small, large)
     expected = best_assignment(np.repeat(oklab(first), parts // small, 0), np.repeat(oklab(second), parts // large, 0))
     assert palette_distance(first, second) == pytest.approx(expected, abs=1e-6)
 
 
 def test_it_is_a_metric_that_no_order_changes(rng):
-    a, b, c = random_palette(rng, 12), random_palette(rng, 31), random_palette(rng, 8)
+    a, b, c = random_palette(12, rng), random_palette(31, rng), random_palette(8, rng)
     shuffled = Palette(b.colors[rng.permutation(31)])
     assert palette_distance(a, a) == 0
     assert palette_distance(b, shuffled) == pytest.approx(0, abs=1e-12)

@@ -13,16 +13,9 @@ from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.sprite_sheet import common_palette, make_sprite_sheet
+from tests.palettes import random_palette
 
 CHESS = Palette.from_hex(["000000", "ffffff"])
-
-
-def random_palette(rng, entries, transparent=None):
-    colors = rng.integers(0, 256, (entries, 4), np.uint8)
-    colors[:, 3] = 255
-    if transparent is not None:
-        colors[transparent] = 0
-    return Palette(colors)
 
 
 def random_image(rng, palette, height, width):
@@ -41,9 +34,9 @@ def cut(array, frame):
 )  # fmt: skip
 def test_cutting_by_the_json_gives_back_every_image(tmp_path_factory, seed, count, columns, shape, border, kind):
     rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "sprites.png"
-    one = random_palette(rng, 16, transparent=5)
+    one = random_palette(16, rng, transparent=5)
     entries = 200 if kind == "over 256 colors" else 9
-    palettes = [one if kind == "one palette" else random_palette(rng, entries, transparent=0) for _ in range(count)]
+    palettes = [one if kind == "one palette" else random_palette(entries, rng, transparent=0) for _ in range(count)]
     images = {f"{k:04d}.png": random_image(rng, palette, *rng.integers(1, 9, 2)) for k, palette in enumerate(palettes)}
     make_sprite_sheet(images, columns, shape, border).save(path)
     data = json.loads(path.with_suffix(".json").read_text())
