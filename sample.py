@@ -33,7 +33,7 @@ from pipelines.recoloring import RECOLORERS
 from pipelines.sheet import contact_sheet, repeated
 from pipelines.split import part, processes
 from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
-from quantization.errors import InputError, choose
+from quantization.errors import InputError, Range, choose
 from quantization.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
@@ -44,6 +44,8 @@ MAX_TRAJECTORY_IMAGES = 16
 COLUMNS = 8
 TRAJECTORY_MILLISECONDS = 80
 SHEET_SCALE = 3
+MAX_EXPORT = 10_000
+"""Of columns, and of screen pixels for a pixel or between pictures."""
 SPRITES_FILE, VARIANTS_FILE, SCALED_FOLDER = "sprites.png", "variants.gif", "scaled"
 
 
@@ -91,7 +93,12 @@ def make_parser() -> ArgumentParser:
         + ", ".join(SCHEDULES)
         + ", or fitted (each step carries as many bits); the model's own if left out",
     )
-    add("--steps", type=int, default=64, help="calls of the network for each image, at most")
+    add(
+        "--steps",
+        type=int,
+        default=64,
+        help="calls of the network for each image, at most; each of ancestral's corrector_steps is one more, every time",
+    )
     add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored; 0: only the likeliest")
     add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
     add("--seed", type=int, default=0, help="image i depends on this and i alone")
@@ -279,6 +286,7 @@ def recolored(options: Namespace, palette: Palette) -> Drawn:
     move = RECOLORERS[options.recolor_by].recolor
     images = [read_recolored(path) for path in options.recolor]
     pipeline = load_pipeline(options.checkpoint)
+    pipeline.denoiser.to(processes().device)
     return Drawn("recolored", [move(pipeline, image, palette) for image in images], COLUMNS, [])
 
 
@@ -306,11 +314,10 @@ def save_gif(path: Path, frames: list[Image.Image]) -> None:
 
 def check_export_options(options: Namespace) -> None:
     """Raise InputError for export options that are out of range."""
-    least = {"columns": 1, "scale": 1, "shape_padding": 0, "border_padding": 0}
-    for name, value in least.items():
+    for name, least in {"columns": 1, "scale": 1, "shape_padding": 0, "border_padding": 0}.items():
         given = getattr(options, name)
-        if given is not None and given < value:
-            raise InputError(f"--{name.replace('_', '-')} is {given}; it must be at least {value}")
+        if given is not None:
+            Range(least, MAX_EXPORT).check(f"--{name.replace('_', '-')}", given)
     if options.duration not in GIF_MILLISECONDS:
         first, last = GIF_MILLISECONDS[0], GIF_MILLISECONDS[-1]
         raise InputError(f"--duration is {options.duration}; it must be {first} to {last:,} milliseconds")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from quantization.encoding import encode
 from quantization.errors import InputError
 from quantization.images import read_image
 from quantization.indexed_image import IndexedImage
@@ -91,7 +90,7 @@ def read_single_palette(options: Namespace) -> Palette | None:
     """
     if options.palettes is not None:
         return None
-    name = options.palette or str(own_palette(options) or options.style or "train")
+    name = options.palette if options.palette is not None else str(own_palette(options) or options.style or "train")
     return choose_palette(name, options.colors, options.transparent)
 
 
@@ -156,7 +155,7 @@ def read_proportions(options: Namespace, palette: Palette | None) -> Proportions
     """
     if options.style is None:
         return None
-    return Proportions.of(IndexedImage(encode(read_image(options.style), palette), palette), options.style_strength)
+    return Proportions.of(IndexedImage(read_indices(options.style, palette), palette), options.style_strength)
 
 
 def read_negative_classes(options: Namespace) -> list[str]:

@@ -17,7 +17,9 @@ class Init:
 
     Args:
         indices: entries of the palettes that are drawn with, integers ``[H, W]`` for all images or ``[N, H, W]``.
-        keep: which pixels are kept, bit for bit, bool of the same shape (or ``[H, W]``); none of them if left out.
+        keep: which pixels are kept, bit for bit, bool of the same shape (or ``[H, W]``); none of them if left out. The absorbing
+            process draws the others given these, exactly. A process without a mask takes a kept pixel for a noisy one,
+            of which it believes little while the noise is high, so its drawings fit the kept pixels only nearly.
         strength: the noise level to which the others are corrupted before the drawing begins, above 0, at most 1
             (they are drawn anew).
 

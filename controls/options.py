@@ -16,7 +16,7 @@ from quantization.palette import Palette
 
 from .init import Init
 from .pictures import read_indices, read_mask, resized, with_margins
-from .views import AXES, Canvas
+from .views import AXES, SIDE, Canvas
 from .wishes import ColorWish, LightnessWish, Wish
 
 FIDELITY = 300.0
@@ -153,6 +153,10 @@ def check_controls(options: Namespace) -> None:
             raise InputError(f"--dither-draws is {options.dither_draws}; it must be at least 1")
         if own_palette(options) is None and options.palette in (None, "train", "heldout"):
             raise InputError("--dither needs a palette of yours: name one with --palette")
+        if options.mirror is not None and options.dither != "none":
+            raise InputError(
+                "--dither's patterns aren't symmetric, as --mirror asks: take --dither none, or leave one out"
+            )
 
 
 def read_controls(options: Namespace, palette: Palette | None, size: int, is_told: bool) -> Controls:
@@ -228,7 +232,10 @@ def read_margins(text: str) -> tuple[int, int, int, int]:
     Raises:
         InputError: these aren't four numbers of 0 or more, or all are 0.
     """
-    words = text.split(",")
-    if len(words) != 4 or not all(word.strip().isdecimal() for word in words) or not any(map(int, words)):
-        raise InputError(f"--outpaint takes LEFT,TOP,RIGHT,BOTTOM in pixels, not all of them 0, not {text!r}")
+    words = [word.strip() for word in text.split(",")]
+    is_short = all(word.isdecimal() and len(word) <= len(str(SIDE.high)) for word in words)
+    if len(words) != 4 or not is_short or not 0 < max(map(int, words)) <= SIDE.high:
+        raise InputError(
+            f"--outpaint takes LEFT,TOP,RIGHT,BOTTOM in pixels, at most {SIDE.high:,} each, not all of them 0, not {text!r}"
+        )
     return tuple(map(int, words))

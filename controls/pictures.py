@@ -12,6 +12,8 @@ from quantization.images import open_image, read_image, to_rgba
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 
+from .views import SIDE
+
 logger = logging.getLogger(__name__)
 
 
@@ -19,15 +21,15 @@ def resized(pixels: np.ndarray, height: int | None, width: int | None) -> np.nda
     """RGBA pixels, uint8 ``[H, W, 4]``, at ``height × width``, by averaging areas; one side alone keeps the shape.
 
     Raises:
-        InputError: a side is below 1.
+        InputError: a side is out of range.
     """
     own_height, own_width = pixels.shape[:2]
     if height is None:
         height = own_height if width is None else max(round(own_height * width / own_width), 1)
     if width is None:
         width = max(round(own_width * height / own_height), 1)
-    if min(height, width) < 1:
-        raise InputError(f"--width and --height are {width} and {height}; they must be at least 1 pixel")
+    for name, side in (("--width", width), ("--height", height)):
+        SIDE.check(name, side)
     if (height, width) == (own_height, own_width):
         return pixels
     # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their neighbors.

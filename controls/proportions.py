@@ -17,6 +17,8 @@ from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 
 ITERATIONS = 30
+LEAST_TEMPERATURE = 0.1
+"""Below it, λ is that of this temperature: a sharper prediction asks for numbers that the iterations don't reach."""
 LEAST = 1e-2
 """Pixels asked of an entry that has had its share: few enough to stop it, and a finite number for λ."""
 
@@ -68,8 +70,7 @@ class Proportions:
             area: how many pixels of the picture each of these stands for, float ``[H, W]``; 1 if left out.
         """
         logits = mix(prediction.branches, prediction.weights)
-        # A temperature sharpens the sum of logits and λ; at 0 there is no marginal, and λ is that of 1.
-        temperature = prediction.temperature or 1.0
+        temperature = max(prediction.temperature, LEAST_TEMPERATURE)  # it sharpens the sum of logits and λ
         shares = (self.shares if len(self.shares) == 1 else self.shares[images]).to(logits)
         area = torch.ones_like(logits[0, 0]) if area is None else area.to(logits)
         multipliers = self.strength * temperature * _multipliers(logits / temperature, drawn, shares, area)

@@ -13,10 +13,13 @@ from einops import rearrange
 from torch import Tensor
 
 from diffusion.draws import Generators, uniform, widest_float
-from quantization.errors import InputError
+from quantization.errors import InputError, Range
 
 AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
 """Name → whether it holds vertically (over rows), and horizontally (over columns)."""
+
+SIDE = Range(1, 1 << 16)
+"""Pixels of a side of a picture to draw."""
 
 TILE_PADDING = 8
 """Pixels of the neighboring tiles that the network sees on each side."""
@@ -66,6 +69,10 @@ class View:
     def to(self, device: torch.device | str) -> "View":
         """The same view on ``device``."""
         return View(self.source.to(device), self.weight.to(device), self.size)
+
+    def of_images(self, images: slice) -> "View":
+        """The same view for some of the images."""
+        return self if len(self.source) == 1 else View(self.source[images], self.weight, self.size)
 
     def show(self, canvas: Tensor) -> Tensor:
         """Canvases ``[B, h, w]`` → the pictures of each, one after the other, ``[B n, H, W]``."""

@@ -5,7 +5,7 @@ Gaussian likelihood of variance 1 / 2F, and each pixel is drawn from its own pos
 only nearly: what is asked of pixels that aren't drawn yet doesn't count. Of two pixels that are always equal, each entry as
 likely as the other, with 4.6 nats asked of the second, the posterior has the wanted entry with 1 / (1 + e^-4.6) = 0.990; drawn
 in random order it comes with (0.990 + 0.5) / 2 = 0.745, since half of the time the first pixel goes first and hears of no wish.
-Kept pixels (controls/init.py) are seen from the start, so those are truly given.
+Kept pixels (controls/init.py) are seen from the start, so in the absorbing process those are truly given.
 """
 
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ class Wish(Protocol):
 class ColorWish:
     """Be near these colors: -fidelity · squared distance in OKLab.
 
-    From a fidelity of 0 (drawn freely) to infinity (the nearest entry, as `quantization.encoding.encode` finds it; where infinite
-    wishes contradict each other, the entry that misses them least).
+    From a fidelity of 0 (drawn freely) to infinity (the nearest entry, as `quantization.encoding.encode` finds it, the model's choice
+    on a tie; where infinite wishes contradict each other, the entry that misses them least).
 
     Args:
         pixels: sRGB RGBA, uint8 ``[H, W, 4]`` for all images or ``[N, H, W, 4]``. Transparent pixels (alpha below 128)
@@ -113,16 +113,20 @@ class LightnessWish:
 def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
     """Squared OKLab distances of RGBA pixels, uint8 ``[B or 1, H, W, 4]``, from each entry, float ``[B, K, H, W]``.
 
-    Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque.
+    Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque. So far are opaque pixels from soft entries, too
+    (alpha below 128), where the palette has others.
     """
     wanted = pixels[..., 3] >= OPAQUE_ALPHA  # [B, H, W]
-    clear = palette.colors[..., 3] == 0  # [B, K]
+    alpha = palette.colors[..., 3]  # [B, K]
+    clear = alpha == 0
+    is_solid = (alpha >= OPAQUE_ALPHA) & palette.valid
+    soft = ~clear & ~is_solid & is_solid.any(dim=1, keepdim=True)
     has_clear = (clear & palette.valid).any(dim=1)[:, None, None]
     white = torch.ones(3, device=pixels.device)
     colors = torch.where(wanted[..., None], pixels[..., :3].float() / 255, white)
     oklab = srgb_to_oklab(colors)  # [B, H, W, 3]
     difference = palette.oklab()[:, :, None, None] - oklab[:, None]  # [B, K, H, W, 3]
-    between_opaque = difference.square().sum(dim=-1)
+    between_opaque = difference.square().sum(dim=-1).masked_fill(soft[:, :, None, None], TRANSPARENT_DISTANCE)
     wanted = wanted | ~has_clear
     clear = clear[:, :, None, None]
     return between_opaque.where(

@@ -89,7 +89,9 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
     def set_timesteps(
         self, num_inference_steps: int, device: torch.device | str | None = None, start: float = 1.0
     ) -> None:
-        """Lay the grid of times: ``num_inference_steps`` calls of the network, as far as the sampler needs them.
+        """Lay the grid of times: ``num_inference_steps`` steps, each a call of the network, as far as the sampler needs them.
+
+        Each corrector step of the ancestral sampler is a call more, at every step.
 
         Args:
             num_inference_steps: at least 1; steps between which the noise doesn't fall in float32 are left out.
@@ -109,6 +111,8 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         noise = self.process.schedule.noise(times)
         # Thousands of steps may lie nearer to each other than float32 can tell: there is nothing to do between such times.
         falls = torch.cat([torch.ones(1, dtype=torch.bool), noise.diff() < 0])
+        if not falls[1:].any():
+            raise InputError(f"the noise level to start from is {start}; that is as good as none")
         self._times = times[falls].to(device)
         calls = self.sampler.calls_per_step(self.config.sampler_options or {})
         self.timesteps = self._times[:-1].repeat_interleave(calls)

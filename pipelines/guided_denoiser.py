@@ -49,26 +49,35 @@ class GuidedDenoiser:
         told = [conditions[rows] for conditions in self.told]
         for look in looks:
             picture, told = look.show(picture), [_shown(conditions, look) for conditions in told]
-        each = len(picture) // len(rows)
-        of = torch.arange(len(rows), device=rows.device).repeat_interleave(each)  # whose picture it is
-        return torch.stack([self._branch(picture, t, rows, of, conditions, looks) for conditions in told])
+        return torch.stack([self._branch(picture, t, rows, conditions, looks) for conditions in told])
 
-    def _branch(
-        self, picture: Tensor, t: Tensor, rows: Tensor, of: Tensor, told: Conditions, looks: list[View]
-    ) -> Tensor:
-        pieces = []
-        for some in torch.arange(len(of), device=of.device).split(self.batch_size):
-            whose = of[some]
-            conditions = Conditions(
-                None if told.class_labels is None else told.class_labels[whose],
-                None if told.luminance is None else told.luminance[some],
-            )
-            pieces.append(self.denoiser(picture[some], t[whose], self.palette[rows[whose]], conditions).float())
-        logits = torch.cat(pieces)
-        for look in reversed(looks):
-            logits = look.gather(logits)
+    def _branch(self, picture: Tensor, t: Tensor, rows: Tensor, told: Conditions, looks: list[View]) -> Tensor:
+        """Logits for one branch. Of several windows only those of as many images are held at once as fill a batch."""
+        each = len(picture) // len(rows)
+        at_once = max(self.batch_size // each, 1)
+        answers = []
+        for first in range(0, len(rows), at_once):
+            images = slice(first, min(first + at_once, len(rows)))
+            logits = self._asked(picture, t, rows, told, images, each)
+            for look in reversed(looks):
+                logits = look.of_images(images).gather(logits)
+            answers.append(logits)
+        logits = torch.cat(answers)
         logits = logits if self.bias is None else logits + self.bias[rows]
         return logits if self.tie is None else self.tie.gather(logits)
+
+    def _asked(self, picture: Tensor, t: Tensor, rows: Tensor, told: Conditions, images: slice, each: int) -> Tensor:
+        """The network's answers about all pictures of some images, each of which has ``each``."""
+        whose = torch.arange(images.start, images.stop, device=rows.device).repeat_interleave(each)
+        pieces = []
+        for some in torch.arange(images.start * each, images.stop * each, device=rows.device).split(self.batch_size):
+            of = whose[some - images.start * each]
+            conditions = Conditions(
+                None if told.class_labels is None else told.class_labels[of],
+                None if told.luminance is None else told.luminance[some],
+            )
+            pieces.append(self.denoiser(picture[some], t[of], self.palette[rows[of]], conditions).float())
+        return torch.cat(pieces)
 
 
 def _shown(conditions: Conditions, look: View) -> Conditions:

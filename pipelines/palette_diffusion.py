@@ -14,14 +14,14 @@ from torch import Tensor
 from controls.init import Init
 from controls.joint import JointPalettes
 from controls.proportions import Proportions
-from controls.views import WHOLE, Canvas, View
+from controls.views import SIDE, WHOLE, Canvas, View
 from controls.wishes import Wish
 from diffusion.draws import image_generators
 from diffusion.prediction import Prediction
 from diffusion.reuse import Reuse
 from diffusion.scheduler import PaletteScheduler
 from models.denoiser import Denoiser
-from quantization.errors import InputError, choose
+from quantization.errors import InputError, Range, choose
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 
@@ -123,7 +123,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             sampler: a name in `SAMPLERS` that fits the model's process; the scheduler's own if left out.
             sampler_options: of that sampler; its defaults if left out.
             grid: the schedule whose even steps are taken: a name in `SCHEDULES`, or ``fitted``; the process's own if left out.
-            steps: calls of the denoiser for each image, at most.
+            steps: calls of the denoiser for each image, at most; each of ancestral's ``corrector_steps`` is one more, every time.
             temperature: below 1 favors likely entries, 0 takes the likeliest.
             top_p: draw among the fewest entries that together have this probability, in (0, 1].
             seed: of all random draws.
@@ -225,9 +225,10 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         return scheduler
 
     def _size(self, name: str, pixels: int | None) -> int:
-        if pixels is not None and pixels < 1:
-            raise InputError(f"{name} is {pixels}; it must be at least 1 pixel")
-        return self.config.size if pixels is None else pixels
+        if pixels is None:
+            return self.config.size
+        SIDE.check(name, pixels)
+        return pixels
 
     def _label(self, class_label: str | None) -> int | None:
         names = self.config.label_names
@@ -324,22 +325,22 @@ def _indexed(x: Tensor, palettes: list[Palette], tie: View | None) -> list[Index
     return [IndexedImage(indices, palette) for indices, palette in zip(index_maps, palettes, strict=True)]
 
 
-def _check(
-    num_images: int,
-    seed: int,
-    guidance_scale: float,
-    negative_scale: float,
-    steps: int,
-    temperature: float,
-    top_p: float,
-    batch_size: int,
-) -> None:
-    for name, value in (("num_images", num_images), ("steps", steps), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; it must be at least 1")
-    scales = (("guidance_scale", guidance_scale), ("negative_scale", negative_scale))
-    for name, value in (("seed", seed), *scales, ("temperature", temperature)):
-        if not 0 <= value < float("inf"):
-            raise InputError(f"{name} is {value}; it must be 0 or more")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p is {top_p}; it must be above 0 and at most 1")
+_COUNT, _FACTOR = Range(1, 1_000_000), Range(0, 1e6)
+
+RANGES = {
+    "num_images": _COUNT,
+    "seed": Range(0, 2**63 - 1),
+    "guidance_scale": _FACTOR,
+    "negative_scale": _FACTOR,
+    "steps": _COUNT,
+    "temperature": _FACTOR,
+    "top_p": Range(0, 1, without_low=True),
+    "batch_size": _COUNT,
+}
+"""What the numbers of a call may be."""
+
+
+def _check(*numbers: float) -> None:
+    """Raise InputError if one of the numbers of `RANGES` is out of range."""
+    for (name, allowed), value in zip(RANGES.items(), numbers, strict=True):
+        allowed.check(name, value)

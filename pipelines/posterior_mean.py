@@ -2,7 +2,8 @@
 
 The mean color over draws from p(image | what was asked) is the best guess in squared error, by Monte Carlo; where drawings
 agree it is an entry, where they don't it lies between entries, and a dither shows it. Drawings are such draws as far as the
-model and the sampler are exact, given kept pixels; given wishes they are so only nearly (`controls.wishes`).
+model and the sampler are exact, given kept pixels of the absorbing process; given wishes they are so only nearly
+(`controls.wishes`), and so they are given kept pixels of the other processes (`controls.init`).
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def dithered_means(
 ) -> list[IndexedImage]:
     """Dither the mean of every ``draws`` images, which have one palette, to that palette.
 
+    Dithers know opaque and transparent pixels only. Where all draws have the same half-transparent entry, it stays.
+
     Args:
         images: the draws of the first result, then those of the second, and so on.
         draws: of each result.
@@ -46,6 +49,9 @@ def dithered_means(
         if any(image.palette != some[0].palette for image in some):
             raise InputError("the draws to be averaged have different palettes; give one")
         indices = dither(mean_color(some), some[0].palette, method)
-        indices = indices if keep is None else np.where(keep, some[0].indices, indices)
+        drawn = np.stack([image.indices for image in some])
+        alpha = some[0].palette.colors[drawn[0], 3]
+        stays = (drawn == drawn[0]).all(axis=0) & (alpha > 0) & (alpha < 255)
+        indices = np.where(stays if keep is None else stays | keep, drawn[0], indices)
         results.append(IndexedImage(indices, some[0].palette))
     return results

@@ -1,10 +1,15 @@
 """The options of sample.py about colors: what each draws, and one line for each mistake."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import sample
+from controls.color_options import read_proportions
+from controls.proportions import Proportions
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import read_palette
@@ -45,6 +50,16 @@ def test_a_style_gives_palette_and_proportions(draw, icon):
         assert np.bincount(result.indices.ravel(), minlength=6) / result.indices.size == pytest.approx(1 / 6, abs=0.04)
 
 
+def test_proportions_count_half_transparent_entries_as_they_are(tmp_path):
+    palette = Palette.from_hex(["000000", "ff0000", "00ff0064", "00000000"])
+    image = IndexedImage(np.repeat(np.array([[0, 1, 2, 2, 2, 2, 2, 2]], np.uint8), 8, axis=0), palette)
+    image.save(tmp_path / "soft.png")
+    options = Namespace(style=tmp_path / "soft.png", style_strength=1.0)
+    shares = read_proportions(options, palette).shares
+    torch.testing.assert_close(shares, Proportions.of(image).shares, equal_nan=True)
+    assert shares[0, 2] == 0.75
+
+
 def test_auto_chooses_as_many_colors_as_a_picture_needs(draw, tmp_path, rng):
     flat = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250], [250, 250, 250]])[rng.integers(0, 4, (32, 32))]
     Image.fromarray((flat + rng.integers(-3, 4, flat.shape)).astype(np.uint8)).save(tmp_path / "flat.png")
@@ -65,6 +80,8 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
     ("options", "message"),
     [
         ("--recolor icon.png", "--recolor needs a palette of yours"),
+        (["--recolor", "icon.png", "--palette", ""], "no palette ''"),
+        (["--palette-to", "pico-8", "--palette", ""], "no palette ''"),
         ("--recolor icon.png --palette pico-8 --recolor-by magic", "unknown --recolor-by 'magic'; choose from areas"),
         ("--recolor icon.png --palette pico-8 --tile x", "--tile is for drawing"),
         ("--recolor noise.png --palette pico-8", "quantize it first"),
@@ -97,8 +114,9 @@ def test_mistakes_give_one_line(run, checkpoint, tmp_path, monkeypatch, icon, rn
     monkeypatch.chdir(tmp_path)
     Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save("noise.png")
     common = ["--checkpoint", checkpoint, "--output", "out"]
-    common += [] if "--recolor " in options else ["--num-images", 1, "--steps", 1]
-    status, out, err = run(sample, *common, *options.split())
+    words = options.split() if isinstance(options, str) else options
+    common += [] if "--recolor" in words else ["--num-images", 1, "--steps", 1]
+    status, out, err = run(sample, *common, *words)
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert err.startswith("error: ")
     assert message in err

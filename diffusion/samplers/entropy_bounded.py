@@ -24,18 +24,22 @@ def entropy_bounded(
 
     A step unmasks the largest set U of lowest entropies H with Σ_U H - max_U H ≤ γ: the left side bounds the information
     that pixels drawn independently lose about each other. The grid of times is a floor: a step leaves no more pixels
-    masked than the schedule does, so that the steps suffice; sure models need fewer. H is the model's own: a temperature of 0
+    masked than the schedule does, so that the steps suffice; sure models need fewer. The network is told the time at which as
+    many pixels are masked, on average, as are. H is the model's own: a temperature of 0
     makes draws certain, not the model.
 
     Options:
         entropy_bound: γ, in nats; 0 unmasks one pixel in a step, and those that are certain.
     """
     masked = is_masked(x_t, palette)
+    start = masked.sum(dim=1).clamp_min(1)
+    noise = process.schedule.noise(times[0].to(x_t.device))
     counts = left_masked(process, masked, times)
-    for step, t in enumerate(times[:-1].to(x_t.device)):
+    for step in range(len(times) - 1):
         if not masked.any():
             break
-        x_t, prediction = yield x_t, t.expand(len(x_t))
+        t = process.schedule.time(noise * masked.sum(dim=1).clamp_min(1) / start)
+        x_t, prediction = yield x_t, t
         masked = is_masked(x_t, palette)
         entropy = (
             torch.special.entr(prediction.learned_p_0()).sum(dim=1).flatten(1).masked_fill(~masked, float("inf"))

@@ -42,7 +42,7 @@ class Algorithm(Protocol):
             process: how images were corrupted.
             palette: one palette for each image.
             x_t: where to start, at the time ``times[0]``, int64 ``[B, H, W]``.
-            times: falling to 0, ``[steps + 1]``; each but the last is a call of the network.
+            times: falling to 0, ``[steps + 1]``; each but the last is a call of the network, and one more for each corrector step.
             generator: of all draws.
             options: see each sampler.
         """

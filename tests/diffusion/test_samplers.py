@@ -192,6 +192,21 @@ def test_entropy_bounded_sampling_stops_early_when_the_model_is_sure(world):
     assert len(calls) == 1
 
 
+def test_entropy_bounded_sampling_tells_the_time_at_which_so_many_pixels_are_masked(world):
+    """Also after steps that unmasked more than the grid of times asks for, and on from partly drawn images."""
+    process, palette, seen = world.processes["absorbing"], world.palette(64), []
+    x_t = process.prior(palette, 2, 2)
+    x_t[:32, 0, 0] = 1
+    steps = SAMPLERS["entropy-bounded"].algorithm(
+        process, palette, x_t, even_times(8, 0.8), torch.Generator().manual_seed(0), entropy_bound=1.0
+    )
+    run(steps, lambda x, t: (seen.append(((x == world.mask).sum(dim=(1, 2)), t)), world.denoise(x, t))[1])
+    start = (x_t == world.mask).sum(dim=(1, 2))
+    assert len(seen) < 8
+    for masked, t in seen:
+        torch.testing.assert_close(process.schedule.noise(t), 0.8 * masked.clamp_min(1) / start)
+
+
 def test_greedy_confidence_takes_the_surest_pixel_first(world):
     process, palette = world.processes["absorbing"], world.palette(1)
     margins = torch.tensor([[1.0, 9.0], [7.0, 5.0]])

@@ -107,6 +107,16 @@ def test_marginals_are_the_wanted_proportions(rng, temperature):
     assert ratio.max() < 1e-5
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1e-42, 1e-3, 0.01, 0.1])
+def test_proportions_hold_at_low_temperatures(network, temperature):
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    styled = make_pipeline(network)(
+        4, random_palette(4), steps=32, temperature=temperature, proportions=Proportions(shares)
+    )
+    for image in styled.images:
+        assert counts(image) / 64 == pytest.approx(shares.numpy(), abs=0.07)
+
+
 def test_a_strength_of_0_and_free_entries_ask_for_nothing(rng):
     prediction = Prediction([torch.from_numpy(rng.normal(size=(1, 3, 8, 8))).float()])
     nothing = torch.full((1, 8, 8), 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from controls.init import Init
-from controls.views import Canvas
+from controls.views import Canvas, View
 from controls.wishes import ColorWish, LightnessWish, color_distances
 from diffusion.scheduler import PaletteScheduler, sampler_names
 from models.denoiser import PaletteDenoiser
@@ -166,6 +166,18 @@ def test_image_i_depends_on_the_seed_and_i_alone_whatever_is_asked(rng, sampler,
     assert (drawn[:, keep.numpy()] == 0).all()
     assert np.array_equal(np.flip(drawn, 2), drawn)
     assert np.array_equal(index_maps(pipeline(3, batch_size=2, **options)), drawn)
+
+
+def test_windows_of_only_as_many_images_are_held_at_once_as_fill_a_batch(pipeline, monkeypatch):
+    held = []
+    gather = View.gather
+    monkeypatch.setattr(View, "gather", lambda view, logits: held.append(len(logits)) or gather(view, logits))
+    options = {"height": 16, "width": 16, "steps": 2, "canvas": Canvas(tile="both", window=16)}
+    drawn = index_maps(pipeline(5, **options, batch_size=64))
+    assert set(held) == {4 * 16, 4, 16, 1}  # the windows of four images, what they become, those of the fifth
+    held.clear()
+    assert np.array_equal(index_maps(pipeline(5, **options, batch_size=3)), drawn)
+    assert set(held) == {16, 1}
 
 
 def test_a_tile_and_a_window_change_what_the_network_sees_but_not_what_it_can_draw(pipeline):

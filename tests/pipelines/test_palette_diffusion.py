@@ -219,6 +219,9 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
         ),
         ({"output_type": "jpeg"}, "output_type"),
         ({"height": 0}, "height is 0"),
+        ({"width": 10**20}, "width is 10"),
+        ({"steps": 10**20}, "steps is 10"),
+        ({"guidance_scale": 1e38}, "guidance_scale is 1e"),
         ({"luminance": torch.zeros(2, 8, 9)}, "luminance has the shape"),
     ],
 )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pipelines.posterior_mean import dithered_means, mean_color
+from quantization.dithering import DITHERERS
 from quantization.errors import InputError
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
@@ -31,6 +32,14 @@ def test_where_drawings_agree_the_result_is_theirs_and_elsewhere_their_mean():
     results = dithered_means(same + drawn[:3], 3, "floyd-steinberg")
     assert len(results) == 2
     assert np.array_equal(results[0].indices, same[0].indices)
+
+
+@pytest.mark.parametrize("method", DITHERERS)
+def test_where_drawings_agree_on_a_half_transparent_entry_it_stays(rng, method):
+    palette = Palette.from_hex(["000000", "ff000020", "00ff0064", "0000ffc0", "ffffff", "00000000"])
+    drawn = IndexedImage(rng.integers(0, 6, (8, 8)).astype(np.uint8), palette)
+    (mean,) = dithered_means([drawn] * 3, 3, method)
+    assert np.array_equal(mean.indices, drawn.indices)
 
 
 def test_kept_pixels_are_not_dithered():
