@@ -18,11 +18,11 @@ from evaluation.memorization import closest_pairs, nearest_training
 from evaluation.plots import plot_agreement, plot_bits_over_time, plot_scalars
 from evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
+from pipelines.palette_diffusion import RANGES, PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
 from pipelines.split import part, processes
 from quantization.errors import InputError
-from quantization.files import claim_output_folder, write_atomically, write_json
+from quantization.files import claim_output_file, claim_output_folder, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
 from quantization.plots import require_matplotlib
 from training.tracking import start_wandb
@@ -38,6 +38,8 @@ def main(arguments: list[str]) -> None:
     state = processes(options.device == "cpu")
     pipeline = load_pipeline(options.checkpoint)
     pipeline.denoiser.to(state.device)
+    if options.sampler is not None:
+        pipeline.scheduler.but(sampler=options.sampler, sampler_options={})  # its complaints come before the work
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data_config(options.checkpoint))
     reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
@@ -70,11 +72,11 @@ def main(arguments: list[str]) -> None:
         figures.append(options.plots / "metrics.png")
         plot_scalars(figures[-1], scalars)
     record = {**cli.describe_run(options), "samples": samples, "seconds": seconds, "metrics": scalars}
+    print(table(scalars))
+    print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
     write_json(options.output, record)
     if options.wandb:
         log_to_wandb(options, record, figures)
-    print(table(scalars))
-    print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
     print(f"written to {options.output}" + (f", pictures to {options.plots}" if options.plots else ""))
 
 
@@ -106,8 +108,7 @@ def parse(arguments: list[str]) -> Namespace:
     add("--wandb", action="store_true", help="log to Weights & Biases: online where logged in, else offline")
     add("--wandb-project", default="tincture", help="the project there")
     options = parser.parse_args(arguments)
-    if options.output.is_dir() or (options.output.exists() and not options.overwrite):
-        raise InputError(f"{options.output} exists; name another file, or add --overwrite")
+    claim_output_file(options.output, options.overwrite)
     if options.plots:
         claim_output_folder(options.plots, options.overwrite)
         require_matplotlib()
@@ -116,6 +117,8 @@ def parse(arguments: list[str]) -> Namespace:
     for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2), ("seed", 0)):
         if options[name] < least:
             raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
+    for name in ("steps", "temperature", "top_p"):
+        RANGES[name].check(f"--{name.replace('_', '-')}", options[name])
     return options
 
 

@@ -12,10 +12,16 @@ from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 import cli
-from quantization.animation import Animation, read_animation
-from quantization.conversion import SMOOTHERS, Conversion, convert, with_place_for_transparency
+from quantization.animation import Animation, check_gif_palette, read_animation
+from quantization.conversion import (
+    SMOOTHERS,
+    Conversion,
+    convert,
+    has_place_for_transparency,
+    with_place_for_transparency,
+)
 from quantization.dithering import DITHER_SPACES, DITHERERS
-from quantization.errors import InputError
+from quantization.errors import SEED, SHARE, InputError
 from quantization.fidelity import fidelity
 from quantization.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
 from quantization.gif import write_gif
@@ -148,8 +154,8 @@ def check_options(options: Namespace) -> None:
         raise InputError("--recolor needs the palette to move pictures to: name one with --palette")
     if options.recolor is not None and options.dither != "none":
         raise InputError("--recolor gives all pixels of a color one color, and --dither mixes them: leave one out")
-    if not 0 <= options.strength <= 1:
-        raise InputError(f"--strength is {options.strength}; it must be between 0 and 1")
+    SHARE.check("--strength", options.strength)
+    SEED.check("--seed", options.seed)
     if options.plot:
         require_matplotlib()
 
@@ -187,7 +193,10 @@ def make_chooser(options: Namespace) -> Chooser:
         palettes = read_palette_folder(options.best_of)
 
         def pick(frames: list[np.ndarray]) -> tuple[Palette, str]:
-            best, _ = rank_palettes(frames, palettes, options.space)[0]
+            fitting = {
+                name: palette for name, palette in palettes.items() if has_place_for_transparency(palette, frames)
+            }
+            best, _ = rank_palettes(frames, fitting or palettes, options.space)[0]
             return with_place_for_transparency(palettes[best], frames), best
 
         return pick
@@ -199,12 +208,19 @@ def make_chooser(options: Namespace) -> Chooser:
     def fit(frames: list[np.ndarray]) -> tuple[Palette, str]:
         colors = options.colors or DEFAULT_COLORS
         if colors == "auto":
-            colors = choose_colors(frames, counting, options.space, options.seed, options.max_error)
-            colors = min(colors + len(keep or ()), MAX_ENTRIES)
+            colors = choose_colors(
+                frames, counting, options.space, options.seed, options.max_error, keep=keep, channel_bits=bits
+            )
         palette = fit_palette(frames, int(colors), method, options.space, options.seed, keep=keep, channel_bits=bits)
         return palette, method
 
     return fit
+
+
+def is_fitted(options: Namespace) -> bool:
+    """Whether a palette is fitted to the picture as a whole."""
+    given = (options.palette, options.best_of, options.keep_colors)
+    return all(value is None for value in given) and options.method not in ("fixed", "uniform")
 
 
 def parse_bits(text: str) -> tuple[int, int, int]:
@@ -233,7 +249,7 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
             method=options.dither,
             strength=options.strength,
             dither_space=options.dither_space,
-            exact=options.palette is not None or options.best_of is not None,
+            exact=not is_fitted(options),
             smoother=options.smooth,
             order=options.sort,
         )
@@ -250,6 +266,7 @@ def save(result: Result, folder: Path, name: str) -> Path:
         path = folder / f"{name}.png"  # a name may be a dot, so it is no path before it has its suffix
         IndexedImage(indices[0], palette).save(path)
     else:
+        check_gif_palette(palette)
         path = folder / f"{name}.gif"
         write_gif(path, indices, palette, result.original.durations, result.original.loops)
     return path

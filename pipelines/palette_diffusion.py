@@ -21,7 +21,7 @@ from diffusion.prediction import Prediction
 from diffusion.reuse import Reuse
 from diffusion.scheduler import PaletteScheduler
 from models.denoiser import Denoiser
-from quantization.errors import InputError, Range, choose
+from quantization.errors import SEED, InputError, Range, choose
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 
@@ -329,7 +329,7 @@ _COUNT, _FACTOR = Range(1, 1_000_000), Range(0, 1e6)
 
 RANGES = {
     "num_images": _COUNT,
-    "seed": Range(0, 2**63 - 1),
+    "seed": SEED,
     "guidance_scale": _FACTOR,
     "negative_scale": _FACTOR,
     "steps": _COUNT,

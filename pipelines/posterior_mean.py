@@ -48,7 +48,7 @@ def dithered_means(
         some = images[first : first + draws]
         if any(image.palette != some[0].palette for image in some):
             raise InputError("the draws to be averaged have different palettes; give one")
-        indices = dither(mean_color(some), some[0].palette, method)
+        indices = dither(mean_color(some), some[0].palette, method, exact=True)
         drawn = np.stack([image.indices for image in some])
         alpha = some[0].palette.colors[drawn[0], 3]
         stays = (drawn == drawn[0]).all(axis=0) & (alpha > 0) & (alpha < 255)

@@ -72,14 +72,18 @@ def convert(
     return Conversion(indices, palette, fidelity(frames, indices, palette))
 
 
+def has_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
+    """Whether a frame needs no transparent entry, or the palette has one or a place for it."""
+    is_needed = palette.transparent is None and any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames)
+    return not is_needed or len(palette) < MAX_ENTRIES
+
+
 def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> Palette:
     """The palette as it is, or with a transparent entry after its last one where a frame needs it.
 
     Raises:
         InputError: all 256 places are taken by opaque entries.
     """
-    if palette.transparent is not None or not any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames):
-        return palette
-    if len(palette) == MAX_ENTRIES:
+    if not has_place_for_transparency(palette, frames):
         raise InputError("the picture has transparent pixels, but the palette's 256 entries leave no place for them")
-    return palette.with_transparency()
+    return palette.with_transparency() if any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames) else palette

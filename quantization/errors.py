@@ -41,3 +41,6 @@ class Range(NamedTuple):
 
 SHARE = Range(0, 1)
 """Of probabilities and of parts of a whole."""
+
+SEED = Range(0, 2**63 - 1)
+"""Of random numbers."""

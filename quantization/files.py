@@ -187,13 +187,28 @@ def claim_output_folder(
     for each in inputs:
         if each.exists() and each.resolve().is_relative_to(path.resolve()):
             raise InputError(f"the output folder {path} holds the input {each}; name another one")
-    stays = path.is_dir() and _stays(path)
-    place = path if stays else next(parent for parent in path.absolute().parents if parent.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise InputError(f"the output folder {path} can't be made: {place} is not a folder that can be written to")
+    _check_place("folder", path, path if path.is_dir() and _stays(path) else None)
     if not path.is_dir() or not any(path.iterdir()):
         return
     if not overwrite:
         raise InputError(f"the output folder {path} is not empty; name another one, or add {option}")
     if written is not None and (others := sorted(set(files_in(path)) - set(written(path)))):
         raise InputError(f"{path / others[0]} was not written by this command; name another output folder")
+
+
+def claim_output_file(path: Path, overwrite: bool) -> None:
+    """Refuse an output file that exists, unless told to overwrite it, or that can't be written.
+
+    Raises:
+        InputError: it is a folder, exists while ``overwrite`` is false, or stands where nothing can be written.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path} exists; name another file, or add --overwrite")
+    _check_place("file", path, None)
+
+
+def _check_place(kind: str, path: Path, place: Path | None) -> None:
+    """Raise InputError if nothing can be written into ``place``, by default the nearest parent of ``path`` that exists."""
+    place = next(parent for parent in path.absolute().parents if parent.exists()) if place is None else place
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"the output {kind} {path} can't be made: {place} is not a folder that can be written to")

@@ -42,14 +42,20 @@ def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
         raise ValueError(f"the data end too early ({error})") from None
 
 
-def _compose(data: bytes) -> tuple[list[np.ndarray], list[int], int | None]:
+def first_frame(data: bytes) -> np.ndarray:
+    """The first frame of a file's bytes, sRGB RGBA, uint8 ``[H, W, 4]``; errors as for `read_gif`, and IndexError and struct.error."""
+    return _compose(data, most=1)[0][0]
+
+
+def _compose(data: bytes, most: int | None = None) -> tuple[list[np.ndarray], list[int], int | None]:
+    """See `read_gif`; not more than ``most`` frames, if given."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     global_table, offset = _color_table(data, 13, flags)
     canvas = np.zeros((height, width, 4), np.uint8)
     frames: list[np.ndarray] = []
     durations: list[int] = []
     loops, disposal, hundredths, transparent = None, KEEP, 0, None
-    while offset < len(data) and data[offset] != _END:
+    while offset < len(data) and data[offset] != _END and len(frames) != most:
         if data[offset] == _EXTENSION:
             kind, (blocks, end) = data[offset + 1], _sub_blocks(data, offset + 2)
             if kind == _CONTROL:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .color_profiles import to_srgb
 from .errors import InputError
+from .gif import first_frame
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
@@ -53,10 +54,20 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
                 scale = _GRAY_SCALES.get(image.tile[0][3], 1) if image.format == "PNG" and image.tile else 1
+                is_wide = image.format == "PNG" and image.mode == "RGB" and image.tile[0][3] == "RGB;16B"
                 image.load()
-                if isinstance(image.info.get("transparency"), int):
-                    image.info["transparency"] *= scale
+                clear = image.info.get("transparency")
+                if isinstance(clear, int):
+                    image.info["transparency"] = clear * scale
+                elif is_wide and clear is not None:  # the pixels lose their lower bytes, but not what is transparent
+                    image.info["transparency"] = tuple(value >> 8 for value in clear)
+                if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+                    raise InputError(f"{path} has 32 bits for each value, of unknown white; save it with 8 or 16")
+                if image.format == "GIF":
+                    return _as_browsers_show(image, path.read_bytes() if content is None else content)
                 return ImageOps.exif_transpose(image)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"no such image: {path}") from None
     except IsADirectoryError:
@@ -69,6 +80,17 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         if getattr(error, "errno", None) is not None:  # the system's errors have numbers, Pillow's have not
             raise InputError(f"{path} can't be read: {error.strerror}") from None
         raise InputError(f"{path} is broken or cut off: {error}") from None
+
+
+def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
+    """The first frame of a GIF as Pillow decoded it or, where it doesn't cover the whole picture, with nothing beside it."""
+    try:
+        frame = first_frame(content)
+    except (ValueError, IndexError, struct.error):  # what Pillow forgives
+        return image.copy()
+    decoded = np.asarray(image.convert("RGBA"))
+    is_same = (frame == decoded).all(axis=-1) | ((frame[..., 3] == 0) & (decoded[..., 3] == 0))
+    return image.copy() if is_same.all() else Image.fromarray(frame)
 
 
 def to_rgba(image: Image.Image) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .color_profiles import to_srgb
 from .errors import InputError
 from .files import write_atomically
 from .images import open_image
@@ -59,6 +60,8 @@ class IndexedImage:
     def from_pil(cls, image: Image.Image) -> "IndexedImage":
         """Take over the index map and the palette of a Pillow image of mode P, transparent entries as `merged` does.
 
+        Colors of an ICC profile become sRGB.
+
         Raises:
             InputError: the image has no palette (its mode is not P).
         """
@@ -75,6 +78,8 @@ class IndexedImage:
         else:
             alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
             colors[: len(alpha), 3] = alpha
+        shown = to_srgb(Image.fromarray(colors[None, :, :3].copy()), image.info.get("icc_profile"))
+        colors[:, :3] = np.asarray(shown.convert("RGB"))[0]
         return cls.merged(indices, colors)
 
     @classmethod

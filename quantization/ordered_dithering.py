@@ -18,7 +18,7 @@ _APART = 0.3  # how much the distance of a pair counts beside that of its mixtur
 
 @njit(cache=True, nogil=True)
 def _mixtures(
-    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, apart: float
+    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, apart: float, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pair of each color, the darker first, int16 ``[N, 2]``, and the second one's share, float32 ``[N]``.
 
@@ -28,6 +28,7 @@ def _mixtures(
         centers: the entries in OKLab, float32 ``[K, 3]``.
         entries: the entries in the space of mixing, float32 ``[K, 3]``.
         apart: the penalty of a pair's distance.
+        strength: by what the share of the entry that isn't the nearest one is multiplied.
     """
     pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
     for i in range(len(points)):
@@ -39,6 +40,8 @@ def _mixtures(
             if d < least:
                 first, least = k, d
         second = first
+        if least > 0:  # an entry alone pays no penalty: it would win wherever it is near, and the mean be its color
+            least = np.float32(np.inf)
         px, py, pz = (
             points[i, 0] - centers[first, 0],
             points[i, 1] - centers[first, 1],
@@ -62,6 +65,7 @@ def _mixtures(
             along += (mixing[i, axis] - entries[first, axis]) * way
             length += way * way
         share = min(max(along / length, np.float32(0)), np.float32(1)) if length > 0 else np.float32(0)
+        share *= np.float32(strength)
         # The darker one first: neighbors that mix the same two entries then agree on which threshold shows which.
         if centers[first, 0] > centers[second, 0] or (centers[first, 0] == centers[second, 0] and first > second):
             first, second, share = second, first, np.float32(1) - share
@@ -102,9 +106,10 @@ def ordered(
     keys, distinct = read_table(table, used)
     points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
     mixing, entries = (LINEAR_OF_BYTE[distinct], LINEAR_OF_BYTE[colors]) if space == "linear" else (points, centers)
-    parts = over_slices(lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, _APART), len(points), 4096)
+    parts = over_slices(
+        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, _APART, strength), len(points), 4096
+    )
     pairs, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
-    shares = (shares - np.float32(0.5)) * np.float32(strength) + np.float32(0.5)
     places = np.zeros(1 << 24, np.int32)
     places[keys] = np.arange(len(keys))
     out = np.empty((height, width), np.uint8)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
+from .gif import read_gif
 from .images import IMAGE_SUFFIXES, open_image, to_rgba
 from .indexed_image import IndexedImage
 from .palette import MAX_ENTRIES, Palette
@@ -91,13 +92,32 @@ def write_palette(palette: Palette, path: Path) -> None:
 def _read_image_palette(path: Path) -> Palette:
     image = open_image(path)
     if image.mode == "P":
-        return IndexedImage.from_pil(image).palette
+        indexed = IndexedImage.from_pil(image)
+        return _without_filling(indexed, path) if path.suffix.lower() == ".gif" else indexed.palette
     pixels = to_rgba(image).reshape(-1, 4)
     pixels[pixels[:, 3] == 0] = 0
     colors, first = np.unique(pixels, axis=0, return_index=True)
     if len(colors) > MAX_ENTRIES:
         raise InputError(f"{len(colors):,} colors, but a palette has at most {MAX_ENTRIES}: quantize it first")
     return Palette(colors[np.argsort(first)])
+
+
+def _without_filling(image: IndexedImage, path: Path) -> Palette:
+    """The palette of a GIF without what fills its table up to a power of two: black, or the last color again, used by no pixel."""
+    colors, used = image.palette.colors, int(image.indices.max()) + 1
+    filling = colors[-1]
+    begin = len(colors)
+    while begin > used and np.array_equal(colors[begin - 1], filling):
+        begin -= 1
+    is_black = np.array_equal(filling, [0, 0, 0, 255])
+    if begin < len(colors) and (not is_black or _shows(path, filling)) and not (colors[:begin] == filling).all(1).any():
+        begin += 1
+    return Palette(colors[:begin])
+
+
+def _shows(path: Path, color: np.ndarray) -> bool:
+    """Whether a color stands in any frame of a GIF."""
+    return any((frame == color).all(axis=-1).any() for frame in read_gif(path)[0])
 
 
 def _write_image_palette(palette: Palette, path: Path) -> None:

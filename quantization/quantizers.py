@@ -187,7 +187,10 @@ def _fill(
     kept: np.ndarray,
     bits: ChannelBits | None,
 ) -> np.ndarray:
-    """Fit until ``wanted`` entries differ from each other and from the kept ones, or no more can be had."""
+    """Fit until ``wanted`` entries differ from each other and from the kept ones, or nothing new is found.
+
+    Where hardware shows few colors, most fits fall together; the commonest colors that are left out then fill the places.
+    """
     goals = colors if bits is None else _unique(snap(colors, bits))
     missing = _without(goals, kept) if len(goals) <= MAX_ENTRIES else goals
     if len(missing) <= wanted:
@@ -202,7 +205,17 @@ def _fill(
         if len(new) == 0:
             break
         found = np.concatenate([found, new])
+    if bits is not None and fit not in (QUANTIZERS["fixed"], QUANTIZERS["uniform"]):
+        taken = np.concatenate([kept, found])
+        found = np.concatenate([found, _commonest(snap(colors, bits), counts, taken)[: wanted - len(found)]])
     return found
+
+
+def _commonest(colors: np.ndarray, counts: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """The distinct rows of ``colors`` that aren't among those taken, the ones of most pixels first."""
+    distinct, place = np.unique(colors, axis=0, return_inverse=True)
+    order = np.argsort(-np.bincount(place.ravel(), counts), kind="stable")
+    return _without(distinct[order], taken)
 
 
 def _unique(colors: np.ndarray) -> np.ndarray:
@@ -230,6 +243,9 @@ def error_curve(
     method: str = "kmeans",
     space: str = "oklab",
     seed: int = 0,
+    *,
+    keep: Palette | None = None,
+    channel_bits: ChannelBits | None = None,
 ) -> list[float]:
     """The mean OKLab ΔE over the opaque pixels, for palettes of each of ``counts`` entries; other arguments as above."""
     distinct, weights = histogram(images)
@@ -238,7 +254,7 @@ def error_curve(
     points, metric = SPACES["oklab"].from_bytes(distinct), choose("color space", space, SPACES)
     errors = []
     for count in counts:
-        palette = fit_palette(images, count, method, space, seed)
+        palette = fit_palette(images, count, method, space, seed, keep=keep, channel_bits=channel_bits)
         entries = palette.colors[palette.colors[:, 3] > 0]
         labels = nearest(metric.from_bytes(distinct), metric.from_bytes(entries))[0]
         distances = np.linalg.norm(points - SPACES["oklab"].from_bytes(entries)[labels], axis=1)
@@ -258,8 +274,11 @@ def choose_colors(
     space: str = "oklab",
     seed: int = 0,
     max_error: float | None = None,
+    *,
+    keep: Palette | None = None,
+    channel_bits: ChannelBits | None = None,
 ) -> int:
-    """Find how many entries the pictures need, transparency included.
+    """Find how many entries the pictures need, transparency and kept colors included.
 
     Args:
         images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
@@ -270,28 +289,38 @@ def choose_colors(
             it, or 256 where none does. None: all colors of pictures that have at most `FEW_COLORS`; else the elbow of
             the error over the logarithm of the number, which is the point farthest below the chord (Satopää et al.
             2011, "Finding a 'Kneedle' in a haystack").
+        keep, channel_bits: as for `fit_palette`, with which the palette will be fitted.
 
     Raises:
-        InputError: a name is unknown, or ``max_error`` is negative.
+        InputError: a name is unknown, ``max_error`` is negative, or as `fit_palette`.
     """
     choose("quantizer", method, QUANTIZERS)
     choose("color space", space, SPACES)
+    limits = {"keep": keep, "channel_bits": channel_bits}
+    distinct = histogram(images)[0]
+    has_clear = any((image[..., 3] < OPAQUE_ALPHA).any() for image in images)
+    kept = np.zeros((0, 4), np.uint8) if keep is None else np.unique(keep.colors, axis=0)
+    given = len(kept) + (has_clear and bool((kept[:, 3] > 0).all()))
+    least = max(given, 2)
+    if method == "fixed":
+        return least
     if max_error is None:
-        distinct = len(histogram(images)[0])
-        if distinct <= FEW_COLORS:
-            return max(distinct + any((image[..., 3] < OPAQUE_ALPHA).any() for image in images), 2)
-        errors = np.array(error_curve(images, _CURVE, method, space, seed))
+        wanted = distinct if channel_bits is None else _unique(snap(distinct, channel_bits))
+        if len(wanted) <= FEW_COLORS:
+            return min(max(given + len(_without(wanted, kept[kept[:, 3] == 255, :3])), 2), MAX_ENTRIES)
+        places = [count for count in _CURVE if count >= least] or [MAX_ENTRIES]
+        errors = np.array(error_curve(images, places, method, space, seed, **limits))
         exact = np.flatnonzero(errors < 1e-6)
-        last = int(exact[0]) if len(exact) else len(_CURVE) - 1
-        place = np.log(np.array(_CURVE[: last + 1]))
+        last = int(exact[0]) if len(exact) else len(places) - 1
+        place = np.log(np.array(places[: last + 1]))
         chord = np.interp(place, place[[0, -1]], errors[[0, last]])
-        return _CURVE[int(np.argmax(chord - errors[: last + 1]))]
+        return places[int(np.argmax(chord - errors[: last + 1]))]
     if max_error < 0:
         raise InputError(f"the allowed error is at least 0, not {max_error}")
-    low, high = 2, MAX_ENTRIES
+    low, high = least, MAX_ENTRIES
     while low < high:
         middle = int(np.sqrt(low * high))
-        if error_curve(images, [middle], method, space, seed)[0] <= max_error:
+        if error_curve(images, [middle], method, space, seed, **limits)[0] <= max_error:
             high = middle
         else:
             low = middle + 1

@@ -207,11 +207,11 @@ def recolor_solid(
 ) -> IndexedImage:
     """`recolor` with every entry opaque or transparent, as `encode` takes pixels.
 
-    Pixels of alpha below 128 are transparent, and others take none of the target's entries below it if it has opaque
-    ones. Arguments and errors as for `recolor`; the result has ``target`` as it is.
+    Pixels of alpha below 128 are transparent, the others opaque, and these take none of the target's entries below it if it has
+    opaque ones. Arguments and errors as for `recolor`; the result has ``target`` as it is.
     """
     colors = image.palette.colors.copy()
-    colors[colors[:, 3] < OPAQUE_ALPHA, 3] = 0
+    colors[:, 3] = np.where(colors[:, 3] >= OPAQUE_ALPHA, 255, 0)
     alpha = target.colors[:, 3]
     is_place = (alpha >= OPAQUE_ALPHA) | (alpha == 0) if (alpha >= OPAQUE_ALPHA).any() else alpha >= 0
     places, solid = np.flatnonzero(is_place).astype(np.uint8), IndexedImage.merged(image.indices, colors)
@@ -227,7 +227,8 @@ def recolor_frames(frames: Sequence[np.ndarray], target: Palette, *, reversible:
     Raises:
         InputError: they have more than 256 colors, or ``target`` has no opaque entry.
     """
-    solid = [np.where(frame[..., 3:] >= OPAQUE_ALPHA, frame, np.uint8(0)) for frame in frames]
+    opaque = np.array([0, 0, 0, 255], np.uint8)
+    solid = [np.where(frame[..., 3:] >= OPAQUE_ALPHA, frame | opaque, np.uint8(0)) for frame in frames]
     pixels = np.concatenate([frame.reshape(-1, 4) for frame in solid])
     colors, indices = np.unique(np.ascontiguousarray(pixels).view(np.uint32)[:, 0], return_inverse=True)
     if len(colors) > MAX_ENTRIES:

@@ -52,6 +52,18 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     assert (status, err) == (2, "error: --orders is 0; it must be at least 1\n")
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--seed", -1)
     assert (status, err) == (2, "error: --seed is -1; it must be at least 0\n")
+    for wrong, message in (
+        (("--sampler", "typo"), "unknown sampler 'typo'"),
+        (("--sampler", "stratified-hazard"), "needs a process without a mask"),
+        (("--steps", 0), "--steps is 0"),
+        (("--top-p", 7), "--top-p is 7"),
+        (("--output", tmp_path / "a.json" / "deeper.json"), "can't be made"),
+    ):
+        (tmp_path / "a.json").write_text("kept")
+        status, out, err = run(evaluate, "--checkpoint", checkpoint, "--overwrite", *output, *wrong)
+        assert (status, out, len(err.splitlines())) == (2, "", 1)
+        assert message in err
+    (tmp_path / "a.json").unlink()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--plots", tmp_path / "mine")

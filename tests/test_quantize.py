@@ -10,10 +10,11 @@ from PIL import Image
 import quantize
 from quantization.animation import read_animation
 from quantization.dithering import DITHER_SPACES, DITHERERS, dither
+from quantization.gif import write_gif
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette
 from quantization.palette_files import read_palette, write_palette
-from quantization.quantizers import QUANTIZERS, SPACES
+from quantization.quantizers import QUANTIZERS, SPACES, fit_palette
 
 
 def gradient(seed=0, size=(24, 32), transparent=False):
@@ -278,6 +279,32 @@ def test_all_pixels_of_a_color_are_recolored_alike(run, folder, way):
     assert len({*zip(before.indices.flat, after.indices.flat, strict=True)}) == len(np.unique(before.indices))
 
 
+def test_kept_colors_alone_are_a_given_palette(run, folder):
+    Path("own.hex").write_text("000000\n181818\nffffff\n")
+    given = ("--palette", "own.hex"), ("--method", "fixed", "--keep-colors", "000000,181818,ffffff")
+    for name, options in zip(("one", "two"), given, strict=True):
+        assert run(quantize, "a/x.png", *options, "--dither", "floyd-steinberg", "--output", name)[0] == 0
+    assert Path("one/x.png").read_bytes() == Path("two/x.png").read_bytes()
+    auto = ("--colors", "auto", "--output", "three")
+    assert run(quantize, "t.png", *given[1], *auto)[0] == 0
+    assert load("three")["images"][0]["palette"] == ["00000000", "000000", "181818", "ffffff"]
+
+
+def test_the_best_palette_is_one_with_a_place_for_transparency(run, folder):
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 4), np.uint8)
+    for name, alpha in (("opaque", 255), ("open", 0)):
+        noise[..., 3] = 255
+        noise[0, 0, 3] = alpha
+        Image.fromarray(noise).save(f"{name}.png")
+        if name == "opaque":
+            Path("palettes").mkdir()
+            write_palette(fit_palette([noise], 256), Path("palettes/many.hex"))
+            write_palette(read_palette("pico-8"), Path("palettes/few.hex"))
+        assert run(quantize, f"{name}.png", "--best-of", "palettes", "--output", name)[0] == 0
+    sources = [load(name)["images"][0]["palette_source"] for name in ("opaque", "open")]
+    assert sources == ["many.hex", "few.hex"]
+
+
 def test_the_same_seed_gives_the_same_files(run, folder):
     for name in ("one", "two"):
         run(quantize, "a/x.png", "t.png", "--colors", 7, "--dither", "floyd-steinberg", "--seed", 3, "--output", name)
@@ -346,6 +373,9 @@ def test_an_input_is_never_overwritten(run, folder):
         ("a/x.png --sort size", "--sort"),
         ("a/x.png --smooth much", "--smooth"),
         ("a/x.png --strength 2", "--strength is 2"),
+        ("a/x.png --colors 4 --seed -1", "--seed is -1"),
+        ("a/x.png --method learned --seed 99999999999999999999999", "--seed is 99999999999999999999999"),
+        ("moving.gif --palette half.hex", "the palette holds ff000080"),
         ("a/x.png --output full", "is not empty"),
         ("a/x.png --output full --overwrite", "was not written by this command"),
         ("a/x.png --output notes.txt", "is a file"),
@@ -362,6 +392,8 @@ def test_mistakes_give_one_line_and_nothing_is_written(run, folder, arguments, m
     Path("notes.txt").write_text("not a picture")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save("noise.png")
     Path("clear.hex").write_text("00000000\n")
+    Path("half.hex").write_text("000000\nff000080\n")
+    write_gif(Path("moving.gif"), [np.eye(2, dtype=np.uint8)] * 2, Palette.from_hex(["000000", "ff0000"]), [100, 100])
     Path("large.hex").write_text("000000\n" * 300)
     write_palette(Palette(np.full((256, 4), 255, np.uint8)), Path("full.hex"))
     Path("cut.png").write_bytes(Path("a/x.png").read_bytes()[:80])

@@ -9,7 +9,7 @@ from data.config import DataConfig
 from diffusion.scheduler import PaletteScheduler
 from models.config import DenoiserConfig
 from pipelines.split import process_count
-from quantization.errors import SHARE, InputError, Range
+from quantization.errors import SEED, SHARE, InputError, Range
 from quantization.files import physical_memory
 
 
@@ -142,7 +142,7 @@ _COUNT, _POSITIVE = Range(1, 10**12), Range(0, 1e6, without_low=True)
 _FACTOR = Range(0, 1e6)
 
 RANGES = {
-    "seed": Range(0, 2**63 - 1),
+    "seed": SEED,
     "train.max_steps": _COUNT,
     "train.max_minutes": Range(0, 1e9, without_low=True),
     "train.batch_size": Range(1, 1_000_000),

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from quantization.images import read_image
+from quantization.indexed_image import IndexedImage
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 P3_PRIMARIES = {
@@ -64,6 +65,8 @@ def test_display_p3_becomes_srgb_and_alpha_stays(tmp_path, mode, suffix):
     np.testing.assert_allclose(linear(pixels[1, 1, :3] / 255), P3_TO_SRGB @ linear(color / 255), atol=0.006)
     assert abs(int(pixels[1, 1, 0]) - 170) > 5
     assert pixels[0, 0, 3] == (7 if mode == "RGBA" else 255)
+    if mode == "P":  # the index map that is taken over has the colors that are shown
+        assert np.array_equal(IndexedImage.load(tmp_path / "i.png").to_rgba(), pixels)
 
 
 def test_an_srgb_profile_changes_no_byte(tmp_path, rng):

@@ -28,6 +28,25 @@ def test_the_mean_light_of_a_flat_picture_is_kept(method, value):
     assert abs(shown - LINEAR_OF_BYTE[value]) < tolerance
 
 
+@pytest.mark.parametrize("method", ["bayer8", "bayer16", "blue-noise"])
+@pytest.mark.parametrize("palette", [Palette.from_hex(["000000", "ffffff"]), GRAYS])
+def test_ordered_dithering_shows_every_gray_as_light_as_it_is(method, palette):
+    light = LINEAR_OF_BYTE[palette.colors[:, 0]]
+    shown = np.array([light[dither(flat(value), palette, method)].mean() for value in range(256)])
+    assert np.abs(shown - LINEAR_OF_BYTE[np.arange(256)]).max() < 0.02
+
+
+@pytest.mark.parametrize("method", [name for name in DITHERERS if name != "none"])
+@pytest.mark.parametrize("value", [160, 200])
+def test_more_strength_is_nearer_to_the_mean_and_less_to_the_nearest_entry(method, value):
+    palette, strengths = Palette.from_hex(["000000", "ffffff"]), (0.0, 0.01, 0.25, 0.5, 0.75, 1.0)
+    shown = np.array([dither(flat(value), palette, method, strength).mean() for strength in strengths])
+    away = np.abs(shown - shown[0])
+    assert away[1] <= 0.02
+    assert away[-1] >= 0.01
+    assert (np.diff(away) >= -0.01).all()
+
+
 @pytest.mark.parametrize("method", DITHERERS)
 @pytest.mark.parametrize("space", ["linear", "oklab"])
 @pytest.mark.parametrize("exact", [False, True])

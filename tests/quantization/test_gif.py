@@ -10,7 +10,9 @@ from PIL import Image
 from quantization.animation import read_animation
 from quantization.errors import InputError
 from quantization.gif import CLEAR, KEEP, RESTORE, read_gif, write_gif
+from quantization.images import read_image
 from quantization.palette import Palette
+from quantization.palette_files import read_palette
 from tests.palettes import random_palette
 
 
@@ -38,6 +40,29 @@ def test_equal_frames_stay_apart(tmp_path):
     frames = [np.zeros((3, 3), np.uint8)] * 4
     write_gif(tmp_path / "a.gif", frames, Palette.from_hex(["112233"]), [100, 200, 300, 400])
     assert read_animation(tmp_path / "a.gif").durations == [100, 200, 300, 400]
+
+
+@pytest.mark.parametrize(
+    "names", ["ff0000 00ff00 0000ff ffff00 ff00ff", "ff0000 00ff00 00000000", "112233 000000 445566"]
+)
+def test_what_fills_a_table_is_no_color_of_the_palette(tmp_path, names):
+    palette = Palette.from_hex(names.split())
+    frames = [np.full((2, 2), entry, np.uint8) for entry in range(len(palette))]
+    write_gif(tmp_path / "a.gif", frames, palette, [100] * len(frames))
+    assert read_palette(tmp_path / "a.gif").to_hex() == names.split()
+
+
+def test_a_first_frame_that_covers_a_part_has_nothing_beside_it(tmp_path):
+    write_gif(tmp_path / "a.gif", [np.zeros((2, 2), np.uint8)], Palette.from_hex(["ff0000", "00ff00"]), [100])
+    data = bytearray((tmp_path / "a.gif").read_bytes())
+    data[6:10] = struct.pack("<HH", 4, 4)
+    place = data.index(b"\x2c")
+    data[place + 1 : place + 5] = struct.pack("<HH", 1, 1)
+    (tmp_path / "a.gif").write_bytes(data)
+    expected = np.zeros((4, 4, 4), np.uint8)
+    expected[1:3, 1:3] = (255, 0, 0, 255)
+    assert np.array_equal(read_image(tmp_path / "a.gif"), expected)
+    assert np.array_equal(read_animation(tmp_path / "a.gif").frames[0], expected)
 
 
 def test_a_gif_holds_the_palette_in_its_order(tmp_path):

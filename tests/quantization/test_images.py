@@ -58,12 +58,13 @@ def gray_png(values, depth, transparent):
     """A PNG of one row of grays, which Pillow doesn't write in 2 and 4 bits."""
     bits = "".join(f"{value:0{depth}b}" for value in values)
     row = int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2).to_bytes((len(bits) + 7) // 8, "big")
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", len(values), 1, depth, 0, 0, 0, 0)),
-        (b"tRNS", struct.pack(">H", transparent)),
-        (b"IDAT", zlib.compress(b"\0" + row)),
-        (b"IEND", b""),
-    ]
+    header = struct.pack(">IIBBBBB", len(values), 1, depth, 0, 0, 0, 0)
+    return png(header, (b"tRNS", struct.pack(">H", transparent)), b"\0" + row)
+
+
+def png(header, extra, rows):
+    """A PNG file of these parts."""
+    chunks = [(b"IHDR", header), extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     parts = [
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     ]
@@ -79,6 +80,26 @@ def test_the_transparent_gray_of_every_depth_is_transparent_and_no_other(tmp_pat
         pixels = read_image(tmp_path / "g.png")
         assert pixels[0, :, 3].tolist() == [255 * (value != transparent) for value in values]
         assert pixels[0, :, 0].tolist() == [value >> 8 if depth == 16 else value * 255 // largest for value in values]
+
+
+def png_of_16_bits(colors, transparent):
+    """A PNG of one row of RGB, which Pillow doesn't write in 16 bits."""
+    row = b"\0" + np.array(colors, ">u2").tobytes()
+    header = struct.pack(">IIBBBBB", len(colors), 1, 16, 2, 0, 0, 0)
+    return png(header, (b"tRNS", np.array(transparent, ">u2").tobytes()), row)
+
+
+def test_the_transparent_color_of_16_bits_is_transparent(tmp_path):
+    colors = [[0x1234, 0x5678, 0x9ABC], [0x1334, 0x5678, 0x9ABC]]
+    (tmp_path / "c.png").write_bytes(png_of_16_bits(colors, colors[0]))
+    assert read_image(tmp_path / "c.png").tolist() == [[[0x12, 0x56, 0x9A, 0], [0x13, 0x56, 0x9A, 255]]]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_values_of_32_bits_are_refused_rather_than_taken_for_black(tmp_path, kind):
+    Image.fromarray(np.array([[0, 1], [128, 255]], kind)).save(tmp_path / "f.tif")
+    with pytest.raises(InputError, match=r"f\.tif has 32 bits for each value"):
+        read_image(tmp_path / "f.tif")
 
 
 def test_grey_with_alpha_keeps_its_alpha(tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantization import learned
+from quantization.channel_bits import snap
 from quantization.color import srgb_to_oklab
 from quantization.errors import InputError
 from quantization.histogram import histogram
@@ -301,6 +302,24 @@ def test_kept_colors_stand_once_in_their_order(method):
     palette = fit_palette([random_image(0, 30, 30, 200, False)], 6, method, keep=keep)
     assert palette.to_hex()[:3] == ["ff0000", "0000ff", "ff000080"]
     assert len(set(palette.to_hex())) == len(palette) == (3 if method == "fixed" else 6)
+
+
+def test_the_number_of_colors_heeds_what_the_palette_is_fitted_with():
+    image, keep = random_image(5, 40, 40, 900, True), Palette.from_hex(["000000", "ffffff"])
+    limits = {"keep": keep, "channel_bits": (3, 3, 3)}
+    count = choose_colors([image], max_error=0.06, **limits)
+    assert error_curve([image], [count], **limits)[0] <= 0.06 < error_curve([image], [count - 1], **limits)[0]
+    assert count > choose_colors([image], max_error=0.06)
+    assert choose_colors([image], "fixed", keep=keep) == choose_colors([image], "fixed", max_error=0, keep=keep) == 3
+    few = random_image(0, 30, 30, 4, False)
+    assert choose_colors([few], keep=keep) == len(np.unique(few.reshape(-1, 4), axis=0)) + 2
+
+
+def test_hardware_of_few_colors_gets_as_many_as_were_asked_for():
+    image = random_image(5, 40, 40, 900, False)
+    shown = np.unique(snap(image[..., :3].reshape(-1, 3), (3, 3, 3)), axis=0)
+    for method in ("kmeans", "median-cut"):
+        assert len(fit_palette([image], 64, method, channel_bits=(3, 3, 3))) == min(64, len(shown))
 
 
 def test_the_number_of_colors_follows_from_the_allowed_error():

@@ -220,6 +220,19 @@ def test_frames_of_one_palette_share_a_matching_by_their_areas_together():
     assert match_palettes(source, target, np.array([1.0, 9.0])).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("reversible", [True, False])
+def test_soft_edges_take_the_color_of_what_they_surround(reversible):
+    pixels = np.array([[[200, 40, 40, alpha] for alpha in (255, 220, 170, 140, 100)]], np.uint8)
+    target = read_palette("pico-8").with_transparency()
+    (moved,) = recolor_frames([pixels], target, reversible=reversible)
+    assert len(np.unique(moved[0, :4], axis=0)) == 1
+    assert moved[0, 4, 3] == 0
+    image = IndexedImage(np.arange(5, dtype=np.uint8)[None], Palette(pixels[0]))
+    solid = recolor_solid(image, target, reversible=reversible).to_rgba()
+    assert np.array_equal(solid[0, :, 3], [255] * 4 + [0])
+    assert np.array_equal(solid[0, :4], moved[0, :4])
+
+
 def test_stretching_keeps_more_of_the_order_of_lightness():
     """Pale drawings, of colors that lie close together, in the four shades of a Game Boy."""
     target, rng = read_palette("nintendo-gameboy-bgb"), np.random.default_rng(0)
