@@ -1,7 +1,7 @@
 """Encode a data set once for all runs to come: `python encode_dataset.py --data.path photographs --data.size 32 --output encoded --num-proc 8`.
 
 What this writes, parquet in random order, is itself a set for ``data.source: datasets``, read without quantizing anything again. A
-picture is on the side of the split where it would be if it were read from the original.
+picture is on the side of the split where it would be if the original were read with ``data.source: datasets``.
 """
 
 import functools
@@ -11,7 +11,7 @@ from glob import glob
 from pathlib import Path
 
 import cli
-from data.config import DataConfig, check_data_config
+from data.config import DataConfig, check_data_config, expanded
 from data.encoded_rows import encode_rows, encoded_features
 from data.hugging_face import open_table, reading
 from data.index_maps import given_palette
@@ -34,8 +34,14 @@ def main(arguments: Sequence[str]) -> None:
     parsed = parser.parse_args(arguments)
     if parsed.num_proc < 1 or parsed.shards < 1:
         raise InputError("--num-proc and --shards are at least 1")
+    given = parser.instantiate(parsed).data
+    if given.source == "folder":
+        raise InputError(
+            "pictures are read with data.source datasets, which splits them by their pixels; folder, which splits them by their "
+            "names, would hold out others: leave data.source out, and train with datasets"
+        )
     # It is read whole, if only once; the table stays on the disk.
-    config = replace(parser.instantiate(parsed).data, source="datasets", streaming=False)
+    config = replace(given, source="datasets", streaming=False)
     check_data_config(config)
     if config.palette == "shared":
         raise InputError("one palette for all: fit it with quantize.py --shared, and name its file with data.palette")
@@ -43,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         parsed.output,
         parsed.overwrite,
         written=lambda folder: [path.name for path in folder.glob("train-*.parquet")],
-        inputs=[Path(name).expanduser() for name in (str(config.path), *glob(str(config.path)))],  # noqa: PTH207  # absolute ones too
+        inputs=[expanded(Path(name), "path") for name in (str(config.path), *glob(str(config.path)))],  # noqa: PTH207  # absolute ones too
     )
     table = open_table(config)
     if table.columns.image is None:
@@ -58,10 +64,11 @@ def main(arguments: Sequence[str]) -> None:
             features=encoded_features(table.columns),
             num_proc=parsed.num_proc if parsed.num_proc > 1 else None,
             desc="encoding images",
+            load_from_cache_file=False,  # its key knows the config, but not the code
         )
     if len(encoded) == 0:
         raise InputError(f"no picture of {config.path} can be used")
-    mixed = encoded.shuffle(seed=0)
+    mixed = encoded.shuffle(seed=0, load_from_cache_file=False)
     shards = min(parsed.shards, len(mixed))
     with folder_written_whole(parsed.output) as folder:
         for number in range(shards):

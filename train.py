@@ -2,7 +2,9 @@
 
 import shutil
 import sys
-from contextlib import nullcontext
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -71,10 +73,12 @@ def main(arguments: list[str]) -> None:
     with state.local_main_process_first():  # the others find the encoded set in the cache
         feed, heldout = open_feed(config)
 
-    def make_room() -> None:
+    @contextmanager
+    def earlier_set_aside() -> Iterator[None]:
         if not parsed.overwrite and set(files_in(output)) - {LOCK_FILE}:
             raise InputError(f"another run has ended in {output} in the meantime; name another folder")
-        _clear(output)
+        with _set_aside(output):
+            yield
 
     with used_alone(output) if first else nullcontext(), SignalWatch() as signals, dead_workers_reported():
         try:
@@ -85,7 +89,7 @@ def main(arguments: list[str]) -> None:
                 output,
                 parsed.resume,
                 lambda: signals.received,
-                None if parsed.resume else make_room,
+                nullcontext if parsed.resume else earlier_set_aside,
             )
             part()
         except StoppedBySignalError as stopped:
@@ -107,13 +111,26 @@ def run_files(output: Path) -> list[str]:
     return [name for name in names if name.split("/")[0] in RUN_ENTRIES or name.startswith(LEFTOVERS)]
 
 
-def _clear(output: Path) -> None:
-    """Remove an earlier run's files, but not the lock that is held."""
-    for path in output.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != LOCK_FILE:
-            path.unlink()
+@contextmanager
+def _set_aside(output: Path) -> Iterator[None]:
+    """Remove what ``output`` holds, but for the lock, once the block has ended; after an exception it is there again."""
+    aside = Path(tempfile.mkdtemp(prefix=".writing-old-", dir=output))
+
+    def others() -> list[Path]:
+        return [path for path in output.iterdir() if path != aside and path.name != LOCK_FILE]
+
+    for path in others():
+        path.rename(aside / path.name)
+    try:
+        yield
+    except BaseException:
+        for path in others():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        for path in aside.iterdir():
+            path.rename(output / path.name)
+        raise
+    finally:
+        shutil.rmtree(aside)
 
 
 def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) -> None:

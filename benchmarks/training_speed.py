@@ -60,8 +60,8 @@ class Step:
 
     def __init__(self, config: RunConfig, device: torch.device, compiled: bool) -> None:
         self.config, self.device = config.train, device
-        training, _ = load_index_maps(config.data)
-        self.feed = WholeSet(training, config.train.batch_size, seed=0)
+        training, heldout = load_index_maps(config.data)
+        self.feed = WholeSet(training, heldout, config.train.batch_size, seed=0)
         torch.manual_seed(config.seed)
         self.model = build_denoiser(config.model, len(training.label_names), training.palettes.mask_index)
         self.model.to(device, memory_format=torch.channels_last)

@@ -85,3 +85,11 @@ def check_data_config(config: DataConfig) -> None:
         )
     if config.streaming and config.source != "datasets":
         raise InputError(f"data.streaming is for data.source datasets, not {config.source}")
+
+
+def expanded(path: Path, option: str) -> Path:
+    """The path, its ``~`` replaced by the user's folder; raises InputError, which names the ``option``, if there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.{option} is {path}: {error}") from None

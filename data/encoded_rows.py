@@ -26,8 +26,8 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
         given: the palette of all pictures; None: each gets its own.
 
     Returns:
-        `ENCODED_COLUMNS`, and the column of labels if there is one, with fewer rows where pictures are broken or have a single
-        color: indices as H·W bytes, palettes as K·4 bytes of RGBA, and the hash of the pixels that decides on the side of the split.
+        `ENCODED_COLUMNS`, and the column of labels if there is one, with fewer rows where pictures are broken or their own
+        palette has a single color: indices as H·W bytes, palettes as K·4 bytes of RGBA, and the hash of the pixels that decides on the side of the split.
 
     Raises:
         InputError: a picture is broken and ``config.strict`` is set.

@@ -15,8 +15,8 @@ from .index_maps import Batch
 def draw_foreign_palettes(pool: PaletteBatch, count: int, max_entries: int, no_transparency: float) -> PaletteBatch:
     """Make palettes out of the colors of a data set; randomness comes from torch's global generator.
 
-    Half of them are another picture's palette, cut or repeated to their size, half are mixed from all pictures'
-    colors. Sizes are uniform from 2 to ``max_entries``.
+    Half of them have the colors of another picture, half are mixed from all pictures' colors. Sizes are uniform from 2 to
+    ``max_entries``. Entries may repeat: of a picture's 16 colors a palette of 16 entries has 12 on average.
 
     Args:
         pool: the palettes of a data set.

@@ -22,7 +22,7 @@ from quantization.errors import InputError
 from quantization.images import IMAGE_SUFFIXES, read_image
 from quantization.palette import Palette
 
-from .config import DataConfig
+from .config import DataConfig, expanded
 from .folder import fit_to_size
 from .sources import OTHER_LABEL, EncodedPicture, LabelledImage, Source, content_hash, hash_is_heldout
 
@@ -111,7 +111,7 @@ def reading(path: str) -> Iterator[None]:
 
 
 def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
-    path = Path(config.path).expanduser()
+    path = expanded(Path(config.path), "path")
     local = path.exists() or "*" in config.path
     if local and not path.is_dir():
         suffix = path.suffix.lower()
@@ -121,13 +121,28 @@ def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
     else:
         source, files = str(path) if local else config.path, None
     builder = datasets.load_dataset_builder(
-        source, config.subset, data_files=files, cache_dir=str(config.cache_dir.expanduser() / "datasets")
+        source, config.subset, data_files=files, cache_dir=str(expanded(config.cache_dir, "cache_dir") / "datasets")
     )
+    if path.is_dir() and builder.name == "imagefolder":
+        _check_all_are_taken(path, builder)
     if config.streaming and not (local and builder.name == "imagefolder"):
         return builder.as_streaming_dataset(config.split)
     builder.download_and_prepare()
     data = builder.as_dataset(config.split)
     return _mixed_files(data) if config.streaming else data
+
+
+def _check_all_are_taken(folder: Path, builder: datasets.DatasetBuilder) -> None:
+    """Raise InputError if the library leaves pictures out: where names say train or test, it takes no other files."""
+    files = [file for split in builder.config.data_files.values() for file in split]
+    taken = sum(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files)
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = sum(not any(part.startswith(".") for part in name.parts) for name in names)
+    if taken < found:
+        raise InputError(
+            f"{folder} holds {found} pictures, but names such as train or test put only {taken} of them into a split: "
+            "rename those files or folders, or take data.source folder"
+        )
 
 
 def _mixed_files(data: datasets.Dataset) -> datasets.IterableDataset:
@@ -227,13 +242,18 @@ def _name(path: str | None, config: DataConfig) -> str | None:
 
 def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> EncodedPicture | LabelledImage:
     name, content, indices, colors = (rows[column][place] for column in ENCODED_COLUMNS)
-    indices = np.frombuffer(indices, np.uint8)
-    palette = Palette(np.frombuffer(colors, np.uint8).reshape(-1, 4))
+    try:
+        side, indices = int(content, 16), np.frombuffer(indices, np.uint8)
+        palette = Palette(np.frombuffer(colors, np.uint8).reshape(-1, 4))
+    except (TypeError, ValueError) as error:  # an InputError is one
+        raise InputError(f"the encoded picture {name} is damaged: {error}") from None
+    if len(indices) and indices.max() >= len(palette):
+        raise InputError(f"the encoded picture {name} has the index {indices.max()}, and {len(palette)} entries")
     if len(indices) != config.size**2:
         size = round(len(indices) ** 0.5)
         raise InputError(f"{name} was encoded at {size}×{size}, but data.size is {config.size}")
     indices = indices.reshape(config.size, config.size)
-    heldout = hash_is_heldout(int(content, 16), config.heldout_fraction)
+    heldout = hash_is_heldout(side, config.heldout_fraction)
     if config.palette != "own":
         return LabelledImage(name, palette.colors[indices], label, heldout)
     if len(palette) > config.max_colors:

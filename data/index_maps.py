@@ -21,7 +21,7 @@ from quantization.palette import Palette, PaletteBatch
 from quantization.palette_files import read_palette
 from quantization.quantizers import encode, fit_palette
 
-from .config import DataConfig, check_data_config
+from .config import DataConfig, check_data_config, expanded
 from .folder import folder
 from .icons import SIZE, icons
 from .sources import EncodedPicture, LabelledImage, Source, name_hash
@@ -89,15 +89,7 @@ def _icons(config: DataConfig) -> Source:
 def _folder(config: DataConfig) -> Source:
     if config.path is None:
         raise InputError("data.source folder needs data.path, the folder of images")
-    return folder(_expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
-
-
-def _expanded(path: Path, option: str) -> Path:
-    """The path, its ``~`` replaced by the user's folder."""
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise InputError(f"data.{option} is {path}: {error}") from None
+    return folder(expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
 
 
 def _datasets(config: DataConfig) -> Source:
@@ -127,7 +119,7 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         return start.pool, start.heldout
     given = given_palette(config)
     source = SOURCES[config.source](config)
-    path = _expanded(config.cache_dir, "cache_dir") / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
+    path = expanded(config.cache_dir, "cache_dir") / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
     encoded = _read_cache(path)
     if encoded is None:
         _check_writable(path.parent)  # before all pictures are encoded
@@ -139,8 +131,17 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
 
 
 def given_palette(config: DataConfig) -> Palette | None:
-    """The palette that the settings name; nothing where palettes are fitted."""
-    return None if config.palette in ("own", "shared") else read_palette(config.palette)
+    """The palette that the settings name; nothing where palettes are fitted.
+
+    Raises:
+        InputError: it can't be read, or has a single entry.
+    """
+    if config.palette in ("own", "shared"):
+        return None
+    palette = read_palette(config.palette)
+    if len(palette) < 2:
+        raise InputError(f"data.palette {config.palette} has one entry; a palette to draw with has at least 2")
+    return palette
 
 
 def _cache_key(config: DataConfig, source: Source, given: Palette | None) -> str:
@@ -170,14 +171,17 @@ Encoded = tuple[dict[str, Tensor], dict[str, list[str]]]
 
 
 def shared_palette(images: list[LabelledImage], config: DataConfig) -> Palette:
-    """One palette for the pictures of the training side among ``images``."""
-    return fit_palette([image.pixels for image in images if not image.heldout], config.max_colors, config.quantizer)
+    """One palette for the pictures of the training side among ``images``; raises InputError if there is none."""
+    pixels = [image.pixels for image in images if not image.heldout]
+    if not pixels:
+        raise InputError("there is no training picture to fit data.palette shared to: see data.heldout_fraction")
+    return fit_palette(pixels, config.max_colors, config.quantizer)
 
 
 def encode_picture(
     image: LabelledImage | EncodedPicture, config: DataConfig, given: Palette | None
 ) -> EncodedPicture | None:
-    """Quantize a picture to ``given``, or to a palette of its own; nothing if it has a single color: there is nothing to draw."""
+    """Quantize a picture to ``given``, or to a palette of its own; nothing if that has a single color: there is nothing to draw."""
     if isinstance(image, EncodedPicture):
         return image
     palette = given or fit_palette([image.pixels], _palette_size(image.name, config), config.quantizer)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,6 +11,14 @@ GROUPS = 8
 """Groups of every group normalization."""
 
 Normalization = Literal["group", "layer", "rms"]
+
+
+class FeatureGroupNorm(nn.GroupNorm):
+    """Group normalization (Wu and He 2018, arXiv 1803.08494), of a single position of a single picture, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``[B, C, H, W]``; torch's own layer refuses one value for each channel, though a group has several."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class PixelLayerNorm(nn.LayerNorm):
@@ -29,8 +38,8 @@ class PixelRMSNorm(nn.RMSNorm):
 
 
 NORMALIZATIONS: dict[Normalization, Callable[[int], nn.Module]] = {
-    "group": lambda channels: nn.GroupNorm(GROUPS, channels),
+    "group": lambda channels: FeatureGroupNorm(GROUPS, channels),
     "layer": PixelLayerNorm,
     "rms": PixelRMSNorm,
 }
-"""From a number of channels to a layer for ``[B, C, H, W]``; group is over `GROUPS` groups (Wu and He 2018, arXiv 1803.08494)."""
+"""From a number of channels to a layer for ``[B, C, H, W]``; group is over `GROUPS` groups."""

@@ -4,6 +4,7 @@ Nothing here does anything in a single process, or where ``split`` is false.
 """
 
 import os
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,9 @@ from accelerate.utils import gather_object, reduce
 from torch import Tensor
 
 Item = TypeVar("Item")
+
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for each other: one of them may be encoding a data set for all."""
 
 
 def process_count() -> int:
@@ -22,7 +26,7 @@ def process_count() -> int:
 def processes(cpu: bool = False) -> PartialState:
     """This process among those that ``accelerate launch`` or torchrun started; on processors if ``cpu``, else on a GPU if there is one."""
     # Without a GPU, accelerate takes several processes for single ones unless it is told to use processors.
-    return PartialState(cpu=cpu or (process_count() > 1 and not torch.cuda.is_available()))
+    return PartialState(cpu=cpu or (process_count() > 1 and not torch.cuda.is_available()), timeout=PATIENCE)
 
 
 def own_batches(count: int, batch_size: int, split: bool) -> list[slice]:
@@ -39,7 +43,9 @@ def joined(values: Tensor, split: bool) -> Tensor:
 
     A sum in which all terms but one are zero is exact, and nothing is padded.
     """
-    return reduce(values.to(processes().device), reduction="sum").to(values.device) if split else values
+    if not split or processes().num_processes == 1:
+        return values
+    return reduce(values.to(processes().device), reduction="sum").to(values.device)
 
 
 def gathered(items: list[Item], split: bool) -> list[Item]:

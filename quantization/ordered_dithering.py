@@ -1,7 +1,8 @@
 """Ordered dithering with any palette: each color is mixed of two entries, and a threshold matrix says which one shows.
 
 The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm": its mixture comes near the
-color, and the two are not farther apart than need be. So the amplitude is the palette's own spacing, place by place.
+color, and the two are not farther apart than need be: the weight of their distance is that of the grain in mixtures.py.
+So the amplitude is the palette's own spacing, place by place.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,9 @@ import numpy as np
 from numba import njit
 
 from .histogram import color_key, empty_table, mark_colors, read_table
+from .mixtures import GRAIN
 from .spaces import LINEAR_OF_BYTE, SPACES
 from .threads import over_slices
-
-_APART = 0.3  # how much the distance of a pair counts beside that of its mixture; more means calmer patterns
 
 
 @njit(cache=True, nogil=True)
@@ -107,7 +107,7 @@ def ordered(
     points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
     mixing, entries = (LINEAR_OF_BYTE[distinct], LINEAR_OF_BYTE[colors]) if space == "linear" else (points, centers)
     parts = over_slices(
-        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, _APART, strength), len(points), 4096
+        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, GRAIN, strength), len(points), 4096
     )
     pairs, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
     places = np.zeros(1 << 24, np.int32)

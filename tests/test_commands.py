@@ -122,6 +122,11 @@ def test_an_earlier_run_is_replaced_only_if_all_is_its_and_the_new_one_can_begin
     status, _, err = run(train, *options, "--train.accumulation", 1000)
     assert (status, "too small" in err) == (2, True)
     assert sorted(path.relative_to(output) for path in output.rglob("*")) == before
+    weights = (output / "denoiser" / "diffusion_pytorch_model.safetensors").read_bytes()
+    status, _, err = run(train, *options, "--track.wandb", "true", "--track.project", "a/b")
+    assert (status, "Invalid project name" in err) == (2, True)
+    assert sorted(path.relative_to(output) for path in output.rglob("*")) == before
+    assert (output / "denoiser" / "diffusion_pytorch_model.safetensors").read_bytes() == weights
     (output / "notes.md").write_text("what I found")
     status, _, err = run(train, *options)
     assert (status, "notes.md was not written by this command" in err) == (2, True)

@@ -153,7 +153,8 @@ def _read_progress(folder: Path) -> Progress:
 
 def list_checkpoints(output: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted(path for path in _folder(output).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+    found = (path for path in _folder(output).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+    return sorted(found, key=_step)
 
 
 def _feed_file(process: int) -> str:

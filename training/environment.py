@@ -20,6 +20,7 @@ PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors"
 
 def describe_environment() -> dict[str, Any]:
     """Versions, machine, code and command, as plain values."""
+    device = processes().device
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -27,7 +28,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processes": processes().num_processes,
         "processor_threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "code": describe_code(Path(__file__).parent.parent),
     }

@@ -46,7 +46,7 @@ def open_feed(config: RunConfig) -> tuple[Feed, IndexMaps]:
         start, state = start_stream(config.data), processes(config.train.device == "cpu")
         return StreamFeed(start, config.seed, state.process_index, state.num_processes), start.heldout
     training, heldout = load_index_maps(config.data)
-    return WholeSet(training, config.train.batch_size, config.seed), heldout
+    return WholeSet(training, heldout, config.train.batch_size, config.seed), heldout
 
 
 @contextmanager
@@ -70,20 +70,21 @@ class WholeSet:
 
     Args:
         pool: all its pictures.
+        heldout: those that it is measured on.
         batch_size: over all processes.
         seed: of the orders.
     """
 
-    def __init__(self, pool: IndexMaps, batch_size: int, seed: int) -> None:
-        self.pool, self.batch_size, self.seed = pool, batch_size, seed
+    def __init__(self, pool: IndexMaps, heldout: IndexMaps, batch_size: int, seed: int) -> None:
+        self.pool, self.heldout, self.batch_size, self.seed = pool, heldout, batch_size, seed
 
     def pictures(self, step: int, positions: slice) -> IndexMaps:
         """See `Feed.pictures`; a function of the arguments alone."""
         return self.pool.subset(batch_rows(len(self.pool), self.batch_size, step, self.seed)[positions])
 
     def state(self) -> dict[str, Tensor]:
-        """A digest of all pictures."""
-        return {"digest": self._digest}
+        """Digests of all pictures."""
+        return self._digests
 
     def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """See `Feed.restore`.
@@ -91,15 +92,20 @@ class WholeSet:
         Raises:
             InputError: the pictures aren't those of the run, whose orders and held-out side would be others.
         """
-        if "digest" in state and not torch.equal(state["digest"], self._digest):
+        if any(not torch.equal(state[name], digest) for name, digest in self._digests.items() if name in state):
             raise InputError("the data have changed since the run began, so it can't be resumed: start a new one")
 
     @cached_property
-    def _digest(self) -> Tensor:
-        found = hashlib.blake2b("\n".join(self.pool.names).encode(), digest_size=32)
-        for tensor in (self.pool.indices, self.pool.palettes.colors, self.pool.palettes.valid, self.pool.labels):
-            found.update(tensor.contiguous().numpy())
-        return torch.frombuffer(bytearray(found.digest()), dtype=torch.uint8)
+    def _digests(self) -> dict[str, Tensor]:
+        return {"digest": _digest(self.pool), "heldout_digest": _digest(self.heldout)}
+
+
+def _digest(images: IndexMaps) -> Tensor:
+    """What changes if a picture does, uint8 ``[32]``."""
+    found = hashlib.blake2b("\n".join(images.names).encode(), digest_size=32)
+    for tensor in (images.indices, images.palettes.colors, images.palettes.valid, images.labels):
+        found.update(tensor.contiguous().numpy())
+    return torch.frombuffer(bytearray(found.digest()), dtype=torch.uint8)
 
 
 def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:

@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from diffusion.losses import hybrid_loss
 from diffusion.process import Process
 from diffusion.schedules import fitted_knots
 from evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
-from models.config import build_denoiser
+from models.config import DenoiserConfig, build_denoiser
 from models.denoiser import Denoiser
 from pipelines.folder import save_pipeline
 from pipelines.palette_bank import PaletteBank
@@ -75,7 +75,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
     output: Path,
     resume: bool = False,
     stop: Callable[[], int | None] = lambda: None,
-    make_room: Callable[[], None] | None = None,
+    earlier_set_aside: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
@@ -88,7 +88,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
         stop: asked after each step; a signal's number stops the run there.
-        make_room: called before the first file is written, when nothing is known to be wrong with the run, by the first process.
+        earlier_set_aside: entered by the first process before the first file is written, when nothing is known to be wrong with the
+            run, and left when all of them are: until then it can still fail.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
@@ -106,6 +107,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
 
     torch.manual_seed(config.seed)
     label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
+    _check_told_nothing(config.model, bool(label_names))
     denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
     scheduler = config.process.make_scheduler()
     process = scheduler.process
@@ -134,13 +136,13 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         logger.info("resumed at step %d", progress.step)
     tracker = None
     if first:
-        if make_room is not None:
-            make_room()
-        write_atomically(
-            output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
-        )
-        record_environment(output, progress.step)
-        tracker = Tracker(output, config.to_dict(), config.track.project if config.track.wandb else None, progress.step)
+        with earlier_set_aside():
+            write_atomically(
+                output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
+            )
+            record_environment(output, progress.step)
+            project = config.track.project if config.track.wandb else None
+            tracker = Tracker(output, config.to_dict(), project, progress.step)
 
     def log(scalars: dict[str, float]) -> None:
         if tracker is not None:
@@ -262,6 +264,19 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         save_pipeline(pipeline, output)
         tracker.close()
     return estimates.result()
+
+
+def _check_told_nothing(model: DenoiserConfig, has_classes: bool) -> None:
+    """Raise InputError if training never hides a condition: runs are measured, compared and drawn with without it."""
+    always = {
+        "class_dropout": has_classes and model.class_dropout == 0,
+        "luminance_dropout": model.luminance_dropout == 0,
+    }
+    for name, is_told in always.items():
+        if is_told:
+            raise InputError(
+                f"model.{name} is 0, so training would never hide what the run is measured and drawn without: set it above 0"
+            )
 
 
 def _check_launch(config: TrainConfig, accelerator: Accelerator) -> None:

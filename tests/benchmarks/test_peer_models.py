@@ -83,7 +83,7 @@ def test_a_step_is_that_of_the_training_loop(maps, tmp_path, monkeypatch):
     monkeypatch.setattr(
         ExampleMaker, "__call__", lambda self, pictures, step, _: drawn_as_peers_do(self.process, pictures, step, 3)
     )
-    train(config, WholeSet(maps, CONFIG.batch_size, 3), maps, tmp_path / "run")
+    train(config, WholeSet(maps, maps, CONFIG.batch_size, 3), maps, tmp_path / "run")
     torch.manual_seed(3)
     training = PeerTraining(PEERS["per-index"](TINY, maps.palettes.mask_index), CONFIG, maps, 3, torch.device("cpu"))
     for step in range(5):

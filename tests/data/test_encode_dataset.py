@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from datasets import load_dataset
 
+import data.encoded_rows
 import data.index_maps
 import encode_dataset
 from data.config import DataConfig
@@ -82,8 +85,24 @@ def test_an_encoded_set_may_get_another_palette_but_no_other_size(encode, cache_
             load_index_maps(DataConfig(**settings(output, cache_dir) | change))
 
 
+def test_a_set_is_encoded_anew_each_time(encode, monkeypatch):
+    """The library would give back what another version of the code has made."""
+    before = load_dataset(str(encode("parquet")[-1]), split="train")["indices"]
+    make = data.encoded_rows.encode_picture
+
+    def turned(*words):
+        picture = make(*words)
+        return replace(picture, indices=picture.indices[::-1].copy())
+
+    monkeypatch.setattr(data.encoded_rows, "encode_picture", turned)
+    after = load_dataset(str(encode("parquet", "--overwrite")[-1]), split="train")["indices"]
+    assert before != after
+
+
 def test_mistakes_are_said_in_a_line(encode, run, cache_dir):
     assert encode("parquet", "--data.palette=shared")[2].startswith("error: one palette for all")
+    assert "leave data.source out" in encode("folder", "--data.source=folder")[2]
+    assert "data.path is ~nobody-of-that-name" in encode("parquet", "--data.path=~nobody-of-that-name/x")[2]
     assert encode("parquet", "--num-proc=0")[2].startswith("error: --num-proc and --shards are at least 1")
     assert encode("parquet")[0] == 0
     status, _, err, output = encode("parquet")

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -158,6 +159,48 @@ def test_mistakes_are_said_in_a_line(config, change, message, streaming):
     with pytest.raises(InputError, match=message) as error:
         load_index_maps(config(streaming=streaming, **change))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("place", ["train-metro", "train/metro"])
+def test_a_folder_of_which_the_library_would_take_a_part_is_refused(config, tmp_path, pngs, streaming, place):
+    for number, content in enumerate(pngs):
+        path = tmp_path / "set" / (f"{place}{number}.png" if number < 4 else f"picture{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="holds 20 pictures, but names such as train or test put only 4 of them"):
+        load_index_maps(config(path=tmp_path / "set", streaming=streaming))
+
+
+def test_a_folder_in_splits_is_read_by_its_split(config, tmp_path, pngs):
+    for number, content in enumerate(pngs):
+        path = tmp_path / "set" / ("test" if number % 4 == 0 else "train") / "cat" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert sum(map(len, load_index_maps(config(path=tmp_path / "set")))) == 15
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"indices": bytes([9] * 64)}, "has the index 9, and 2 entries"),
+        ({"indices": None}, "is damaged"),
+        ({"palette": bytes(7)}, "is damaged"),
+        ({"palette": b""}, "is damaged"),
+        ({"content": "zz"}, "is damaged"),
+    ],
+)
+def test_a_damaged_row_of_an_encoded_set_is_named(config, tmp_path, changed, message):
+    row = {"name": "a", "content": "00ff", "indices": bytes(64), "palette": bytes([0, 0, 0, 255] * 2)} | changed
+    datasets.Dataset.from_list([row]).to_parquet(tmp_path / "encoded.parquet")
+    with pytest.raises(InputError, match=message):
+        load_index_maps(config(path=tmp_path / "encoded.parquet"))
+
+
+@pytest.mark.parametrize("option", ["path", "cache_dir"])
+def test_a_home_that_is_nobodys_is_said_in_a_line(config, option):
+    with pytest.raises(InputError, match=f"data.{option} is ~nobody-of-that-name"):
+        load_index_maps(replace(config(), **{option: Path("~nobody-of-that-name/x")}))
 
 
 def test_a_name_that_the_hub_cant_be_asked_for_is_said_in_a_line(config, monkeypatch):

@@ -106,6 +106,17 @@ def test_a_named_palette_is_taken_as_it_stands(config):
     assert training.palette(0) == read_palette("pico-8")
 
 
+def test_a_named_palette_of_one_entry_is_refused(config, tmp_path):
+    (tmp_path / "one.hex").write_text("ffffff\n")
+    with pytest.raises(InputError, match="has one entry; a palette to draw with has at least 2"):
+        load_index_maps(replace(config, palette=str(tmp_path / "one.hex")))
+
+
+def test_a_shared_palette_of_no_training_picture_is_refused(config):
+    with pytest.raises(InputError, match=r"no training picture to fit data\.palette shared to"):
+        load_index_maps(replace(config, palette="shared", heldout_fraction=1 - 1e-9))
+
+
 def test_broken_files_are_named_and_skipped_or_stop_the_run(config, pictures, caplog):
     (pictures / "broken.png").write_bytes((pictures / "00.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"broken\.png"):

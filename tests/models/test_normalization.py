@@ -25,6 +25,13 @@ def test_features_are_normalized_over_what_the_name_says(name, memory_format):
     torch.testing.assert_close(layer(x), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_one_picture_of_one_position_is_normalized_as_among_others(name):
+    torch.manual_seed(0)
+    x, layer = torch.randn(2, 8, 1, 1), NORMALIZATIONS[name](8)
+    torch.testing.assert_close(layer(x[:1]), layer(x)[:1])
+
+
 @pytest.mark.parametrize("name", ["layer", "rms"])
 def test_a_network_has_no_other_normalization_than_the_one_asked_for(name):
     unet = UNet(8, 8, 16, UNetConfig(channels=(8, 32), head_channels=8, normalization=name))

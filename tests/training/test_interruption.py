@@ -56,7 +56,7 @@ def test_outside_the_main_thread_signals_are_left_alone():
 def test_a_stopped_run_saves_its_step_and_goes_on_to_the_same_weights(cache_dir, tmp_path):
     training, heldout = load_index_maps(DataConfig(cache_dir=cache_dir))
     few = heldout.subset(torch.arange(8))
-    feed = WholeSet(training, BUDGET.batch_size, seed=0)
+    feed = WholeSet(training, few, BUDGET.batch_size, seed=0)
     config = RunConfig(model=MODEL, train=BUDGET, track=TrackConfig(wandb=False))
     train(config, feed, few, tmp_path / "whole")
     answers = iter([None, None, signal.SIGTERM, signal.SIGTERM])

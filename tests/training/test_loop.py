@@ -58,7 +58,7 @@ def first_images(maps, count):
 
 
 def train(config, pictures, heldout, output, **options):
-    feed = WholeSet(pictures, config.train.batch_size, config.seed)
+    feed = WholeSet(pictures, heldout, config.train.batch_size, config.seed)
     return training.loop.train(config, feed, heldout, output, **options)
 
 
@@ -282,6 +282,20 @@ def test_a_network_that_would_be_told_nothing_is_refused(config, sides, tmp_path
         train(replace(config, model=replace(TINY, augmentation_labels=True)), *sides, tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["class_dropout", "luminance_dropout"])
+def test_a_condition_that_is_never_hidden_is_refused(config, sides, tmp_path, name):
+    with pytest.raises(InputError, match=f"model.{name} is 0"):
+        train(replace(config, model=replace(TINY, **{name: 0.0})), *sides, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoints_stand_in_the_order_of_their_steps(tmp_path):
+    names = ["step-00000007", "step-99999999", "step-100000000"]
+    for name in names[::-1]:
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert [path.name for path in list_checkpoints(tmp_path)] == names
+
+
 def test_a_negative_seed_is_refused(config, sides, tmp_path):
     with pytest.raises(InputError, match="seed is -1"):
         train(replace(config, seed=-1), *sides, tmp_path / "run")
@@ -296,8 +310,9 @@ def test_a_run_goes_on_with_its_own_pictures_only(config, sides, tmp_path):
     pictures, heldout = sides
     train(config, pictures, heldout, tmp_path)
     others = replace(pictures, indices=pictures.indices.flip(-1))
-    with pytest.raises(InputError, match="the data have changed since the run began"):
-        train(config, others, heldout, tmp_path, resume=True)
+    for changed in ((others, heldout), (pictures, replace(heldout, indices=heldout.indices.flip(-1)))):
+        with pytest.raises(InputError, match="the data have changed since the run began"):
+            train(config, *changed, tmp_path, resume=True)
     for folder in list_checkpoints(tmp_path):  # as runs were left before there was a digest
         (folder / "feed-00000.safetensors").unlink()
     train(config, others, heldout, tmp_path, resume=True)
