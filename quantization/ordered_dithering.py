@@ -1,7 +1,8 @@
 """Ordered dithering with any palette: each color is mixed of two entries, and a threshold matrix says which one shows.
 
 The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm": its mixture comes near the
-color, and the two are not farther apart than need be: the weight of their distance is that of the grain in mixtures.py.
+color, as the eye sees it from afar, and the two are not farther apart than need be: the weight of their distance is that
+of the grain in mixtures.py.
 So the amplitude is the palette's own spacing, place by place.
 """
 
@@ -12,13 +13,60 @@ from numba import njit
 
 from .histogram import color_key, empty_table, mark_colors, read_table
 from .mixtures import GRAIN
-from .spaces import LINEAR_OF_BYTE, SPACES
+from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
 from .threads import over_slices
 
 
 @njit(cache=True, nogil=True)
+def _nearest_entry(point: np.ndarray, centers: np.ndarray) -> int:
+    """The first of the entries that are nearest in OKLab."""
+    first, least = 0, np.float32(np.inf)
+    for k in range(len(centers)):
+        square = np.float32(0)
+        for axis in range(3):
+            square += (point[axis] - centers[k, axis]) ** 2
+        if square < least:
+            first, least = k, square
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _partner(
+    point: np.ndarray, mixed: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, first: int
+) -> tuple[int, np.float32]:
+    """The entry that ``first`` is mixed with, and its share; ``first`` itself where it is the color, or no other brings it nearer.
+
+    An entry alone doesn't compete: it has no grain and would win wherever it is near, and the mean would be its color.
+    """
+    second, share, least = first, np.float32(0), np.float32(np.inf)
+    mixture = np.empty(3, np.float32)
+    for k in range(len(centers)):
+        along, length, apart = np.float32(0), np.float32(0), np.float32(0)
+        for axis in range(3):
+            way = entries[k, axis] - entries[first, axis]
+            along += (mixed[axis] - entries[first, axis]) * way
+            length += way * way
+            apart += (centers[k, axis] - centers[first, axis]) ** 2
+        if along <= 0 or length <= 0:
+            continue
+        t = min(along / length, np.float32(1))
+        off = np.float32(GRAIN) * apart * t * (1 - t)
+        if off >= least:
+            continue
+        for axis in range(3):
+            mixture[axis] = entries[first, axis] + t * (entries[k, axis] - entries[first, axis])
+        if is_linear:
+            mixture[0], mixture[1], mixture[2] = linear_to_oklab_pixel(mixture[0], mixture[1], mixture[2])
+        for axis in range(3):
+            off += (mixture[axis] - point[axis]) ** 2
+        if off < least:
+            second, share, least = k, t, off
+    return second, share
+
+
+@njit(cache=True, nogil=True)
 def _mixtures(
-    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, apart: float, strength: float
+    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pair of each color, the darker first, int16 ``[N, 2]``, and the second one's share, float32 ``[N]``.
 
@@ -27,44 +75,13 @@ def _mixtures(
         mixing: the colors in the space of mixing, float32 ``[N, 3]``.
         centers: the entries in OKLab, float32 ``[K, 3]``.
         entries: the entries in the space of mixing, float32 ``[K, 3]``.
-        apart: the penalty of a pair's distance.
+        is_linear: whether that space is linear light; else it is OKLab.
         strength: by what the share of the entry that isn't the nearest one is multiplied.
     """
     pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
     for i in range(len(points)):
-        first, least = 0, np.float32(np.inf)
-        for k in range(len(centers)):
-            d = np.float32(0)
-            for axis in range(3):
-                d += (points[i, axis] - centers[k, axis]) ** 2
-            if d < least:
-                first, least = k, d
-        second = first
-        if least > 0:  # an entry alone pays no penalty: it would win wherever it is near, and the mean be its color
-            least = np.float32(np.inf)
-        px, py, pz = (
-            points[i, 0] - centers[first, 0],
-            points[i, 1] - centers[first, 1],
-            points[i, 2] - centers[first, 2],
-        )
-        for k in range(len(centers)):
-            x = centers[k, 0] - centers[first, 0]
-            y = centers[k, 1] - centers[first, 1]
-            z = centers[k, 2] - centers[first, 2]
-            length = x * x + y * y + z * z
-            if length > 0:
-                t = (px * x + py * y + pz * z) / length
-                t = min(max(t, 0.0), 1.0)
-                off = (px - t * x) ** 2 + (py - t * y) ** 2 + (pz - t * z) ** 2
-                off += apart * length * t * (1 - t)
-                if t > 0 and off < least:
-                    second, least = k, off
-        along, length = np.float32(0), np.float32(0)
-        for axis in range(3):
-            way = entries[second, axis] - entries[first, axis]
-            along += (mixing[i, axis] - entries[first, axis]) * way
-            length += way * way
-        share = min(max(along / length, np.float32(0)), np.float32(1)) if length > 0 else np.float32(0)
+        first = _nearest_entry(points[i], centers)
+        second, share = _partner(points[i], mixing[i], centers, entries, is_linear, first)
         share *= np.float32(strength)
         # The darker one first: neighbors that mix the same two entries then agree on which threshold shows which.
         if centers[first, 0] > centers[second, 0] or (centers[first, 0] == centers[second, 0] and first > second):
@@ -105,9 +122,12 @@ def ordered(
     mark_colors(flat, table, used)
     keys, distinct = read_table(table, used)
     points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
-    mixing, entries = (LINEAR_OF_BYTE[distinct], LINEAR_OF_BYTE[colors]) if space == "linear" else (points, centers)
+    is_linear = space == "linear"
+    mixing, entries = (LINEAR_OF_BYTE[distinct], LINEAR_OF_BYTE[colors]) if is_linear else (points, centers)
     parts = over_slices(
-        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, GRAIN, strength), len(points), 4096
+        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, is_linear, strength),
+        len(points),
+        4096,
     )
     pairs, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
     places = np.zeros(1 << 24, np.int32)
