@@ -59,7 +59,10 @@ class JumpProcess(ABC):
         return categorical(rearrange(rows, "b (h w) k -> b k h w", h=x.shape[1]), generator)
 
     def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
-        """Σ q(x_t | x_s) q(x_s | x_0) / q(x_t | x_0) · p_0(x_0) (Austin et al. 2021, arXiv 2107.03006, eq. 3 and 4)."""
+        """Σ q(x_t | x_s) q(x_s | x_0) / q(x_t | x_0) · p_0(x_0): eq. 3 of Austin et al. 2021 (arXiv 2107.03006), averaged over p_0.
+
+        Their eq. 4 leaves the division by q(x_t | x_0) out, which a p_0 that has seen x_t needs.
+        """
         heat_s, heat_t = self.heat(s, palette)[0], self.heat(t, palette)[0]
         to_x_t = _rows(self.transition(heat_t, palette), x_t)  # Q is symmetric: [b, n, x_0] is q(x_t | x_0)
         step = _rows(self.transition(heat_t - heat_s, palette), x_t)  # [b, n, x_s] is q(x_t | x_s)

@@ -36,21 +36,25 @@ def _partner(
 ) -> tuple[int, np.float32]:
     """The entry that ``first`` is mixed with, and its share; ``first`` itself where it is the color, or no other brings it nearer.
 
-    An entry alone doesn't compete: it has no grain and would win wherever it is near, and the mean would be its color.
+    An entry alone doesn't compete: it has no grain and would win wherever it is near, and the mean would be its color. The grain is
+    that of the color's place between the two in OKLab: of linear light, one bright dot among dark ones is a small share, and is seen.
     """
     second, share, least = first, np.float32(0), np.float32(np.inf)
     mixture = np.empty(3, np.float32)
     for k in range(len(centers)):
-        along, length, apart = np.float32(0), np.float32(0), np.float32(0)
+        along, length, seen, apart = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         for axis in range(3):
             way = entries[k, axis] - entries[first, axis]
             along += (mixed[axis] - entries[first, axis]) * way
             length += way * way
-            apart += (centers[k, axis] - centers[first, axis]) ** 2
+            way = centers[k, axis] - centers[first, axis]
+            seen += (point[axis] - centers[first, axis]) * way
+            apart += way * way
         if along <= 0 or length <= 0:
             continue
         t = min(along / length, np.float32(1))
-        off = np.float32(GRAIN) * apart * t * (1 - t)
+        u = min(max(seen / apart, np.float32(0)), np.float32(1))
+        off = np.float32(GRAIN) * apart * u * (1 - u)
         if off >= least:
             continue
         for axis in range(3):

@@ -21,7 +21,7 @@ def ancestral(
     corrector_steps: int = 0,
     corrector_size: float = 0.25,
 ) -> Steps:
-    """Shi et al. 2024 (arXiv 2406.04329, Algorithm 2); Austin et al. 2021 (arXiv 2107.03006, eq. 4).
+    """Shi et al. 2024 (arXiv 2406.04329, Algorithm 2); Austin et al. 2021 (arXiv 2107.03006, section 3).
 
     Options:
         corrector_steps: after each step back from t to s, so many times: corrupt a part of the way from s to t again, and

@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quantization.color import linear_to_oklab
 from quantization.dithering import DITHERERS, dither
 from quantization.encoding import encode
 from quantization.error_diffusion import KERNELS
 from quantization.errors import InputError
 from quantization.hull import mixable
+from quantization.mixtures import GRAIN
+from quantization.ordered_dithering import _mixtures
 from quantization.palette import Palette
 from quantization.palette_files import read_palette
 from quantization.spaces import LINEAR_OF_BYTE, SPACES
@@ -26,6 +30,33 @@ def test_the_mean_light_of_a_flat_picture_is_kept(method, value):
     shown = LINEAR_OF_BYTE[GRAYS.colors[dither(flat(value), GRAYS, method), 0]].mean()
     tolerance = 0.06 if method == "bayer2" else 0.02  # four thresholds round coarsely
     assert abs(shown - LINEAR_OF_BYTE[value]) < tolerance
+
+
+@pytest.mark.parametrize("space", ["linear", "oklab"])
+def test_ordered_dithering_mixes_the_best_pair(rng, space):
+    """Against all partners of the nearest entry, one after the other: the error of the mixture as it is seen, plus its grain."""
+    colors, entries = (rng.integers(0, 256, (count, 3), np.uint8) for count in (50, 12))
+    to_oklab = SPACES["oklab"].from_bytes
+    points, centers = to_oklab(colors), to_oklab(entries)
+    mixed, ends = (LINEAR_OF_BYTE[colors], LINEAR_OF_BYTE[entries]) if space == "linear" else (points, centers)
+    pairs, shares = _mixtures(points, mixed, centers, ends, space == "linear", 1.0)
+    for point, target, (dark, light), share in zip(points, mixed, pairs, shares, strict=True):
+        first = int(((point - centers) ** 2).sum(1).argmin())
+        partner, part = (light, share) if dark == first else (dark, 1 - share)
+        costs = {}
+        for k in set(range(len(entries))) - {first}:
+            way, seen = ends[k] - ends[first], centers[k] - centers[first]
+            t = np.clip((target - ends[first]) @ way / (way @ way), 0, 1)
+            u = np.clip((point - centers[first]) @ seen / (seen @ seen), 0, 1)
+            shown = torch.from_numpy(ends[first] + t * way)
+            shown = linear_to_oklab(shown).numpy() if space == "linear" else shown.numpy()
+            if t > 0:
+                costs[k] = (((shown - point) ** 2).sum() + GRAIN * seen @ seen * u * (1 - u), t)
+        if partner == first:
+            assert not costs
+            continue
+        assert costs[partner][0] == pytest.approx(min(cost for cost, _ in costs.values()), abs=1e-5)
+        assert part == pytest.approx(costs[partner][1], abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["bayer8", "bayer16", "blue-noise"])
