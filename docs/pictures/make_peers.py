@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def records() -> list[dict[str, Any]]:
-    """Ours and the per-index model as they are trained now; the others with AdamW; and those with Muon from before the larger weight decay."""
+    """Those with Muon as ours is trained now, and what these lack from before the larger weight decay; and those with AdamW."""
     adamw = _first_of("adamw", "adamw-decay-0.01")
     named = [{**each, "peer": f"{each['peer']}, AdamW"} for each in adamw if each["peer"] != "real"]
     return [*_first_of("muon", "muon-decay-0.01"), *named]
