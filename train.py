@@ -119,18 +119,20 @@ def _set_aside(output: Path) -> Iterator[None]:
     def others() -> list[Path]:
         return [path for path in output.iterdir() if path != aside and path.name != LOCK_FILE]
 
-    for path in others():
-        path.rename(aside / path.name)
+    before = {path.name for path in others()}
     try:
+        for path in others():
+            path.rename(aside / path.name)
         yield
     except BaseException:
         for path in others():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            if (aside / path.name).exists() or path.name not in before:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for path in aside.iterdir():
             path.rename(output / path.name)
+        aside.rmdir()  # which is empty: what couldn't be put back is never removed
         raise
-    finally:
-        shutil.rmtree(aside)
+    shutil.rmtree(aside)
 
 
 def _check_resumable(config: RunConfig, output: Path, parser: ArgumentParser) -> None:

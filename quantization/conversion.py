@@ -74,8 +74,12 @@ def convert(
 
 def has_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
     """Whether a frame needs no transparent entry, or the palette has one or a place for it."""
-    is_needed = palette.transparent is None and any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames)
-    return not is_needed or len(palette) < MAX_ENTRIES
+    return len(palette) < MAX_ENTRIES or not _lacks_transparency(palette, frames)
+
+
+def _lacks_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
+    """Whether a frame has transparent pixels, and the palette no entry for them."""
+    return palette.transparent is None and any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames)
 
 
 def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> Palette:
@@ -84,6 +88,8 @@ def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) 
     Raises:
         InputError: all 256 places are taken by opaque entries.
     """
-    if not has_place_for_transparency(palette, frames):
+    if not _lacks_transparency(palette, frames):
+        return palette
+    if len(palette) == MAX_ENTRIES:
         raise InputError("the picture has transparent pixels, but the palette's 256 entries leave no place for them")
-    return palette.with_transparency() if any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames) else palette
+    return palette.with_transparency()
