@@ -1,5 +1,6 @@
 import pytest
 import torch
+from prdc import compute_prdc
 
 import evaluation.coverage
 from evaluation.coverage import coverage
@@ -34,6 +35,16 @@ def test_it_counts_as_the_definitions_do(monkeypatch):
     assert [x.item() for x in coverage(drawn, real, 2, 4)] == pytest.approx(expected, abs=1e-12)
     monkeypatch.setattr(evaluation.coverage, "ROWS", 7)
     assert [x.item() for x in coverage(drawn, real, 2, 4)] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("k", [3, 5])
+def test_it_agrees_with_the_published_implementation(k, distance):
+    drawn, real = samples(150, 20, seed=1) + distance, samples(120, 20, seed=2)
+    expected = compute_prdc(real.numpy(), drawn.numpy(), k)  # by the authors of density and coverage
+    assert 0 < expected["coverage"] < 1
+    result = coverage(drawn, real, k_precision=k, k_density=k)._asdict()
+    assert {name: value.item() for name, value in result.items()} == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_set_covers_itself_and_its_copies():

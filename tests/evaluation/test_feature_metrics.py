@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from evaluation.feature_metrics import feature_metrics
-from evaluation.features import FeatureExtractor
+from data.config import DataConfig
+from data.index_maps import load_index_maps
+from evaluation.feature_metrics import all_metrics, feature_metrics
+from evaluation.features import FeatureExtractor, load_extractor
 from evaluation.frechet import frechet_distance
 from quantization.errors import InputError
 
@@ -33,6 +35,25 @@ def test_other_pictures_are_farther_than_their_standard_errors(extractor):
         assert getattr(far, name).value > getattr(near, name).value + 4 * getattr(far, name).stderr
     for name in ("recall", "coverage"):
         assert getattr(far, name).value < getattr(near, name).value - 4 * getattr(far, name).stderr
+
+
+def test_the_more_of_an_icon_is_noise_the_farther_it_is_from_other_icons(cache_dir):
+    extractor, number = load_extractor(), 96
+    training, heldout = load_index_maps(DataConfig(cache_dir=cache_dir))
+    reference = extractor(images_of(heldout, heldout.indices, number))
+    generator = torch.Generator().manual_seed(0)
+    place = torch.rand(training.indices.shape, generator=generator)
+    entries = torch.randint(0, 16, training.indices.shape, generator=generator) % training.palettes.sizes[:, None, None]
+    shares = (0.0, 0.1, 0.3, 0.6, 1.0)  # each holds the noise of the one before it
+    noisy = [torch.where(place < share, entries, training.indices) for share in shares]
+    metrics = torch.stack([all_metrics(extractor(images_of(training, each, number)), reference) for each in noisy])
+    frechet, kernel = metrics[:, :2].T
+    assert frechet.diff().min() > 0
+    assert kernel.diff().min() > 0
+
+
+def images_of(side, indices, number):
+    return torch.stack([side.palettes.colors[row][indices[row].long()] for row in range(number)])
 
 
 def test_the_seed_decides_the_standard_errors_alone(extractor):

