@@ -1,24 +1,28 @@
 """What the commands share: one line for a user's mistake, an exit status, and quiet libraries."""
 
 import logging
+import re
 import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from quantization.errors import InputError
+from quantization.errors import InputError, did_you_mean
 from quantization.files import is_disk_full, is_memory_full
 from training.environment import describe_environment
 
 LONGEST_MESSAGE = 1000
 """Characters: a message that quotes a whole file says no more than its beginning."""
+
+UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
+UNKNOWN_KEY = re.compile(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'(?: is not accepted)?$")
 
 MAX_YAML_DEPTH = 50
 MAX_YAML_LENGTH = 1_000_000
@@ -78,9 +82,21 @@ def plain_options(options: Namespace) -> dict[str, Any]:
     return {key: plain(value) for key, value in vars(options).items()}
 
 
-def make_parser(description: str) -> ArgumentParser:
+class Parser(ArgumentParser):
+    """A parser that knows which option was meant."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise ArgumentError."""
+        options = list(self._option_string_actions)
+        keys = [option.lstrip("-") for option in options]
+        hint = "".join(did_you_mean(each, options) for each in UNKNOWN_OPTION.findall(message))
+        hint += "".join(did_you_mean(".".join(filter(None, each)), keys) for each in UNKNOWN_KEY.findall(message))
+        super().error(message if hint in message else message + hint, ex)  # its own errors come here once more
+
+
+def make_parser(description: str) -> Parser:
     """A parser that raises its errors, for `run` to print."""
-    return ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
+    return Parser(description=description, exit_on_error=False, allow_abbrev=False)
 
 
 def _load_plain_yaml(text: str) -> Any:

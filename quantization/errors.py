@@ -1,6 +1,7 @@
 """The one exception for mistakes that belong to the person who gave the input, and the look-up that raises it most."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 
 Choice = TypeVar("Choice")
@@ -21,8 +22,16 @@ def choose(kind: str, name: str, choices: Mapping[str, Choice]) -> Choice:
         InputError: it isn't there; the message lists the names that are.
     """
     if name not in choices:
-        raise InputError(f"unknown {kind} {name!r}; choose from {', '.join(choices)}")
+        raise InputError(f"unknown {kind} {name!r}{did_you_mean(name, choices)}; choose from {', '.join(choices)}")
     return choices[name]
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The one of ``names`` that ``name`` is nearly spelled like, as a question in parentheses; nothing if there is none."""
+    lower = {each.lower(): each for each in names}
+    return "".join(
+        f" (did you mean {lower[near]}?)" for near in get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
+    )
 
 
 class Range(NamedTuple):

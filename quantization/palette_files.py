@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .gif import read_gif
 from .images import IMAGE_SUFFIXES, open_image, to_rgba
 from .indexed_image import IndexedImage
@@ -46,8 +46,9 @@ def read_palette(name_or_path: str | Path) -> Palette:
     if str(name_or_path) in named_palettes():
         path = NAMED_FOLDER / f"{name_or_path}.hex"
     if not path.is_file():
+        name, names = str(name_or_path), named_palettes()
         raise InputError(
-            f"no palette {str(name_or_path)!r}: neither a file nor one of the names {', '.join(named_palettes())}"
+            f"no palette {name!r}{did_you_mean(name, names)}: neither a file nor one of the names {', '.join(names)}"
         )
     suffix = path.suffix.lower()
     reader = READERS.get(suffix)

@@ -156,9 +156,11 @@ def snapshot(folder):
     ("arguments", "message"),
     [
         ("--config missing.yaml", "missing.yaml"),
-        ("--config unknown.yaml", "tran.max_steps"),
+        ("--config unknown.yaml", "'tran.max_steps' is not accepted (did you mean train.max_steps?)"),
+        ("--config misspelt.yaml", "'unet.patchsize' (did you mean model.unet.patch_size?)"),
         ("--config tagged.yaml", "tags such as tag:yaml.org,2002:python"),
-        ("--train.max_minuets 5", "max_minuets"),
+        ("--train.max_minuets 5", "--train.max_minuets 5 (did you mean --train.max_minutes?)"),
+        ("--train.xyz=5", "unrecognized arguments: --train.xyz=5"),
         ("--train.max_steps soon", "train.max_steps"),
         ("--train.max_steps 1 --data.source folder --data.path empty", "no images"),
         ("--train.max_steps 1 --data.source folder --data.path nowhere", "no such folder"),
@@ -178,6 +180,7 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         Path(name).mkdir()
     Path("full/file").write_text("kept")
     Path("unknown.yaml").write_text("tran: {max_steps: 3}\n")
+    Path("misspelt.yaml").write_text("model: {unet: {patchsize: 3}}\n")
     Path("tagged.yaml").write_text("seed: !!python/object/apply:os.system ['touch hacked']\n")
     Path("large.hex").write_text("000000\n" * 300)
     Image.new("RGB", (20, 20)).save("whole.png")
@@ -199,14 +202,16 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
     [
         ("--checkpoint nowhere", "no such checkpoint"),
         ("--checkpoint empty", "not a checkpoint"),
-        ("--palette pico-9", "no palette 'pico-9'"),
+        ("--palette pico-9", "no palette 'pico-9' (did you mean pico-8?)"),
+        ("--palette Pico8", "no palette 'Pico8' (did you mean pico-8?)"),
         ("--palette one.hex", "at least 2 entries"),
         ("--palette large.hex", "1 to 256 entries, not 300"),
         ("--palette cut.png", "cut.png"),
         ("--palette pico-8 --colors 5", "chooses from a picture"),
         ("--palette whole.png --colors 300", "2 to 256"),
         ("--transparent", "need a palette of yours"),
-        ("--class-label unicorn", "unknown class 'unicorn'"),
+        ("--class-label unicorn", "unknown class 'unicorn'; choose from"),
+        ("--class-label foldr", "unknown class 'foldr' (did you mean folder?); choose from"),
         ("--sampler magic", "unknown sampler 'magic'; choose from ancestral"),
         ("--sampler stratified-hazard", "needs a process without a mask"),
         ("--sampler-options corrector_steps", "--sampler-options takes NAME=NUMBER, not 'corrector_steps'"),
@@ -237,7 +242,7 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         ("--variants-gif --palettes pico-8 half.hex", "the palette holds ff000080"),
         ("--output full", "is not empty"),
         ("--output whole.png", "is a file"),
-        ("--colour red", "--colour"),
+        ("--colour red", "--colour red (did you mean --colors?)"),
     ],
 )
 def test_mistakes_in_sampling_give_one_line_and_nothing_is_written(
