@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from diffusion.draws import categorical, image_generators, uniform
+from diffusion.draws import categorical
 from diffusion.prediction import Prediction
 from diffusion.samplers import SAMPLERS, even_times, run
 from diffusion.schedules import make_schedule
@@ -237,45 +237,6 @@ def test_the_order_is_the_models_own_however_sharply_one_draws(world, name, shar
     assert seen == [[True] * 4, [True, False, True, True], [True, False, False, True], [True, False, False, False]]
 
 
-def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
-    """p(x_s | x_t, c)^γ p(x_s | x_t)^(1 - γ), normalized (Schiff et al. 2024), and the two ends of it."""
-    process, palette = world.processes["uniform"], world.palette(1)
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 1, 3, 2, 2, generator=generator)
-    x_t, s, t = torch.tensor([[[0, 1], [2, 0]]]), torch.tensor([0.3]), torch.tensor([0.6])
-    p_a, p_b = (process.posterior(x_t, x.softmax(1), s, t, palette) for x in (a, b))
-    for scale in (0.0, 1.0, 2.5):
-        guided = Prediction([a, b], [scale, 1 - scale]).posterior(process, x_t, s, t, palette)
-        expected = p_a**scale * p_b ** (1 - scale)
-        torch.testing.assert_close(guided, expected / expected.sum(1, keepdim=True))
-
-
-@pytest.mark.parametrize("process_name", ["uniform", "color-heat"])
-@pytest.mark.parametrize("sharpening", [{"temperature": 0.0}, {"temperature": 0.5}, {"top_p": 0.9}])
-def test_a_sharpened_mixture_keeps_the_entries_that_the_mixture_keeps(world, process_name, sharpening):
-    """The branches alone would keep different ones, and each calls impossible what the other is sure of."""
-    process, palette = world.processes[process_name], world.palette(1)
-    a, b = torch.tensor([[0.0, 0.0, 5.0], [0.0, 5.0, 0.0]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
-    x_t = torch.tensor([[[0, 1], [2, 2]]])
-    guided = Prediction([a, b], [2.0, -1.0], **sharpening)
-    alone = Prediction([2 * a.log_softmax(1) - b.log_softmax(1)], **sharpening)
-    for s in (0.0, 0.3):
-        p = guided.posterior(process, x_t, torch.tensor([s]), torch.tensor([0.6]), palette)
-        torch.testing.assert_close(p, alone.posterior(process, x_t, torch.tensor([s]), torch.tensor([0.6]), palette))
-    clean = guided.posterior(process, x_t, torch.zeros(1), torch.tensor([0.6]), palette)
-    torch.testing.assert_close(clean, guided.p_0(), atol=1e-6, rtol=0)
-
-
-def test_what_one_branch_rounds_to_zero_is_drawn_as_the_others_say(world):
-    process, palette = world.processes["uniform"], world.palette(1)
-    a, b = (
-        torch.tensor([[0.0, 0.0, -torch.inf], [-200.0, 0.0, -torch.inf]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
-    )
-    x_t = torch.tensor([[[0, 1], [2, 2]]])
-    p = Prediction([a, b], [2.0, -1.0]).posterior(process, x_t, torch.zeros(1), torch.tensor([0.6]), palette)
-    torch.testing.assert_close(p, torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand_as(p))
-
-
 def test_a_sampler_that_does_not_fit_the_process_is_refused(world):
     with pytest.raises(InputError, match="first-hitting needs the absorbing process"):
         SAMPLERS["first-hitting"].check("first-hitting", world.processes["uniform"], {})
@@ -348,41 +309,6 @@ def test_a_wish_is_not_heard_before_its_pixel_is_drawn(world):
     assert (x_0[:, 0, 0] == 1).float().mean().item() == pytest.approx(expected, abs=0.012)
 
 
-def test_categorical_draws_have_the_given_probabilities(p_value):
-    p = torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05, 0.0])
-    drawn = categorical(p.view(1, 6, 1, 1).expand(1, 6, 200, 200), torch.Generator().manual_seed(0))
-    counts = torch.bincount(drawn.flatten(), minlength=6)
-    assert counts[1] == counts[5] == 0
-    assert p_value(counts[p > 0], p[p > 0].double()) > 0.001
-
-
-def test_categorical_draws_keep_entries_that_float32_noise_would_lose():
-    p = torch.full((1, 2, 1000, 2000), 1e-6)
-    p[:, 0] = 1
-    rare = categorical(p, torch.Generator().manual_seed(0)).sum().item()
-    assert rare in range(0, 10)
-    tiny = torch.tensor([1.0, 1e-30]).view(1, 2, 1, 1)
-    assert categorical(tiny, None).item() == 0
-
-
-@pytest.mark.parametrize("p", [[0.0, 0.0], [torch.nan, 1.0], [torch.inf, 1.0]])
-def test_no_entry_is_drawn_from_what_is_no_distribution(p):
-    good = torch.tensor([0.5, 0.5])
-    with pytest.raises(FloatingPointError, match="no entry can be drawn for 1 of 2 pixels"):
-        categorical(torch.stack([good, torch.tensor(p)]).view(2, 2, 1, 1), None)
-
-
-def test_in_float32_the_last_draw_is_the_last_possible_entry(monkeypatch):
-    """A float64 number just below 1 is 1 in float32."""
-    monkeypatch.setattr("diffusion.draws.widest_float", lambda device: torch.float32)
-    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, 1 - 2**-30, dtype=torch.float64))
-    numbers = uniform((3,), None, torch.device("cpu"))
-    assert numbers.dtype == torch.float32
-    assert (numbers < 1).all()
-    for p, last in (([0.25, 0.5, 0.25, 0.0], 2), ([0.1, 0.2, 0.3, 0.15], 3), ([1e-3, 0.0, 0.0, 0.0], 0)):
-        assert categorical(torch.tensor(p).view(1, 4, 1, 1), None).item() == last
-
-
 @pytest.mark.parametrize("process_name", ["absorbing", "uniform", "color-heat"])
 def test_samplers_need_no_float64_where_the_device_has_none(world, monkeypatch, process_name):
     for module in ("draws", "color_heat", "samplers.confidence"):
@@ -396,12 +322,3 @@ def test_samplers_need_no_float64_where_the_device_has_none(world, monkeypatch, 
             x_1 = process.prior(palette, 2, 2)
             x_0 = run(sampler.algorithm(process, palette, x_1, even_times(3)), lambda x, t: logits)
             assert (x_0 < 3).all(), name
-
-
-def test_an_images_noise_depends_on_seed_and_number_alone():
-    device = torch.device("cpu")
-    together = uniform((3, 4, 4), image_generators(7, 0, 3), device)
-    apart = uniform((1, 4, 4), image_generators(7, 2, 1), device)
-    assert torch.equal(together[2:], apart)
-    assert not torch.equal(together[0], together[1])
-    assert not torch.equal(together, uniform((3, 4, 4), image_generators(8, 0, 3), device))

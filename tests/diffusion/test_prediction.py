@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from diffusion.prediction import Prediction
+
+
+def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
+    """p(x_s | x_t, c)^γ p(x_s | x_t)^(1 - γ), normalized (Schiff et al. 2024), and the two ends of it."""
+    process, palette = world.processes["uniform"], world.palette(1)
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 1, 3, 2, 2, generator=generator)
+    x_t, s, t = torch.tensor([[[0, 1], [2, 0]]]), torch.tensor([0.3]), torch.tensor([0.6])
+    p_a, p_b = (process.posterior(x_t, x.softmax(1), s, t, palette) for x in (a, b))
+    for scale in (0.0, 1.0, 2.5):
+        guided = Prediction([a, b], [scale, 1 - scale]).posterior(process, x_t, s, t, palette)
+        expected = p_a**scale * p_b ** (1 - scale)
+        torch.testing.assert_close(guided, expected / expected.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("process_name", ["uniform", "color-heat"])
+@pytest.mark.parametrize("sharpening", [{"temperature": 0.0}, {"temperature": 0.5}, {"top_p": 0.9}])
+def test_a_sharpened_mixture_keeps_the_entries_that_the_mixture_keeps(world, process_name, sharpening):
+    """The branches alone would keep different ones, and each calls impossible what the other is sure of."""
+    process, palette = world.processes[process_name], world.palette(1)
+    a, b = torch.tensor([[0.0, 0.0, 5.0], [0.0, 5.0, 0.0]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
+    x_t = torch.tensor([[[0, 1], [2, 2]]])
+    guided = Prediction([a, b], [2.0, -1.0], **sharpening)
+    alone = Prediction([2 * a.log_softmax(1) - b.log_softmax(1)], **sharpening)
+    for s in (0.0, 0.3):
+        p = guided.posterior(process, x_t, torch.tensor([s]), torch.tensor([0.6]), palette)
+        torch.testing.assert_close(p, alone.posterior(process, x_t, torch.tensor([s]), torch.tensor([0.6]), palette))
+    clean = guided.posterior(process, x_t, torch.zeros(1), torch.tensor([0.6]), palette)
+    torch.testing.assert_close(clean, guided.p_0(), atol=1e-6, rtol=0)
+
+
+def test_what_one_branch_rounds_to_zero_is_drawn_as_the_others_say(world):
+    process, palette = world.processes["uniform"], world.palette(1)
+    a, b = (
+        torch.tensor([[0.0, 0.0, -torch.inf], [-200.0, 0.0, -torch.inf]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
+    )
+    x_t = torch.tensor([[[0, 1], [2, 2]]])
+    p = Prediction([a, b], [2.0, -1.0]).posterior(process, x_t, torch.zeros(1), torch.tensor([0.6]), palette)
+    torch.testing.assert_close(p, torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand_as(p))
