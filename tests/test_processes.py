@@ -21,8 +21,10 @@ from training.examples import BLOCK, shares
 
 ROOT = Path(__file__).parent.parent
 MODEL = [
+    "--model.unet.patch_size=2",
     "--model.unet.channels=[8,32]",
     "--model.unet.blocks=[1,1]",
+    "--model.unet.attention=[false,true]",
     "--model.unet.head_channels=8",
     "--model.unet.head_blocks=0",
     "--model.token_channels=32",

@@ -18,10 +18,14 @@ from training.checkpoints import list_checkpoints
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
+    "--model.unet.patch_size",
+    "2",
     "--model.unet.channels",
     "[8,32]",
     "--model.unet.blocks",
     "[1,1]",
+    "--model.unet.attention",
+    "[false,true]",
     "--model.unet.head_channels",
     "8",
     "--model.unet.head_blocks",

@@ -85,6 +85,7 @@ def test_the_table_has_a_line_for_each_run():
 
 def test_a_comparison_is_written_and_refused_the_second_time(run, tmp_path):
     small = ["--model.unet.channels", "[8,32]", "--model.unet.blocks", "[1,1]", "--model.token_channels", 32]
+    small += ["--model.unet.patch_size", 2, "--model.unet.attention", "[false,true]"]
     options = [
         "--config",
         "configs/icons16.yaml",
