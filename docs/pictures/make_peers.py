@@ -19,6 +19,10 @@ from benchmarks import peers
 from benchmarks.peer_models.report import plot
 from data.index_maps import load_index_maps
 from pipelines.sheet import contact_sheet
+from quantization.encoding import encode
+from quantization.images import read_image
+from quantization.indexed_image import IndexedImage
+from quantization.quantizers import fit_palette
 
 CONFIG = Path(__file__).parents[2] / "configs" / "icons16.yaml"
 COLUMNS, CALLS = 16, 64
@@ -27,10 +31,11 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def records() -> list[dict[str, Any]]:
-    """Those with Muon as ours is trained now, and what these lack from before the larger weight decay; and those with AdamW."""
+    """Those with Muon as ours is trained now, and what these lack from before the larger weight decay; those with AdamW; the fast machine's."""
     adamw = _first_of("adamw", "adamw-decay-0.01")
     named = [{**each, "peer": f"{each['peer']}, AdamW"} for each in adamw if each["peer"] != "real"]
-    return [*_first_of("muon", "muon-decay-0.01"), *named]
+    fast = [{**each, "palettes": "shared, on a quiet machine"} for each in _first_of("muon-quiet")]
+    return [*_first_of("muon", "muon-decay-0.01"), *named, *fast]
 
 
 def _first_of(*folders: str) -> list[dict[str, Any]]:
@@ -59,7 +64,15 @@ def draw(folder: Path) -> None:
     contact_sheet(images, COLUMNS).save(Path(__file__).with_name("peers-drawn.png"))
 
 
+def save_small(path: Path, colors: int = 48) -> None:
+    """Save a picture again with a palette of its own."""
+    pixels = read_image(path)
+    palette = fit_palette([pixels], colors)
+    IndexedImage(encode(pixels, palette), palette).save(path)
+
+
 if __name__ == "__main__":
     plot(Path(__file__).with_name("peers.png"), records())
+    save_small(Path(__file__).with_name("peers.png"))
     if sys.argv[1:]:
         draw(Path(sys.argv[1]))
