@@ -12,7 +12,7 @@ from data.index_maps import IndexMaps, load_index_maps
 from diffusion.likelihood import mean_and_stderr
 from evaluation.bootstrap import Measured
 from evaluation.feature_metrics import MIN_IMAGES
-from evaluation.features import EXTRACTORS, load_extractor
+from evaluation.features import EXTRACTORS, FeatureExtractor, load_extractor
 from evaluation.heldout import exact_estimates, heldout_estimates
 from evaluation.memorization import closest_pairs, nearest_training
 from evaluation.plots import plot_agreement, plot_bits_over_time, plot_scalars
@@ -22,9 +22,10 @@ from pipelines.palette_diffusion import RANGES, PaletteDiffusionPipeline
 from pipelines.sheet import contact_sheet
 from pipelines.split import part, processes
 from quantization.errors import InputError
-from quantization.files import claim_output_file, claim_output_folder, write_atomically, write_json
+from quantization.files import claim_output_file, claim_output_folder, finite, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
 from quantization.plots import require_matplotlib
+from training.config import TrainConfig
 from training.tracking import start_wandb
 
 METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
@@ -40,17 +41,20 @@ def main(arguments: list[str]) -> None:
     pipeline.denoiser.to(state.device)
     if options.sampler is not None:
         pipeline.scheduler.but(sampler=options.sampler, sampler_options={})  # its complaints come before the work
+    data, train = saved_config(options.checkpoint)
     with state.local_main_process_first():  # the others find the encoded set in the cache
-        training, heldout = load_index_maps(data_config(options.checkpoint))
+        training, heldout = load_index_maps(data)
     reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
     if "images" in options.metrics and min(len(reference), len(other)) < MIN_IMAGES:
         raise InputError(
             f"the metric images compares with at least {MIN_IMAGES} pictures on each side of the split, and there are "
             f"{len(training)} for training and {len(heldout)} held out: leave it out with --metrics bits-per-pixel memorization"
         )
+    extractor = extractor_for(options)
     started = time.perf_counter()
     scalars, samples, figures = likelihood(pipeline, reference, options)
-    samples |= {"training_images": len(training), "heldout_images": len(heldout)}
+    sides = {"training_images": len(training), "heldout_images": len(heldout)}
+    samples |= {f"sampled_{name}": count for name, count in sides.items()} if data.streaming else sides
     if {"images", "memorization"} & set(options.metrics):
         pictures = pictures_of(reference, reference.random_rows(len(reference), options.seed))
         drawn = draw(pipeline, pictures, options)
@@ -58,12 +62,12 @@ def main(arguments: list[str]) -> None:
     part()
     if not state.is_main_process:
         return
-    if "images" in options.metrics:
+    if extractor is not None:
         others = pictures_of(other, other.random_rows(len(drawn), options.seed))
-        scalars |= image_scalars(drawn, pictures, others, load_extractor(options.extractor), options.seed)
+        scalars |= image_scalars(drawn, pictures, others, extractor, options.seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
     if "memorization" in options.metrics:
-        copied, shown = memorization(drawn, training, heldout, options)
+        copied, shown = memorization(drawn, training, heldout, train, options)
         scalars |= copied
         figures += shown
 
@@ -71,7 +75,7 @@ def main(arguments: list[str]) -> None:
     if options.plots:
         figures.append(options.plots / "metrics.png")
         plot_scalars(figures[-1], scalars)
-    record = {**cli.describe_run(options), "samples": samples, "seconds": seconds, "metrics": scalars}
+    record = {**cli.describe_run(options), "samples": samples, "seconds": seconds, "metrics": finite(scalars)}
     print(table(scalars))
     print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
     write_json(options.output, record)
@@ -114,12 +118,17 @@ def parse(arguments: list[str]) -> Namespace:
         require_matplotlib()
     if "images" in options.metrics and options.num_samples < MIN_IMAGES:
         raise InputError(f"--num-samples is {options.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn")
-    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2), ("seed", 0)):
+    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2)):
         if options[name] < least:
             raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
-    for name in ("steps", "temperature", "top_p"):
+    for name in ("steps", "temperature", "top_p", "seed"):
         RANGES[name].check(f"--{name.replace('_', '-')}", options[name])
     return options
+
+
+def extractor_for(options: Namespace) -> FeatureExtractor | None:
+    """The network of the features, if any are measured; what it lacks is said before the work."""
+    return load_extractor(options.extractor) if "images" in options.metrics else None
 
 
 def likelihood(
@@ -165,17 +174,18 @@ def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], optio
 
 
 def memorization(
-    drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps, options: Namespace
+    drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps, train: TrainConfig, options: Namespace
 ) -> tuple[Scalars, list[Path]]:
-    """How near drawn images are to training pictures, and the figures of it if ``--plots`` is given."""
+    """How near drawn images are to training pictures as ``train`` showed them, and the figures of it if ``--plots`` is given."""
     indices = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
-    nearest = nearest_training(indices, training.indices)
-    control = nearest_training(heldout.indices, training.indices)
+    ways = {"max_shift": max(1, train.shift), "mirrored": train.mirror > 0}
+    nearest = nearest_training(indices, training.indices, **ways)
+    control = nearest_training(heldout.indices, training.indices, **ways)
     scalars = copy_scalars(nearest, control, options.seed)
     if not options.plots:
         return scalars, []
     figures = [options.plots / "agreement.png", options.plots / "closest-pairs.png"]
-    threshold = scalars["memorization/heldout_99th_percentile"]
+    threshold = scalars.get("memorization/heldout_99th_percentile")
     plot_agreement(figures[0], nearest.agreement, control.agreement, threshold)
     closest = closest_pairs(drawn, nearest, training)
     write_atomically(figures[1], contact_sheet(closest, columns=len(closest) // 2).save)
@@ -192,13 +202,16 @@ def log_to_wandb(options: Namespace, record: dict, figures: list[Path]) -> None:
     import wandb  # takes a second to import, so only where it is wanted
 
     run = start_wandb(options.output.parent, record["options"], options.wandb_project, job_type="evaluate")
-    run.log(record["metrics"] | {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures})
+    run.log(
+        {name: value for name, value in record["metrics"].items() if value is not None}
+        | {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+    )
     run.summary.update({f"samples/{name}": count for name, count in record["samples"].items()})
     run.finish()
 
 
-def data_config(checkpoint: Path) -> DataConfig:
-    """The data set that a model was trained on.
+def saved_config(checkpoint: Path) -> tuple[DataConfig, TrainConfig]:
+    """The data set that a model was trained on, and how its pictures were mirrored and moved (the rest of training is default).
 
     Raises:
         InputError: the folder holds no config of a run, or a broken one.
@@ -208,10 +221,13 @@ def data_config(checkpoint: Path) -> DataConfig:
         raise InputError(f"there is no config.yaml in {checkpoint}: give the folder that train.py wrote")
     parser = cli.make_parser("")
     parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(TrainConfig, "train")
     values = cli.read_config(path, parser)
     if "data" not in values:
         raise InputError(f"{path} doesn't say which data the model was trained on")
-    return parser.instantiate(parser.parse_object({"data": values["data"]})).data
+    moved = {name: value for name, value in values.get("train", {}).items() if name in ("mirror", "shift")}
+    config = parser.instantiate(parser.parse_object({"data": values["data"], "train": moved}))
+    return config.data, config.train
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ over calls of the network. Minutes count training only: neither measuring nor wa
 icons; Fréchet and kernel distances and recall are against them too, and so are those of real icons from the training side.
 """
 
+import hashlib
 import json
-import math
 import multiprocessing
 import sys
 import time
@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 import cli
 from benchmarks.peer_models import PEERS, num_parameters
+from benchmarks.peer_models.ddpm import TIMES
 from benchmarks.peer_models.peer import Drawing
 from benchmarks.peer_models.report import plot, tables
 from benchmarks.peer_models.training import PeerTraining
@@ -44,7 +45,7 @@ from models.config import DenoiserConfig
 from pipelines.sheet import contact_sheet
 from quantization.color import srgb_to_oklab
 from quantization.errors import InputError, choose
-from quantization.files import claim_output_folder, files_in, write_atomically, write_json
+from quantization.files import claim_output_folder, files_in, read_json, write_atomically, write_json
 from quantization.indexed_image import IndexedImage
 from quantization.palette import PaletteBatch
 from quantization.plots import require_matplotlib
@@ -138,8 +139,12 @@ def check(options: Namespace) -> None:
     for name in options.peers:
         choose("peer", name, PEERS)
     for name in ("minutes", "seeds", "slices", "times"):
-        if options[name] <= 0:
+        if not options[name] > 0:  # NaN isn't
             raise InputError(f"--{name} is {options[name]}; it must be above 0")
+    most = TIMES if "ddpm" in options.peers else 10**6
+    for calls in options.calls:
+        if not 1 <= calls <= most:
+            raise InputError(f"--calls is {calls}; it must be from 1 to {most}")
     if options.samples < MIN_IMAGES:
         raise InputError(f"--samples is {options.samples}; to be compared, at least {MIN_IMAGES} must be drawn")
 
@@ -156,10 +161,16 @@ def compare(
         data = icons_in(palettes, config.data)
         training, heldout = load_index_maps(data)
         real = extractor(rgba_of(heldout.indices.long(), heldout.palettes))
-        known = {(record["peer"], record.get("seed")) for record in earlier if record["palettes"] == palettes}
+        here = [record for record in earlier if record["palettes"] == palettes]
+        digest = digest_of(heldout)
+        if any(record.get("data", digest) != digest for record in here):
+            raise InputError(
+                f"earlier records with --palettes {palettes} were made with other icons or colors than these"
+            )
+        known = {(record["peer"], record.get("seed")) for record in here}
         if not known:
-            figures = real_figures(extractor, training, real, options.samples)
-            yield {"palettes": palettes, "entries": PALETTES[palettes]} | figures
+            figures = real_figures(extractor, training, real, min(options.samples, len(heldout)))
+            yield {"palettes": palettes, "entries": PALETTES[palettes], "data": digest} | figures
         for seed in range(options.seeds):
             trainings = {
                 name: start(name, config.model, config.train, training, seed, device)
@@ -181,6 +192,12 @@ def compare(
                         drawing_figures(each, heldout, real, extractor, sampler, calls, options.samples, sheet)
                     )
                 yield record
+
+
+def digest_of(images: IndexMaps) -> str:
+    """A name for these index maps in these palettes, so that figures of others aren't put beside theirs."""
+    parts = (images.indices, images.palettes.colors, images.palettes.valid)
+    return hashlib.blake2b(b"".join(part.numpy().tobytes() for part in parts), digest_size=10).hexdigest()
 
 
 def icons_in(palettes: str, data: DataConfig) -> DataConfig:
@@ -209,7 +226,9 @@ def earlier_records(path: Path, options: dict[str, Any], defaults: dict[str, Any
     """
     if not path.is_file():
         raise InputError(f"there is no comparison of peers in {path.parent}")
-    earlier = json.loads(path.read_text())
+    earlier = read_json(path)
+    if not (isinstance(earlier, dict) and {"options", "records"} <= set(earlier)):
+        raise InputError(f"{path} is no comparison of peers")
     free = ("output", "overwrite", "resume", "take", "peers", "palettes", "seeds", "calls")  # a record says its calls
     for name, value in options.items():
         before, default = earlier["options"].get(name), defaults.get(name)
@@ -323,10 +342,12 @@ def rgba_of(indices: Tensor, palettes: PaletteBatch) -> Tensor:
     return torch.stack([colors[each] for colors, each in zip(palettes.colors, indices, strict=True)])
 
 
-def peak_memory(name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device) -> float:
+def peak_memory(
+    name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device
+) -> float | None:
     """MiB that a training step needs at most, weights and optimizer included, measured in a process of its own (Linux only)."""
     if not can_measure():
-        return math.nan
+        return None
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_memory_of_steps, name, model, train, data, device).result()
 

@@ -2,6 +2,9 @@
 
 A denoiser of the absorbing process is an any-order autoregressive model (Hoogeboom et al. 2021, arXiv 2110.02037): for an
 order σ, ``p_σ(x) = Π p(x_σ(i) | x_σ(<i))``. First-hitting sampling draws from the mean of p_σ over all orders.
+
+That is so for a denoiser that doesn't look at the time. One that does is told one time for each number of masked pixels here, where
+the bound and first-hitting sampling tell it random ones: then p_σ is still a likelihood, of the sampler that tells it these times.
 """
 
 import math
@@ -52,7 +55,7 @@ class AnyOrderBits(NamedTuple):
     """Bits per pixel of each image over several orders, ``[B]`` each."""
 
     mean: Tensor
-    """An unbiased estimate of the continuous-time negative ELBO."""
+    """An unbiased estimate of the continuous-time negative ELBO, if the denoiser doesn't look at the time."""
     best: Tensor
     """In the cheapest of the orders: what a codec that names the order could reach, but for the name."""
     mixture: Tensor

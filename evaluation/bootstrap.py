@@ -5,6 +5,7 @@ near and every covariance too narrow: distances to the k-th neighbor become 0 an
 no duplicates.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ def subset_bootstrap(
     """Measure ``statistic`` on the samples, and its spread over random subsets of them.
 
     Subsets of m of n rows spread as samples of m rows would, but for the rows that two of them share:
-    ``Var θ_n ≈ m / (n − m) · Var* θ_m``.
+    ``Var θ_n ≈ m / (n − m) · Var* θ_m``. A sample of one row has no subsets, and the error is NaN.
 
     Args:
         statistic: from as many samples as are given to a tensor of any shape.
@@ -44,11 +45,17 @@ def subset_bootstrap(
         seed: of the subsets.
     """
     generator = torch.Generator().manual_seed(seed)
+    sizes = [max(1, round(share * len(sample))) for sample in samples]
     values = []
     for _ in tqdm(range(replicates), desc="subsets for standard errors", unit="subset", leave=False):
         rows = [
-            torch.randperm(len(sample), generator=generator)[: max(1, round(share * len(sample)))] for sample in samples
+            torch.randperm(len(sample), generator=generator)[:size] for sample, size in zip(samples, sizes, strict=True)
         ]
         values.append(statistic(*(sample[chosen] for sample, chosen in zip(samples, rows, strict=True))))
     spread = torch.stack(values).double().std(dim=0)
-    return Estimate(statistic(*samples).double(), (share / (1 - share)) ** 0.5 * spread)
+    lengths = [len(sample) for sample in samples]
+    single = any(size == length for size, length in zip(sizes, lengths, strict=True))
+    scale = (
+        math.nan if single else max(size / (length - size) for size, length in zip(sizes, lengths, strict=True)) ** 0.5
+    )
+    return Estimate(statistic(*samples).double(), scale * spread)

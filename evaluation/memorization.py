@@ -1,5 +1,6 @@
 """Memorization: how much of a drawn image agrees with its nearest training image, up to recoloring and small shifts."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ CHECK_EVERY = 16
 """Pixels after which it is asked whether a pair can still win."""
 NEAR = (0.9, 0.95, 1.0)
 """Agreements that are counted besides: where many held-out images have a twin, no image can agree more than all but 1 % of them."""
+FEWEST_HELDOUT = 99
+"""Held-out images that a threshold needs: above the largest of fewer, more than 1 % of images that copy nothing would be."""
 PAIRS = 16
 """How many pairs a picture of the closest ones shows."""
 
@@ -26,31 +29,34 @@ class NearestTraining(NamedTuple):
     """For each image, its nearest training image."""
 
     agreement: Tensor
-    """The share of pixels that agree, float ``[N]``, at most 1: 1 is a copy up to recoloring and a shift."""
+    """The share of pixels that agree, float64 ``[N]``, at most 1: 1 is a copy up to recoloring and a shift."""
     row: Tensor
     """Which training image it is, the first on a tie, int64 ``[N]``."""
 
 
-def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1) -> NearestTraining:
+def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1, mirrored: bool = False) -> NearestTraining:
     """Find the training image that agrees most with each of ``indices``.
 
     Two index maps agree in as many pixels as the best translation of one's entries to the other's explains, in the
-    worse of the two directions: recoloring one of two copies changes nothing, and a blank image agrees with no other.
+    worse of the two directions: recoloring one of two copies changes nothing, and a blank image agrees with another only
+    as far as that is blank too.
 
     Args:
         indices: index maps, ``[N, H, W]``.
         training: index maps of the training set, ``[M, H, W]``.
         max_shift: shifts of up to so many pixels in each direction are tried; what leaves one side enters the other.
+        mirrored: whether the images turned left to right are tried too, for a model that learned from such.
     """
     known = training.flatten(1).to(torch.uint8).numpy()
     offsets = range(-max_shift, max_shift + 1)
     best, rows = [], []
     for image in tqdm(indices.to(torch.uint8), desc="nearest training images", unit="image", leave=False):
-        shifted = torch.stack([image.roll((down, right), (0, 1)).flatten() for down in offsets for right in offsets])
-        agreement, row = _nearest(shifted.numpy(), known)
+        sides = (image, image.flip(1)) if mirrored else (image,)
+        views = [side.roll((down, right), (0, 1)).flatten() for side in sides for down in offsets for right in offsets]
+        agreement, row = _nearest(torch.stack(views).numpy(), known)
         best.append(agreement / image.numel())
         rows.append(row)
-    return NearestTraining(torch.tensor(best), torch.tensor(rows))
+    return NearestTraining(torch.tensor(best, dtype=torch.float64), torch.tensor(rows))
 
 
 @njit(cache=True, nogil=True)
@@ -95,9 +101,9 @@ class Copies(NamedTuple):
     median_agreement: Measured
     """Of the drawn images."""
     heldout_median_agreement: Measured
-    heldout_99th_percentile: Measured
-    """Of the held-out images' agreement: the threshold."""
-    share_above: Measured
+    heldout_99th_percentile: Measured | None
+    """Of the held-out images' agreement: the threshold. None of fewer than `FEWEST_HELDOUT`."""
+    share_above: Measured | None
     """Of the drawn images that agree more than that: much more than 1 % is copying. 0 where the threshold is 1."""
     near: tuple[Measured, ...]
     """The share of the drawn images that agree at least as much as each of `NEAR` says."""
@@ -116,14 +122,23 @@ def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: in
     """
 
     def statistics(drawn: Tensor, heldout: Tensor) -> Tensor:
-        threshold = heldout.quantile(0.99)
+        threshold = calibrated_threshold(heldout)
         above = (drawn > threshold).to(drawn.dtype).mean()
         near = [(side >= agreement).to(drawn.dtype).mean() for side in (drawn, heldout) for agreement in NEAR]
         return torch.stack([drawn.median(), heldout.median(), threshold, above, *near])
 
     estimate = subset_bootstrap(statistics, drawn.double(), heldout.double(), replicates=replicates, seed=seed)
     single = list(map(Measured, estimate.value.tolist(), estimate.stderr.tolist()))
-    return Copies(*single[:4], tuple(single[4 : 4 + len(NEAR)]), tuple(single[4 + len(NEAR) :]))
+    threshold, above = single[2:4] if len(heldout) >= FEWEST_HELDOUT else (None, None)
+    return Copies(*single[:2], threshold, above, tuple(single[4 : 4 + len(NEAR)]), tuple(single[4 + len(NEAR) :]))
+
+
+def calibrated_threshold(heldout: Tensor) -> Tensor:
+    """What an image that copies nothing exceeds with a chance of at most 1 %, given the agreement of M held-out images, ``[M]``.
+
+    The ⌈0.99 (M + 1)⌉-th smallest (split conformal prediction, Vovk et al. 2005); of fewer than `FEWEST_HELDOUT` the largest.
+    """
+    return heldout.kthvalue(min(len(heldout), math.ceil(0.99 * (len(heldout) + 1)))).values
 
 
 def closest_pairs(

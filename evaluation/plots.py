@@ -68,8 +68,10 @@ def plot_bits_over_time(path: Path, estimates: Estimates) -> None:
     _figure(path, draw, 1, 1, size=(6, 4))
 
 
-def plot_agreement(path: Path, drawn: Tensor, heldout: Tensor, threshold: float) -> None:
+def plot_agreement(path: Path, drawn: Tensor, heldout: Tensor, threshold: float | None) -> None:
     """How much drawn and held-out images agree with their nearest training images, ``[N]`` and ``[M]``, as histograms.
+
+    The threshold is a line, if there is one.
 
     Raises:
         InputError: matplotlib isn't installed.
@@ -80,7 +82,8 @@ def plot_agreement(path: Path, drawn: Tensor, heldout: Tensor, threshold: float)
         for name, agreement, color in (("held-out", heldout, "gray"), ("drawn", drawn, "tab:blue")):
             shares = [1 / len(agreement)] * len(agreement)
             axes[0].hist(agreement.tolist(), edges, weights=shares, label=name, color=color, alpha=0.5)
-        axes[0].axvline(threshold, linestyle="--", color="tab:red", label="held-out: 99th percentile")
+        if threshold is not None:
+            axes[0].axvline(threshold, linestyle="--", color="tab:red", label="held-out: 99th percentile")
         axes[0].set(xlabel="agreement with the nearest training image", ylabel="share of images")
         axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
 

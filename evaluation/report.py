@@ -30,8 +30,8 @@ def image_scalars(
     Args:
         drawn: of one size.
         reference: of one size; the same palettes as the drawn ones, or colors can't be compared.
-        other: real images from the other side of the split than the reference: what a perfect model would draw. As
-            many as are drawn or there are; each feature metric is measured on these too, as its ``_floor``.
+        other: real images from the other side of the split than the reference, as a perfect model would draw; each feature
+            metric is measured on these too, as its ``_floor``. Only as many drawn images are compared as there are of these.
         extractor: whose name stands in the names of what it measures: ``efficientnet-lite0/frechet``.
         seed: of the standard errors.
 
@@ -42,6 +42,8 @@ def image_scalars(
         if len(images) < MIN_IMAGES:
             raise InputError(f"metrics need at least {MIN_IMAGES} {name} images, not {len(images)}")
     colors = color_fidelity(drawn, reference)
+    number = min(len(drawn), len(other))  # a Fréchet distance of fewer images is larger
+    drawn, other = drawn[:number], other[:number]
     features, real, others = (extractor(rgba_of(images)) for images in (drawn, reference, other))
     measured = compare_features(extractor.name, features, real, seed=seed)
     floor = compare_features(extractor.name, others, real, seed=seed)
@@ -55,7 +57,10 @@ def image_scalars(
 
 
 def copy_scalars(drawn: NearestTraining, heldout: NearestTraining, seed: int = 0) -> Scalars:
-    """How many drawn images agree more with a training image than all but 1 % of the held-out images do, and than both do at all."""
+    """How many drawn images agree more with a training image than all but 1 % of the held-out images do, and than both do at all.
+
+    The first is left out where there are too few held-out images to tell (`evaluation.memorization.FEWEST_HELDOUT`).
+    """
     copies = count_copies(drawn.agreement, heldout.agreement, seed=seed)
     scalars: Scalars = {}
     for name, measured in copies._asdict().items():

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -89,6 +90,11 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, whole or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n"))
+
+
+def finite(values: dict[str, float]) -> dict[str, float | None]:
+    """``values`` with None for those that aren't finite: JSON, which readers other than Python's take literally, knows no others."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 @contextmanager

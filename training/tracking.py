@@ -1,14 +1,13 @@
 """Where a run's scalars and pictures go: `metrics.jsonl` and `previews/` always, wandb where wanted."""
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from quantization.errors import InputError
-from quantization.files import write_atomically
+from quantization.files import finite, write_atomically
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -60,9 +59,8 @@ class Tracker:
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Log named numbers at ``step``; those that aren't finite are null, since JSON knows no others."""
-        known = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self.metrics.open("a") as file:
-            file.write(json.dumps({"step": step, **known}) + "\n")
+            file.write(json.dumps({"step": step, **finite(values)}) + "\n")
         if self.run is not None:
             self.run.log(values, step=step)
 

@@ -91,7 +91,8 @@ def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:
     for peer, seeds in runs.items():
         steps, speed = ([seed[name] for seed in seeds] for name in ("steps", "images_per_second"))
         cells = [peer, f"{seeds[0]['parameters']:,}", str(len(seeds)), _mean(steps, 0), _mean(speed, 0)]
-        cells.append(f"{seeds[0]['peak_mib']:.0f}")
+        memory = seeds[0]["peak_mib"]
+        cells.append("not measured" if memory is None else f"{memory:.0f}")
         bits = [seed["bits_per_pixel"] for seed in seeds]
         lines.append(_line([*cells, "none" if None in bits else _mean(bits, 3)]))
     return "\n".join(lines) + "\n"
@@ -147,7 +148,11 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _mean(values: Sequence[float], digits: int, errors: Sequence[float | None] = ()) -> str:
-    """The mean ± its standard error: from the spread of the seeds, or from each one's own error if that says more."""
+    """The mean ± its standard error: from the spread of the seeds, or from each one's own error if that says more.
+
+    Each one's own error holds the choice of the held-out images too, which more seeds don't make surer: the result is the error
+    given these images.
+    """
     known = [error for error in errors if error is not None]
     own = statistics.mean(known) / len(known) ** 0.5 if known else None
     stderr = max((error for error in (_stderr(values), own) if error is not None), default=None)

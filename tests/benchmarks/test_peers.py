@@ -27,15 +27,38 @@ def test_pixels_are_off_palette_unless_they_are_their_entry():
     assert figures["off_palette_distance"] == pytest.approx(0.5, abs=1e-3)
 
 
-def test_the_records_in_the_docs_can_be_gone_on_from():
+ROOT = Path(__file__).parents[2]
+RESULTS = sorted((ROOT / "docs" / "results").glob("*/peers.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_the_records_in_the_docs_are_those_of_the_config_but_for_what_it_has_learned_since(path):
     parser = peers.make_parser()
     defaults = peers.plain_options(parser, parser.get_defaults())
-    for path in Path("docs/results").glob("*/peers.json"):
-        options = peers.completed(json.loads(path.read_text())["options"], defaults)
-        assert len(peers.earlier_records(path, options, defaults)) > 1
-        options["model"]["unet"]["head_blocks"] += 1
-        with pytest.raises(InputError, match="another --model"):
-            peers.earlier_records(path, options, defaults)
+    train = json.loads(path.read_text())["options"]["train"]
+    recipe = [f"--train.{name}={train[name]}" for name in ("optimizer", "learning_rate", "weight_decay")]
+    words = [
+        "--config",
+        str(ROOT / "configs" / "icons16.yaml"),
+        "--output",
+        "anywhere",
+        "--train.clock",
+        "cpu",
+        *recipe,
+    ]
+    words += ["--minutes", "20", "--samples", "200", "--times", "8", "--seeds", "3"]
+
+    def options(*more):
+        return peers.plain_options(parser, parser.parse_args([*words, *more]))
+
+    then = options("--model.unet.normalization", "group")
+    assert len(peers.earlier_records(path, then, defaults)) > 1
+    with pytest.raises(InputError, match="another --model"):
+        peers.earlier_records(path, options("--model.unet.normalization", "layer"), defaults)
+
+
+def test_there_are_records_in_the_docs():
+    assert RESULTS
 
 
 def record(peer, seed, bits, frechet):
@@ -82,6 +105,9 @@ def test_tables_have_the_mean_over_seeds_and_its_standard_error(tmp_path):
     [
         ("--peers ours theirs", "unknown peer 'theirs'; choose from ours"),
         ("--minutes 0", "--minutes is 0"),
+        ("--minutes .nan", "--minutes is nan"),
+        ("--calls 16 0", "--calls is 0; it must be from 1 to 1000"),
+        ("--calls 2000", "--calls is 2000; it must be from 1 to 1000"),
         ("--samples 3", "at least 20 must be drawn"),
         ("--train.batch_sise 3", "batch_sise"),
     ],

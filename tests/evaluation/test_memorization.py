@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from data.index_maps import IndexMaps
-from evaluation.memorization import closest_pairs, count_copies, nearest_training
+from evaluation.memorization import calibrated_threshold, closest_pairs, count_copies, nearest_training
 from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 
@@ -50,8 +50,40 @@ def test_agreement_falls_with_every_changed_pixel(training):
     assert found.agreement.item() == pytest.approx(0.75, abs=0.02)
 
 
-def test_a_blank_image_is_a_copy_of_nothing(training):
+def test_a_blank_image_agrees_with_others_as_far_as_they_are_blank(training):
     assert nearest_training(torch.zeros(1, 16, 16), training).agreement.item() < 0.3
+    nearly_blank = torch.zeros(1, 16, 16, dtype=torch.long)
+    nearly_blank[0, 0, :13] = 1
+    assert nearest_training(torch.zeros(1, 16, 16), nearly_blank).agreement.item() == (256 - 13) / 256
+
+
+def test_a_mirrored_copy_is_found_where_mirrors_are_looked_for(training):
+    copy = training[[17]].flip(2).roll((0, 1), (1, 2))
+    assert nearest_training(copy, training).agreement.item() < 0.5
+    found = nearest_training(copy, training, mirrored=True)
+    assert (found.row.item(), found.agreement.item()) == (17, 1)
+
+
+def test_an_agreement_that_is_just_near_enough_counts():
+    image = torch.arange(100).view(1, 10, 10)
+    other = image.clone()
+    other.flatten()[:10] = 0
+    copies = count_copies(nearest_training(other, image, max_shift=0).agreement, torch.zeros(100))
+    assert copies.near[0].value == 1
+
+
+def test_a_model_that_copies_nothing_is_above_the_threshold_with_a_chance_of_one_percent_at_most():
+    generator = torch.Generator().manual_seed(0)
+    for heldout in (99, 150, 467):
+        sets = torch.rand(4000, heldout, generator=generator)
+        chance = torch.stack([1 - calibrated_threshold(each) for each in sets])  # uniform agreements
+        assert chance.mean().item() <= 0.01 + 4 * chance.std().item() / 4000**0.5
+
+
+def test_too_few_held_out_images_give_no_threshold():
+    copies = count_copies(torch.rand(50), torch.rand(98))
+    assert copies.share_above is None and copies.heldout_99th_percentile is None
+    assert count_copies(torch.rand(50), torch.rand(99)).share_above is not None
 
 
 def test_images_may_have_more_entries_than_the_training_set(training):
