@@ -99,7 +99,7 @@ RECIPES = {
         ("--palettes endesga-32 sweetie-16 pico-8 commodore64 nintendo-gameboy-bgb --transparent --num-images 8",),
         columns=10,
     ),
-    "augment": Recipe(("augment.py my/icons --ways jitter others pico-8 --versions 3 --output runs/drawn",), columns=8),
+    "augment": Recipe(("augment.py my/icons --ways jitter others pico-8 --versions 3 --output runs/recolored",), columns=8),
     "sprite-sheet": Recipe(
         ("--palette endesga-32 --transparent --num-images 16 --sprite-sheet --columns 8 --shape-padding 1",),
         shown="sprites.png",
@@ -161,10 +161,11 @@ def indexed(path: Path) -> IndexedImage:
 
 def results(command: str, checkpoint: Path, shown: str) -> list[Path]:
     """Run a command; returns the files to be shown."""
-    shutil.rmtree("runs/drawn", ignore_errors=True)
+    for output in ("runs/drawn", "runs/recolored"):
+        shutil.rmtree(output, ignore_errors=True)
     if command.startswith("augment.py"):
         augment.main(shlex.split(command)[1:])
-        return sorted(Path("runs/drawn/images").glob("*.png"), key=lambda path: path.stem.rsplit("-v", 1)[::-1])
+        return sorted(Path("runs/recolored/images").glob("*.png"), key=lambda path: path.stem.rsplit("-v", 1)[::-1])
     sample.main(words_of(command, checkpoint))
     return sorted(path for path in Path("runs/drawn").glob(shown) if shown != "*.png" or path.stem.isdecimal())
 
