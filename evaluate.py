@@ -12,7 +12,7 @@ from data.index_maps import IndexMaps, load_index_maps
 from diffusion.likelihood import mean_and_stderr
 from evaluation.bootstrap import Measured
 from evaluation.feature_metrics import MIN_IMAGES
-from evaluation.features import EXTRACTORS, FeatureExtractor, load_extractor
+from evaluation.features import EXTRACTORS, load_extractor
 from evaluation.heldout import exact_estimates, heldout_estimates
 from evaluation.memorization import closest_pairs, nearest_training
 from evaluation.plots import plot_agreement, plot_bits_over_time, plot_scalars
@@ -50,20 +50,21 @@ def main(arguments: list[str]) -> None:
             f"the metric images compares with at least {MIN_IMAGES} pictures on each side of the split, and there are "
             f"{len(training)} for training and {len(heldout)} held out: leave it out with --metrics bits-per-pixel memorization"
         )
-    extractor = extractor_for(options)
+    # What it lacks is said before the work, and to every process.
+    extractor = load_extractor(options.extractor) if "images" in options.metrics else None
     started = time.perf_counter()
     scalars, samples, figures = likelihood(pipeline, reference, options)
     sides = {"training_images": len(training), "heldout_images": len(heldout)}
     samples |= {f"sampled_{name}": count for name, count in sides.items()} if data.streaming else sides
     if {"images", "memorization"} & set(options.metrics):
-        pictures = pictures_of(reference, reference.random_rows(len(reference), options.seed))
+        pictures = reference.pictures(reference.random_rows(len(reference), options.seed))
         drawn = draw(pipeline, pictures, options)
         samples |= {"drawn_images": len(drawn)}
     part()
     if not state.is_main_process:
         return
     if extractor is not None:
-        others = pictures_of(other, other.random_rows(len(drawn), options.seed))
+        others = other.pictures(other.random_rows(len(drawn), options.seed))
         scalars |= image_scalars(drawn, pictures, others, extractor, options.seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
     if "memorization" in options.metrics:
@@ -126,11 +127,6 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def extractor_for(options: Namespace) -> FeatureExtractor | None:
-    """The network of the features, if any are measured; what it lacks is said before the work."""
-    return load_extractor(options.extractor) if "images" in options.metrics else None
-
-
 def likelihood(
     pipeline: PaletteDiffusionPipeline, reference: IndexMaps, options: Namespace
 ) -> tuple[Scalars, dict[str, int], list[Path]]:
@@ -190,11 +186,6 @@ def memorization(
     closest = closest_pairs(drawn, nearest, training)
     write_atomically(figures[1], contact_sheet(closest, columns=len(closest) // 2).save)
     return scalars, figures
-
-
-def pictures_of(images: IndexMaps, rows: torch.Tensor) -> list[IndexedImage]:
-    """The pictures at ``rows``, each with its palette."""
-    return [IndexedImage(images.indices[row].numpy(), images.palette(row)) for row in rows.tolist()]
 
 
 def log_to_wandb(options: Namespace, record: dict, figures: list[Path]) -> None:

@@ -7,16 +7,13 @@ held-out images (docs/evaluation.md, "Is the floor a floor?").
 
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 import cli
 from data.config import DataConfig
-from data.index_maps import IndexMaps, load_index_maps
+from data.index_maps import load_index_maps
 from evaluation.feature_metrics import METRICS, compare_features
 from evaluation.features import EXTRACTORS, load_extractor
 from evaluation.report import rgba_of
 from pipelines.folder import load_pipeline
-from quantization.indexed_image import IndexedImage
 
 
 def main(arguments: list[str]) -> None:
@@ -32,26 +29,23 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     training, heldout = load_index_maps(parser.instantiate(options).data)
     pipeline, extractor = load_pipeline(options.checkpoint), load_extractor(options.extractor)
-    real = {name: chosen(side, options) for name, side in (("held-out", heldout), ("training", training))}
+    real = {
+        name: side.pictures(side.random_rows(options.num_samples, options.seed))
+        for name, side in (("held-out", heldout), ("training", training))
+    }
     sets = {"real training images": real["training"]}
     for name, images in real.items():
         palettes = [image.palette for image in images]
         sets[f"drawn in {name} palettes"] = pipeline(
             num_images=len(palettes), palette=palettes, steps=options.steps, seed=options.seed
         ).images
-    reference = extractor(rgba_of(chosen(heldout, options, everything=True)))
+    reference = extractor(rgba_of(heldout.pictures(heldout.random_rows(len(heldout), options.seed))))
     print(f"| {' | '.join(['', 'images', *METRICS])} |")
     print("| --- " * (2 + len(METRICS)) + "|")
     for name, images in sets.items():
         measured = compare_features(extractor.name, extractor(rgba_of(images)), reference, seed=options.seed)
         cells = [f"{each.value:.2f} ± {each.stderr:.2f}" for each in (getattr(measured, metric) for metric in METRICS)]
         print(f"| {' | '.join([name, str(len(images)), *cells])} |", flush=True)
-
-
-def chosen(images: IndexMaps, options: Namespace, everything: bool = False) -> list[IndexedImage]:
-    """``--num-samples`` images, or all, each with its palette."""
-    rows = images.random_rows(len(images) if everything else options.num_samples, options.seed)
-    return [IndexedImage(images.indices[row].numpy(), images.palette(row)) for row in rows.tolist()]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from quantization.errors import InputError
 from quantization.files import write_atomically
+from quantization.indexed_image import IndexedImage
 from quantization.palette import Palette, PaletteBatch
 from quantization.palette_files import read_palette
 from quantization.quantizers import encode, fit_palette
@@ -78,6 +79,10 @@ class IndexMaps:
     def palette(self, row: int) -> Palette:
         """One picture's palette, without padding."""
         return Palette(self.palettes.colors[row][self.palettes.valid[row]].numpy())
+
+    def pictures(self, rows: Tensor) -> list[IndexedImage]:
+        """The pictures at ``rows``, int64 ``[N]``, each with its palette."""
+        return [IndexedImage(self.indices[row].numpy(), self.palette(row)) for row in rows.tolist()]
 
 
 def _icons(config: DataConfig) -> Source:

@@ -34,7 +34,7 @@ def subset_bootstrap(
     """Measure ``statistic`` on the samples, and its spread over random subsets of them.
 
     Subsets of m of n rows spread as samples of m rows would, but for the rows that two of them share:
-    ``Var θ_n ≈ m / (n − m) · Var* θ_m``. A sample of one row has no subsets, and the error is NaN.
+    ``Var θ_n ≈ m / (n − m) · Var* θ_m``. Where a subset would be the whole sample, as of one row, the error is NaN.
 
     Args:
         statistic: from as many samples as are given to a tensor of any shape.
@@ -53,9 +53,6 @@ def subset_bootstrap(
         ]
         values.append(statistic(*(sample[chosen] for sample, chosen in zip(samples, rows, strict=True))))
     spread = torch.stack(values).double().std(dim=0)
-    lengths = [len(sample) for sample in samples]
-    single = any(size == length for size, length in zip(sizes, lengths, strict=True))
-    scale = (
-        math.nan if single else max(size / (length - size) for size, length in zip(sizes, lengths, strict=True)) ** 0.5
-    )
+    left = [len(sample) - size for sample, size in zip(samples, sizes, strict=True)]
+    scale = max(size / rest for size, rest in zip(sizes, left, strict=True)) ** 0.5 if all(left) else math.nan
     return Estimate(statistic(*samples).double(), scale * spread)

@@ -146,7 +146,4 @@ def closest_pairs(
 ) -> list[IndexedImage]:
     """The ``pairs`` images that agree most with a training image, then those training images in the same order."""
     closest = found.agreement.argsort(descending=True, stable=True)[:pairs].tolist()
-    partners = [int(found.row[number]) for number in closest]
-    return [images[number] for number in closest] + [
-        IndexedImage(training.indices[row].numpy(), training.palette(row)) for row in partners
-    ]
+    return [images[number] for number in closest] + training.pictures(found.row[closest])
