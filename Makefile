@@ -12,10 +12,11 @@ REFERENCE := checkpoints/icons16
 
 venv: .venv/ready
 
-.venv/ready: requirements.txt requirements-data.txt requirements-dev.txt requirements-app.txt requirements-evaluation.txt
+.venv/ready: requirements.txt requirements-data.txt requirements-dev.txt requirements-app.txt requirements-evaluation.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-data.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 sample: venv

@@ -14,19 +14,19 @@ from jsonargparse import ArgumentParser
 from PIL import Image
 from tqdm import tqdm
 
-import cli
-from data.annotated_folder import AnnotatedImage, annotated_images
-from data.palette_jitter import PaletteJitter
-from data.palette_transform import as_indexed, to_palette
-from data.sources import name_hash
-from quantization.errors import InputError
-from quantization.files import claim_output_folder, folder_written_whole, recorded_in, write_json
-from quantization.images import open_image, read_image, to_rgba
-from quantization.indexed_image import IndexedImage
-from quantization.palette import MAX_ENTRIES, Palette
-from quantization.palette_files import named_palettes, read_palette
-from quantization.quantizers import quantize
-from quantization.recoloring import GENTLE
+from tincture.common import cli
+from tincture.common.errors import InputError
+from tincture.common.files import claim_output_folder, folder_written_whole, recorded_in, write_json
+from tincture.data.annotated_folder import AnnotatedImage, annotated_images
+from tincture.data.palette_jitter import PaletteJitter
+from tincture.data.palette_transform import as_indexed, to_palette
+from tincture.data.sources import name_hash
+from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.palettes.files import named_palettes, read_palette
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import open_image, read_image, to_rgba
+from tincture.quantization.recolor import GENTLE
 
 REPORT_FILE = "augment.json"
 IMAGES_FOLDER = "images"

@@ -10,13 +10,13 @@ from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
-import cli
-from data.config import DataConfig, check_data_config, expanded
-from data.encoded_rows import encode_rows, encoded_features
-from data.hugging_face import open_table, reading
-from data.index_maps import given_palette
-from quantization.errors import InputError
-from quantization.files import claim_output_folder, folder_written_whole
+from tincture.common import cli
+from tincture.common.errors import InputError
+from tincture.common.files import claim_output_folder, folder_written_whole
+from tincture.data.config import DataConfig, check_data_config, expanded
+from tincture.data.encoded_rows import encode_rows, encoded_features
+from tincture.data.hugging_face import open_table, reading
+from tincture.data.index_maps import given_palette
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -6,27 +6,27 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 
-import cli
-from data.config import DataConfig
-from data.index_maps import IndexMaps, load_index_maps
-from diffusion.likelihood import mean_and_stderr
-from evaluation.bootstrap import Measured
-from evaluation.feature_metrics import MIN_IMAGES
-from evaluation.features import EXTRACTORS, load_extractor
-from evaluation.heldout import exact_estimates, heldout_estimates
-from evaluation.memorization import closest_pairs, nearest_training
-from evaluation.plots import plot_agreement, plot_bits_over_time, plot_scalars
-from evaluation.report import Scalars, copy_scalars, image_scalars, named, table
-from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import RANGES, PaletteDiffusionPipeline
-from pipelines.sheet import contact_sheet
-from pipelines.split import part, processes
-from quantization.errors import InputError
-from quantization.files import claim_output_file, claim_output_folder, finite, write_atomically, write_json
-from quantization.indexed_image import IndexedImage
-from quantization.plots import require_matplotlib
-from training.config import TrainConfig
-from training.tracking import start_wandb
+from tincture.common import cli
+from tincture.common.errors import InputError
+from tincture.common.files import claim_output_file, claim_output_folder, finite, write_atomically, write_json
+from tincture.common.processes import part, processes
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.diffusion.likelihood import mean_and_stderr
+from tincture.evaluation.bootstrap import Measured
+from tincture.evaluation.feature_metrics import MIN_IMAGES
+from tincture.evaluation.features import EXTRACTORS, load_extractor
+from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
+from tincture.evaluation.heldout import exact_estimates, heldout_estimates
+from tincture.evaluation.memorization import closest_pairs, nearest_training
+from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
+from tincture.pipelines.palette_diffusion import RANGES, PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.plots import require_matplotlib
+from tincture.training.config import TrainConfig
+from tincture.training.tracking import start_wandb
 
 METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
 DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")

@@ -6,12 +6,12 @@ this wrote, not what it was made from.
 
 from pathlib import Path
 
-import cli
-from pipelines.folder import load_pipeline, save_pipeline
-from quantization.errors import InputError
-from quantization.files import claim_output_folder, files_in, write_atomically
-from training.loop import CONFIG_FILE
-from training.tracking import METRICS_FILE
+from tincture.common import cli
+from tincture.common.errors import InputError
+from tincture.common.files import claim_output_folder, files_in, write_atomically
+from tincture.pipelines.saving import load_pipeline, save_pipeline
+from tincture.training.loop import CONFIG_FILE
+from tincture.training.tracking import METRICS_FILE
 
 
 def main(arguments: list[str]) -> None:

@@ -11,28 +11,28 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
-import cli
-from quantization.animation import Animation, check_gif_palette, read_animation
-from quantization.conversion import (
+from tincture.common import cli
+from tincture.common.errors import SEED, SHARE, InputError
+from tincture.common.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
+from tincture.quantization.conversion import (
     SMOOTHERS,
     Conversion,
     convert,
     has_place_for_transparency,
     with_place_for_transparency,
 )
-from quantization.dithering import DITHER_SPACES, DITHERERS
-from quantization.errors import SEED, SHARE, InputError
-from quantization.fidelity import fidelity
-from quantization.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
-from quantization.gif import write_gif
-from quantization.indexed_image import IndexedImage
-from quantization.palette import MAX_ENTRIES, Palette
-from quantization.palette_choice import rank_palettes
-from quantization.palette_files import named_palettes, read_palette, read_palette_folder, write_palette
-from quantization.palette_order import ORDERS
-from quantization.plots import plot_quantization, require_matplotlib
-from quantization.quantizers import FEW_COLORS, QUANTIZERS, SPACES, choose_colors, error_curve, fit_palette
-from quantization.recoloring import recolor_frames
+from tincture.quantization.dither.dithering import DITHER_SPACES, DITHERERS
+from tincture.quantization.fidelity import fidelity
+from tincture.quantization.fit.quantizers import FEW_COLORS, QUANTIZERS, SPACES, choose_colors, error_curve, fit_palette
+from tincture.quantization.palettes.choice import rank_palettes
+from tincture.quantization.palettes.files import named_palettes, read_palette, read_palette_folder, write_palette
+from tincture.quantization.palettes.order import ORDERS
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
+from tincture.quantization.pictures.animation import Animation, check_gif_palette, read_animation
+from tincture.quantization.pictures.gif import write_gif
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.plots import plot_quantization, require_matplotlib
+from tincture.quantization.recolor import recolor_frames
 
 REPORT_FILE = "report.json"
 PALETTE_FILE = "palette.hex"

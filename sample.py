@@ -9,8 +9,11 @@ from jsonargparse import ArgumentParser
 from PIL import Image
 from torch import Tensor
 
-import cli
-from controls.color_options import (
+from tincture.common import cli
+from tincture.common.errors import InputError, Range, choose
+from tincture.common.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
+from tincture.common.processes import part, processes
+from tincture.controls.color_options import (
     add_color_options,
     add_palette_options,
     check_color_options,
@@ -20,24 +23,21 @@ from controls.color_options import (
     read_recolored,
     read_single_palette,
 )
-from controls.idle_options import check_idle_options
-from controls.joint import JointPalettes
-from controls.options import add_control_options, check_controls, read_controls
-from controls.views import AXES
-from diffusion.samplers import SAMPLERS
-from diffusion.schedules import SCHEDULES
-from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from pipelines.posterior_mean import dithered_means
-from pipelines.recoloring import RECOLORERS
-from pipelines.sheet import contact_sheet, repeated
-from pipelines.split import part, processes
-from quantization.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
-from quantization.errors import InputError, Range, choose
-from quantization.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.sprite_sheet import make_sprite_sheet
+from tincture.controls.idle_options import check_idle_options
+from tincture.controls.joint import JointPalettes
+from tincture.controls.options import add_control_options, check_controls, read_controls
+from tincture.controls.views import AXES
+from tincture.diffusion.samplers import SAMPLERS
+from tincture.diffusion.schedules import SCHEDULES
+from tincture.pipelines.model_recoloring import RECOLORERS
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.posterior_mean import dithered_means
+from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.sheet import contact_sheet, repeated
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
 
 SAMPLES_FILE = "samples.json"
 MAX_TRAJECTORY_IMAGES = 16
@@ -266,7 +266,7 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
         **controls.arguments(options.num_images * draws),
     ).images
     if options.dither is not None:
-        keep = None if controls.init is None else controls.init.keep[0].numpy()
+        keep = None if controls.kept is None else controls.kept.keep[0].numpy()
         images = dithered_means(images, draws, options.dither, keep)
     return Drawn("drew", images, COLUMNS if joint is None else len(joint.palettes), first_images(batches))
 

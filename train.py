@@ -9,17 +9,17 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-import cli
-from pipelines.folder import INDEX
-from pipelines.split import part, processes
-from quantization.errors import InputError
-from quantization.files import LOCK_FILE, claim_output_folder, files_in, used_alone
-from training.config import RunConfig
-from training.environment import ENVIRONMENT_FILE
-from training.feeds import dead_workers_reported, open_feed
-from training.interruption import SignalWatch, StoppedBySignalError
-from training.loop import CONFIG_FILE, check_config, train
-from training.tracking import METRICS_FILE
+from tincture.common import cli
+from tincture.common.environment import ENVIRONMENT_FILE
+from tincture.common.errors import InputError
+from tincture.common.files import LOCK_FILE, claim_output_folder, files_in, used_alone
+from tincture.common.processes import part, processes
+from tincture.common.signals import SignalWatch, StoppedBySignalError
+from tincture.pipelines.saving import INDEX
+from tincture.training.config import RunConfig
+from tincture.training.feeds import dead_workers_reported, open_feed
+from tincture.training.loop import CONFIG_FILE, check_config, train
+from tincture.training.tracking import METRICS_FILE
 
 MAY_CHANGE_ON_RESUME = (
     "train.max_steps",

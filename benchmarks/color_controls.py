@@ -10,18 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.judge import judged_bits
-from controls.joint import JointPalettes
-from controls.proportions import Proportions
-from data.icons import icons
-from data.sources import LabelledImage
-from evaluation.color_fidelity import color_distance
-from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.indexed_image import IndexedImage
-from quantization.palette_files import read_palette
-from quantization.quantizers import quantize
-from quantization.recoloring import recolor
+from tincture.controls.joint import JointPalettes
+from tincture.controls.proportions import Proportions
+from tincture.data.icons import icons
+from tincture.data.sources import LabelledImage
+from tincture.evaluation.color_fidelity import color_distance
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.recolor import recolor
+
+from .judge import judged_bits
 
 COLORS = 16
 NAMES = ("endesga-32", "sweetie-16", "pico-8", "nintendo-gameboy-bgb")

@@ -19,22 +19,22 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from tqdm import tqdm
 
-import cli
-from controls.init import Init
-from controls.views import Canvas
-from controls.wishes import ColorWish, LightnessWish
-from data.config import DataConfig
-from data.index_maps import IndexMaps, load_index_maps
-from diffusion.draws import categorical
-from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.dithering import dither
-from quantization.encoding import encode
-from quantization.errors import choose
-from quantization.files import write_json
-from quantization.luminance import luminance_of_indices, round_to_levels
-from quantization.palette import Palette, PaletteBatch
-from quantization.palette_files import read_palette
+from tincture.common import cli
+from tincture.common.errors import choose
+from tincture.common.files import write_json
+from tincture.controls.kept import Init
+from tincture.controls.views import Canvas
+from tincture.controls.wishes import ColorWish, LightnessWish
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.diffusion.draws import categorical
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.dither.dithering import dither
+from tincture.quantization.encoding import encode
+from tincture.quantization.luminance import luminance_of_indices, round_to_levels
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 CALLS = 16
 """Of the network, for each drawing."""

@@ -13,13 +13,13 @@ import torch
 import yaml
 from torch import Tensor
 
-from diffusion.losses import hybrid_loss
-from diffusion.reuse import Reuse
-from diffusion.scheduler import PaletteScheduler, sampler_names
-from models.config import DenoiserConfig, build_denoiser
-from models.denoiser import Denoiser
-from models.unet import UNetConfig
-from quantization.palette import Palette, PaletteBatch
+from tincture.diffusion.losses import hybrid_loss
+from tincture.diffusion.reuse import Reuse
+from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import Denoiser
+from tincture.models.unet import UNetConfig
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 BATCH, ENTRIES, SIZE, STEPS, ROUNDS = 64, 16, 16, 16, 15
 PROCESSES = {"absorbing": {}, "uniform": {}, "color-heat": {"width": 0.2, "leap": 0.1}}

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from quantization.dithering import dither
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
-from quantization.quantizers import fit_palette
+from tincture.quantization.dither.dithering import dither
+from tincture.quantization.fit.quantizers import fit_palette
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .quantizers import gradient, photographs, with_alpha
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from quantization.color import linear_to_oklab
-from quantization.dithering import dither
-from quantization.hull import mixable
-from quantization.palette_files import read_palette
-from quantization.spaces import LINEAR_OF_BYTE
+from tincture.quantization.color import linear_to_oklab
+from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither.hull import mixable
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.spaces import LINEAR_OF_BYTE
 
 from .quantizers import photographs, with_alpha
 

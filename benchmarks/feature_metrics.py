@@ -5,26 +5,22 @@ damaged, against held-out ones; two disjoint sets of training icons by their siz
 the spread of many repetitions.
 """
 
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 from torch import Tensor
 
-import cli
-from data.config import DataConfig
-from data.index_maps import IndexMaps, load_index_maps
-from evaluation.bootstrap import Measured, subset_bootstrap
-from evaluation.color_fidelity import color_fidelity
-from evaluation.feature_metrics import METRICS, all_metrics, compare_features
-from evaluation.features import BACKGROUND, EXTRACTORS, FeatureExtractor, load_extractor
-from quantization.encoding import encode
-from quantization.indexed_image import IndexedImage
-from quantization.quantizers import fit_palette
+from tincture.common import cli
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.evaluation.bootstrap import Measured, subset_bootstrap
+from tincture.evaluation.color_fidelity import color_fidelity
+from tincture.evaluation.feature_metrics import METRICS, all_metrics, compare_features
+from tincture.evaluation.features import BACKGROUND, EXTRACTORS, FeatureExtractor, load_extractor
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit.quantizers import fit_palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 SIZES = (50, 100, 200, 400, 800, 1600, 2052)
 REPETITION_IMAGES = 250

@@ -7,13 +7,13 @@ held-out images (docs/evaluation.md, "Is the floor a floor?").
 
 from pathlib import Path
 
-import cli
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from evaluation.feature_metrics import METRICS, compare_features
-from evaluation.features import EXTRACTORS, load_extractor
-from evaluation.report import rgba_of
-from pipelines.folder import load_pipeline
+from tincture.common import cli
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.evaluation.feature_metrics import METRICS, compare_features
+from tincture.evaluation.features import EXTRACTORS, load_extractor
+from tincture.evaluation.report import rgba_of
+from tincture.pipelines.saving import load_pipeline
 
 
 def main(arguments: list[str]) -> None:

@@ -3,16 +3,13 @@
 Prints held-out bits per pixel of the icons in palettes of their own, and of the same icons moved to named palettes.
 """
 
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import cli
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from evaluation.heldout import heldout_estimates
-from pipelines.folder import load_pipeline
+from tincture.common import cli
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.evaluation.heldout import heldout_estimates
+from tincture.pipelines.saving import load_pipeline
 
 PALETTES = ("own", "pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb")
 

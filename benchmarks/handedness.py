@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-import cli
-from benchmarks.judge import judged_bits
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
+from tincture.common import cli
+from tincture.common.errors import InputError
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.pictures.indexed_image import IndexedImage
+
+from .judge import judged_bits
 
 TURNED = 0.25
 """The share of the held-out icons that is mirrored for the table's second line, to show what that does to the figure."""

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from diffusion.likelihood import bits_per_pixel
-from diffusion.schedules import low_discrepancy_times
-from models.denoiser import NO_CONDITIONS, bind
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.indexed_image import IndexedImage
-from quantization.palette import PaletteBatch
+from tincture.diffusion.likelihood import bits_per_pixel
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.models.denoiser import NO_CONDITIONS, bind
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 @torch.inference_mode()

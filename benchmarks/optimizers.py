@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from jsonargparse import ActionConfigFile
 
-import cli
-from benchmarks.peer_models import PEERS
-from benchmarks.peer_models.training import PeerTraining
-from benchmarks.peers import icons_in, plain_options, take_turns, training_figures
-from data.index_maps import IndexMaps, load_index_maps
-from quantization.errors import InputError, choose
-from quantization.files import claim_output_folder, write_json
-from training.config import RunConfig
+from tincture.common import cli
+from tincture.common.errors import InputError, choose
+from tincture.common.files import claim_output_folder, write_json
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.training.config import RunConfig
+
+from .peer_models import PEERS
+from .peer_models.training import PeerTraining
+from .peers import icons_in, plain_options, take_turns, training_figures
 
 SCHEDULE_FREE = "schedule-free"
 RESULTS = "optimizers.json"

@@ -14,7 +14,6 @@ icons; Fréchet and kernel distances and recall are against them too, and so are
 import hashlib
 import json
 import multiprocessing
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,34 +21,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-import cli
-from benchmarks.peer_models import PEERS, num_parameters
-from benchmarks.peer_models.ddpm import TIMES
-from benchmarks.peer_models.peer import Drawing
-from benchmarks.peer_models.report import plot, tables
-from benchmarks.peer_models.training import PeerTraining
-from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
-from data.config import DataConfig
-from data.index_maps import IndexMaps, load_index_maps
-from evaluation.feature_metrics import MIN_IMAGES, compare_features
-from evaluation.features import FeatureExtractor, load_extractor
-from models.config import DenoiserConfig
-from pipelines.sheet import contact_sheet
-from quantization.color import srgb_to_oklab
-from quantization.errors import InputError, choose
-from quantization.files import claim_output_folder, files_in, read_json, write_atomically, write_json
-from quantization.indexed_image import IndexedImage
-from quantization.palette import PaletteBatch
-from quantization.plots import require_matplotlib
-from training.config import RunConfig, TrainConfig
+from tincture.common import cli
+from tincture.common.errors import InputError, choose
+from tincture.common.files import claim_output_folder, files_in, read_json, write_atomically, write_json
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
+from tincture.evaluation.features import FeatureExtractor, load_extractor
+from tincture.models.config import DenoiserConfig
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.color import srgb_to_oklab
+from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.plots import require_matplotlib
+from tincture.training.config import RunConfig, TrainConfig
+
+from .peer_models import PEERS, num_parameters
+from .peer_models.ddpm import TIMES
+from .peer_models.peer import Drawing
+from .peer_models.report import plot, tables
+from .peer_models.training import PeerTraining
+from .process_memory import can_measure, peak_mib, reset_peak, resident_mib
 
 PALETTES = {"shared": 64, "own": 16}
 """Sets of palettes, as in `DataConfig.palette`, and their entries."""

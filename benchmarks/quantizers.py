@@ -22,10 +22,10 @@ from skimage.metrics import structural_similarity
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_sample_images
 
-from quantization.dithering import dither
-from quantization.encoding import encode
-from quantization.quantizers import fit_palette, fit_palettes
-from quantization.spaces import LINEAR_OF_BYTE, SPACES
+from tincture.quantization.dither.dithering import dither
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit.quantizers import fit_palette, fit_palettes
+from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
 from .process_memory import peak_mib, reset_peak, resident_mib
 

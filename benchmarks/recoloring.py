@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.judge import judged_bits
-from data.icons import icons
-from data.sources import LabelledImage
-from pipelines.folder import load_pipeline
-from pipelines.recoloring import RECOLORERS
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
-from quantization.quantizers import quantize
-from quantization.recoloring import recolor
-from quantization.spaces import SPACES
+from tincture.data.icons import icons
+from tincture.data.sources import LabelledImage
+from tincture.pipelines.model_recoloring import RECOLORERS
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.recolor import recolor
+from tincture.quantization.spaces import SPACES
+
+from .judge import judged_bits
 
 WAYS: dict[str, Callable[[IndexedImage, Palette], IndexedImage]] = {
     "nearest": partial(recolor, reversible=False, distinct=0, stretch=0),

@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import cli
-from data.config import DataConfig
-from data.index_maps import IndexMaps, load_index_maps
-from diffusion.samplers import SAMPLERS
-from diffusion.scheduler import sampler_names
-from evaluation.feature_metrics import compare_features
-from evaluation.features import load_extractor
-from evaluation.heldout import heldout_estimates
-from evaluation.report import rgba_of
-from pipelines.folder import load_pipeline
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.files import write_json
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.common import cli
+from tincture.common.files import write_json
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.diffusion.samplers import SAMPLERS
+from tincture.diffusion.scheduler import sampler_names
+from tincture.evaluation.feature_metrics import compare_features
+from tincture.evaluation.features import load_extractor
+from tincture.evaluation.heldout import heldout_estimates
+from tincture.evaluation.report import rgba_of
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 JUDGE_TIMES = 8
 

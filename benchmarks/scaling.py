@@ -17,17 +17,18 @@ import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from tqdm import tqdm
 
-import cli
-from benchmarks.costs.clock import medians
-from benchmarks.costs.counters import count
-from benchmarks.costs.plan import Assumptions, print_plan
-from benchmarks.costs.report import plot, tables
-from benchmarks.costs.work import Setting, Work
-from models.config import DenoiserConfig
-from quantization.errors import InputError
-from quantization.files import write_atomically, write_json
-from quantization.plots import require_matplotlib
-from training.config import RunConfig
+from tincture.common import cli
+from tincture.common.errors import InputError
+from tincture.common.files import write_atomically, write_json
+from tincture.models.config import DenoiserConfig
+from tincture.quantization.plots import require_matplotlib
+from tincture.training.config import RunConfig
+
+from .costs.clock import medians
+from .costs.counters import count
+from .costs.plan import Assumptions, print_plan
+from .costs.report import plot, tables
+from .costs.work import Setting, Work
 
 SIZES = (16, 24, 32, 48, 64, 96, 128)
 ENTRIES = (4, 16, 64, 128, 256)

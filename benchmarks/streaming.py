@@ -17,10 +17,10 @@ from datasets import Dataset, Features, Image
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
-from data.config import DataConfig
-from data.stream import start_stream
-from quantization.files import write_json
-from training.stream import StreamFeed
+from tincture.common.files import write_json
+from tincture.data.config import DataConfig
+from tincture.data.stream import start_stream
+from tincture.training.stream import StreamFeed
 
 SHARD = 20_000
 """Pictures in a shard."""

@@ -20,16 +20,16 @@ import yaml
 from torch import Tensor
 from tqdm import tqdm
 
-import cli
-from data.index_maps import load_index_maps
-from diffusion.likelihood import mean_and_stderr
-from evaluation.heldout import heldout_estimates
-from pipelines.folder import INDEX, load_pipeline
-from quantization.errors import InputError, choose
-from quantization.files import write_json
-from training.config import RunConfig
-from training.loop import CONFIG_FILE
-from training.tracking import METRICS_FILE
+from tincture.common import cli
+from tincture.common.errors import InputError, choose
+from tincture.common.files import write_json
+from tincture.data.index_maps import load_index_maps
+from tincture.diffusion.likelihood import mean_and_stderr
+from tincture.evaluation.heldout import heldout_estimates
+from tincture.pipelines.saving import INDEX, load_pipeline
+from tincture.training.config import RunConfig
+from tincture.training.loop import CONFIG_FILE
+from tincture.training.tracking import METRICS_FILE
 
 
 @dataclass(frozen=True, eq=False)

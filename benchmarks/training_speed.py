@@ -14,17 +14,18 @@ import torch
 from jsonargparse import ActionConfigFile
 from torch.optim.swa_utils import AveragedModel
 
-import cli
-from benchmarks.costs.counters import operations
-from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
-from data.index_maps import load_index_maps
-from diffusion.losses import hybrid_loss
-from models.config import build_denoiser
-from training.config import RunConfig
-from training.examples import ExampleMaker, Examples
-from training.feeds import WholeSet
-from training.loop import exponential_average
-from training.optimizers import OPTIMIZERS
+from tincture.common import cli
+from tincture.data.index_maps import load_index_maps
+from tincture.diffusion.losses import hybrid_loss
+from tincture.models.config import build_denoiser
+from tincture.training.config import RunConfig
+from tincture.training.examples import ExampleMaker, Examples
+from tincture.training.feeds import WholeSet
+from tincture.training.loop import exponential_average
+from tincture.training.optimizers import OPTIMIZERS
+
+from .costs.counters import operations
+from .process_memory import can_measure, peak_mib, reset_peak, resident_mib
 
 MATRIX = 2048
 PRODUCT, NETWORK = "matrix product", "network and loss"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from quantization.errors import InputError
-from quantization.images import read_image
-from quantization.indexed_image import IndexedImage
-from quantization.palette import MAX_ENTRIES, Palette
-from quantization.palette_files import is_picture, named_palettes, read_palette
-from quantization.quantizers import choose_colors, fit_palette
+from tincture.common.errors import InputError
+from tincture.quantization.fit.quantizers import choose_colors, fit_palette
+from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
 
 from .joint import JointPalettes
 from .options import own_palette

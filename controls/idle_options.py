@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from quantization.errors import InputError
+from tincture.common.errors import InputError
 
 NEEDS = {
     "mask": ("init_image",),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.recoloring import match_palettes
-from quantization.spaces import SPACES
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.recolor import match_palettes
+from tincture.quantization.spaces import SPACES
 
 
 @dataclass(frozen=True, eq=False)

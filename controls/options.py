@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from jsonargparse import ArgumentParser
 
-from quantization.dithering import DITHERERS
-from quantization.errors import InputError, choose
-from quantization.images import read_image
-from quantization.luminance import luminance_of_pixels
-from quantization.palette import Palette
+from tincture.common.errors import InputError, choose
+from tincture.quantization.dither.dithering import DITHERERS
+from tincture.quantization.luminance import luminance_of_pixels
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.reading import read_image
 
-from .init import Init
+from .kept import Init
 from .pictures import read_indices, read_mask, resized, with_margins
 from .views import AXES, SIDE, Canvas
 from .wishes import ColorWish, LightnessWish, Wish

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from quantization.encoding import encode
-from quantization.errors import InputError
-from quantization.images import open_image, read_image, to_rgba
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.quantization.encoding import encode
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import open_image, read_image, to_rgba
 
 from .views import SIDE
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from diffusion.draws import widest_float
-from diffusion.logits import mix
-from diffusion.prediction import Prediction
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
+from tincture.common.errors import InputError
+from tincture.diffusion.draws import widest_float
+from tincture.diffusion.logits import mix
+from tincture.diffusion.prediction import Prediction
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 ITERATIONS = 30
 LEAST_TEMPERATURE = 0.1

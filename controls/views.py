@@ -12,8 +12,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from diffusion.draws import Generators, uniform, widest_float
-from quantization.errors import InputError, Range
+from tincture.common.errors import InputError, Range
+from tincture.diffusion.draws import Generators, uniform, widest_float
 
 AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
 """Name → whether it holds vertically (over rows), and horizontally (over columns)."""

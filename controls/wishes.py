@@ -5,7 +5,7 @@ Gaussian likelihood of variance 1 / 2F, and each pixel is drawn from its own pos
 only nearly: what is asked of pixels that aren't drawn yet doesn't count. Of two pixels that are always equal, each entry as
 likely as the other, with 4.6 nats asked of the second, the posterior has the wanted entry with 1 / (1 + e^-4.6) = 0.990; drawn
 in random order it comes with (0.990 + 0.5) / 2 = 0.745, since half of the time the first pixel goes first and hears of no wish.
-Kept pixels (controls/init.py) are seen from the start, so in the absorbing process those are truly given.
+Kept pixels (controls/kept.py) are seen from the start, so in the absorbing process those are truly given.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from quantization.color import srgb_to_oklab
-from quantization.errors import InputError
-from quantization.histogram import OPAQUE_ALPHA
-from quantization.luminance import TRANSPARENT, entry_luminance
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError
+from tincture.quantization.color import srgb_to_oklab
+from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.luminance import TRANSPARENT, entry_luminance
+from tincture.quantization.palettes.palette import PaletteBatch
 
 INFINITE = 1e20
 """The nats of an infinite fidelity: more than any model says, and a number. So where such wishes contradict each other (about

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantization.errors import InputError
-from quantization.images import IMAGE_SUFFIXES
+from tincture.common.errors import InputError
+from tincture.quantization.pictures.reading import IMAGE_SUFFIXES
 
 SIDECAR_SUFFIXES = (".txt", ".json", ".xml")
 """Of annotations that stand beside their picture, as YOLO, LabelMe and Pascal VOC write them."""

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from quantization.color import oklab_to_srgb
-from quantization.luminance import luminance_of_indices, round_to_levels
-from quantization.palette import PaletteBatch
+from tincture.quantization.color import oklab_to_srgb
+from tincture.quantization.luminance import luminance_of_indices, round_to_levels
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from .index_maps import Batch
 

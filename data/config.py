@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from quantization.errors import InputError, Range
-from quantization.palette import MAX_ENTRIES
+from tincture.common.errors import InputError, Range
+from tincture.quantization.palettes.palette import MAX_ENTRIES
 
 
 @dataclass(frozen=True)

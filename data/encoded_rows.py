@@ -5,8 +5,8 @@ from typing import Any
 
 import datasets
 
-from quantization.errors import InputError
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette
 
 from .config import DataConfig
 from .hugging_face import ENCODED_COLUMNS, Columns, Rows, pictures

@@ -18,12 +18,12 @@ import fsspec
 import numpy as np
 from datasets.exceptions import DatasetsError
 
-from quantization.errors import InputError
-from quantization.images import IMAGE_SUFFIXES, read_image
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, read_image
 
 from .config import DataConfig, expanded
-from .folder import fit_to_size
+from .image_folder import fit_to_size
 from .sources import OTHER_LABEL, EncodedPicture, LabelledImage, Source, content_hash, hash_is_heldout
 
 BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_SUFFIXES, "imagefolder")

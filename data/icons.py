@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quantization.errors import InputError
-from quantization.images import read_image
+from tincture.common.errors import InputError
+from tincture.quantization.pictures.reading import read_image
 
 from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout
 

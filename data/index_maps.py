@@ -15,16 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from quantization.errors import InputError
-from quantization.files import write_atomically
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette, PaletteBatch
-from quantization.palette_files import read_palette
-from quantization.quantizers import encode, fit_palette
+from tincture.common.errors import InputError
+from tincture.common.files import write_atomically
+from tincture.quantization.fit.quantizers import encode, fit_palette
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .config import DataConfig, check_data_config, expanded
-from .folder import folder
 from .icons import SIZE, icons
+from .image_folder import folder
 from .sources import EncodedPicture, LabelledImage, Source, name_hash
 
 logger = logging.getLogger(__name__)

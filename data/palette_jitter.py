@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from quantization.color import oklab_to_linear, oklab_to_srgb, srgb_to_oklab
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.quantization.color import oklab_to_linear, oklab_to_srgb, srgb_to_oklab
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 _HALVINGS = 12  # of the interval in which the largest chroma lies: to 1/4096 of it
 _GAMUT_SLACK = 1e-4  # of linear light, far below half a step of a byte; white itself misses the gamut by rounding

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from quantization.errors import InputError
-from quantization.histogram import OPAQUE_ALPHA
-from quantization.images import to_rgba
-from quantization.indexed_image import IndexedImage
-from quantization.palette import MAX_ENTRIES, Palette
-from quantization.quantizers import quantize
-from quantization.recoloring import GENTLE, recolor_solid
+from tincture.common.errors import InputError
+from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import to_rgba
+from tincture.quantization.recolor import GENTLE, recolor_solid
 
 from .palette_jitter import PaletteJitter
 

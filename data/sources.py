@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantization.errors import InputError
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette
 
 OTHER_LABEL = "other"
 

@@ -22,8 +22,8 @@ from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 from .config import DataConfig, check_data_config
 from .hugging_face import Rows, Table, chunks, open_table, pictures

@@ -1,9 +1,9 @@
 """Processes, losses, samplers and likelihood of discrete diffusion; nothing here knows a network."""
 
-from .absorbing import AbsorbingProcess
-from .color_heat import ColorHeatProcess
-from .process import Process
-from .uniform import UniformProcess
+from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.color_heat import ColorHeatProcess
+from tincture.diffusion.process import Process
+from tincture.diffusion.uniform import UniformProcess
 
 PROCESSES: dict[str, type[Process]] = {
     "absorbing": AbsorbingProcess,

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from quantization.errors import InputError
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from .draws import widest_float
 from .jumps import JumpProcess

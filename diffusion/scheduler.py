@@ -11,8 +11,8 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from quantization.errors import InputError, choose
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError, choose
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from . import PROCESSES
 from .draws import Generators

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from quantization.errors import InputError, choose
+from tincture.common.errors import InputError, choose
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.spaces import SPACES
-from quantization.transport import cheapest_transport
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.spaces import SPACES
+from tincture.quantization.transport import cheapest_transport
 
 from .bootstrap import Measured
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quantization.errors import InputError
+from tincture.common.errors import InputError
 
 FEATURES = 1280
 CLASSES = 1000

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quantization.errors import InputError
+from tincture.common.errors import InputError
 
 from .bootstrap import Measured, subset_bootstrap
 from .coverage import coverage

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from quantization.errors import InputError, choose
+from tincture.common.errors import InputError, choose
 
 from .efficientnet_lite import load_efficientnet_lite0
 from .inception import load_inception

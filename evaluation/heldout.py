@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.index_maps import Batch, IndexMaps
-from diffusion.any_order import AnyOrderBits, any_order_bits_per_pixel
-from diffusion.draws import image_generators, mixed_seed
-from diffusion.likelihood import bits_per_pixel, mean_and_stderr
-from diffusion.process import Process
-from diffusion.schedules import low_discrepancy_times
-from models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
-from pipelines.split import joined, own_batches
-from quantization.errors import InputError, choose
-from quantization.luminance import luminance_of_indices
+from tincture.common.errors import InputError, choose
+from tincture.common.processes import joined, own_batches
+from tincture.data.index_maps import Batch, IndexMaps
+from tincture.diffusion.any_order import AnyOrderBits, any_order_bits_per_pixel
+from tincture.diffusion.draws import image_generators, mixed_seed
+from tincture.diffusion.likelihood import bits_per_pixel, mean_and_stderr
+from tincture.diffusion.process import Process
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
+from tincture.quantization.luminance import luminance_of_indices
 
 TOLD: dict[str, Callable[[Batch], Conditions]] = {
     "nothing": lambda batch: NO_CONDITIONS,

@@ -11,7 +11,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from quantization.errors import InputError
+from tincture.common.errors import InputError
 
 
 def load_inception(device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -10,8 +10,8 @@ from numba import njit
 from torch import Tensor
 from tqdm import tqdm
 
-from data.index_maps import IndexMaps
-from quantization.indexed_image import IndexedImage
+from tincture.data.index_maps import IndexMaps
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .bootstrap import Measured, subset_bootstrap
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
+from tincture.common.errors import InputError
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .bootstrap import Measured
 from .color_fidelity import color_fidelity

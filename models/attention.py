@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from quantization.errors import InputError
+from tincture.common.errors import InputError
 
 
 class SelfAttention(nn.Module):

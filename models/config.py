@@ -5,8 +5,8 @@ from typing import Literal
 
 import torch
 
-from quantization.errors import SHARE, InputError, Range
-from quantization.files import physical_memory
+from tincture.common.errors import SHARE, InputError, Range
+from tincture.common.files import physical_memory
 
 from .denoiser import Denoiser, IndexDenoiser, PaletteDenoiser
 from .unet import DEPTHS, WIDTHS, UNetConfig

@@ -15,8 +15,8 @@ from diffusers.models.embeddings import get_timestep_embedding
 from einops import rearrange
 from torch import Tensor, nn
 
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 from .luminance import LuminanceEmbedding
 from .palette_encoder import PaletteEncoder

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from quantization.errors import SHARE, InputError, Range, choose
+from tincture.common.errors import SHARE, InputError, Range, choose
 
 from .attention import SelfAttention
 from .normalization import GROUPS, NORMALIZATIONS, Normalization

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.denoiser import NO_CONDITIONS, Conditions
+from tincture.models.denoiser import NO_CONDITIONS, Conditions
 
 
 class Branch(NamedTuple):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from controls.views import Canvas, View
-from models.denoiser import Conditions, Denoiser
-from quantization.palette import PaletteBatch
+from tincture.controls.views import Canvas, View
+from tincture.models.denoiser import Conditions, Denoiser
+from tincture.quantization.palettes.palette import PaletteBatch
 
 
 class GuidedDenoiser:

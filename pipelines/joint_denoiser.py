@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from controls.joint import JointPalettes
-from models.denoiser import Conditions, Denoiser
-from quantization.palette import PaletteBatch
+from tincture.controls.joint import JointPalettes
+from tincture.models.denoiser import Conditions, Denoiser
+from tincture.quantization.palettes.palette import PaletteBatch
 
 
 class JointDenoiser:

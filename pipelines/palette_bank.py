@@ -4,8 +4,8 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 
 class PaletteBank(ModelMixin, ConfigMixin):

@@ -11,25 +11,25 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
-from controls.init import Init
-from controls.joint import JointPalettes
-from controls.proportions import Proportions
-from controls.views import SIDE, WHOLE, Canvas, View
-from controls.wishes import Wish
-from diffusion.draws import image_generators
-from diffusion.prediction import Prediction
-from diffusion.reuse import Reuse
-from diffusion.scheduler import PaletteScheduler
-from models.denoiser import Denoiser
-from quantization.errors import SEED, InputError, Range, choose
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette, PaletteBatch
+from tincture.common.errors import SEED, InputError, Range, choose
+from tincture.common.processes import gathered, own_batches
+from tincture.controls.joint import JointPalettes
+from tincture.controls.kept import Init
+from tincture.controls.proportions import Proportions
+from tincture.controls.views import SIDE, WHOLE, Canvas, View
+from tincture.controls.wishes import Wish
+from tincture.diffusion.draws import image_generators
+from tincture.diffusion.prediction import Prediction
+from tincture.diffusion.reuse import Reuse
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.denoiser import Denoiser
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .guidance import guidance_branches
 from .guided_denoiser import GuidedDenoiser
 from .joint_denoiser import JointDenoiser
 from .palette_bank import PaletteBank
-from .split import gathered, own_batches
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
 """diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → those that it replaces, of "x_t"."""

@@ -16,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from diffusion.scheduler import PaletteScheduler
-from models.config import DenoiserConfig
-from models.denoiser import Denoiser
-from models.unet import UNetConfig
-from quantization.errors import InputError, Range
-from quantization.files import read_json
-from quantization.palette import MAX_ENTRIES
+from tincture.common.errors import InputError, Range
+from tincture.common.files import read_json
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import Denoiser
+from tincture.models.unet import UNetConfig
+from tincture.quantization.palettes.palette import MAX_ENTRIES
 
 from .palette_bank import PaletteBank
 

@@ -3,7 +3,7 @@
 The mean color over draws from p(image | what was asked) is the best guess in squared error, by Monte Carlo; where drawings
 agree it is an entry, where they don't it lies between entries, and a dither shows it. Drawings are such draws as far as the
 model and the sampler are exact, given kept pixels of the absorbing process; given wishes they are so only nearly
-(`controls.wishes`), and so they are given kept pixels of the other processes (`controls.init`).
+(`controls.wishes`), and so they are given kept pixels of the other processes (`controls.kept`).
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from quantization.color import linear_to_srgb, srgb_to_linear
-from quantization.dithering import dither
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
+from tincture.common.errors import InputError
+from tincture.quantization.color import linear_to_srgb, srgb_to_linear
+from tincture.quantization.dither.dithering import dither
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 def mean_color(images: Sequence[IndexedImage]) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from quantization.indexed_image import IndexedImage
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 CHECKER = np.array([[0xE4, 0xD6], [0xD6, 0xE4]], np.uint8)
 BACKGROUND = 0xFF

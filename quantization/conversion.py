@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .dithering import dither
+from tincture.common.errors import InputError, choose
+
+from .dither.dithering import dither
 from .encoding import encode
-from .errors import InputError, choose
 from .fidelity import Fidelity, fidelity
 from .histogram import OPAQUE_ALPHA
-from .indexed_image import IndexedImage
-from .palette import MAX_ENTRIES, Palette
-from .palette_order import reorder, sorting
+from .palettes.order import reorder, sorting
+from .palettes.palette import MAX_ENTRIES, Palette
+from .pictures.indexed_image import IndexedImage
 from .smoothing import mode_filter, remove_isolated
 
 SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}

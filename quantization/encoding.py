@@ -3,12 +3,13 @@
 import numpy as np
 from numba import njit
 
-from .errors import InputError, choose
+from tincture.common.errors import InputError, choose
+from tincture.common.threads import over_slices
+
 from .histogram import FEW_PIXELS, OPAQUE_ALPHA, color_key, empty_table, mark_colors, read_table
 from .nearest import nearest, nearest_by_cells
-from .palette import Palette
+from .palettes.palette import Palette
 from .spaces import SPACES
-from .threads import over_slices
 
 
 def opaque_entries(palette: Palette) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from .histogram import OPAQUE_ALPHA
-from .palette import Palette
+from .palettes.palette import Palette
 from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .color import srgb_to_oklab
-from .palette import PaletteBatch
+from .palettes.palette import PaletteBatch
 
 TRANSPARENT = -1.0
 """A transparent pixel's luminance. Where nothing is known, a luminance map is not a number; elsewhere it is OKLab lightness, 0 to 1."""

@@ -7,7 +7,7 @@ to some point in it.
 import numpy as np
 from numba import njit
 
-from .threads import over_slices
+from tincture.common.threads import over_slices
 
 
 @njit(cache=True, nogil=True)

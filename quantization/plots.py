@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .errors import InputError
-from .files import write_atomically
+from tincture.common.errors import InputError
+from tincture.common.files import write_atomically
+
 from .histogram import OPAQUE_ALPHA
-from .palette import Palette
+from .palettes.palette import Palette
+from .palettes.swatch import swatch
 from .spaces import SPACES
-from .swatch import swatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

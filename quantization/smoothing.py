@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from .errors import InputError
+from tincture.common.errors import InputError
 
 
 @njit(cache=True)

@@ -9,12 +9,11 @@ import PIL.Image
 import pytest
 from filelock import FileLock
 
-import cli
-import sample
-import train
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from quantization.indexed_image import IndexedImage
+from tincture import sample, train
+from tincture.common import cli
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 os.environ.setdefault("WANDB_MODE", "offline")
 

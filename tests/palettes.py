@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quantization.palette import Palette
+from tincture.quantization.palettes.palette import Palette
 
 
 def random_palette(entries, seed=0, transparent=None):

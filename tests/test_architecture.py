@@ -7,26 +7,29 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BELOW = {
-    "quantization": set(),
-    "data": {"quantization"},
-    "models": {"quantization"},
-    "diffusion": {"quantization"},
-    "controls": {"quantization", "diffusion"},
-    "pipelines": {"quantization", "models", "diffusion", "controls"},
-    "evaluation": {"quantization", "data", "models", "diffusion", "controls", "pipelines"},
-    "training": {"quantization", "data", "models", "diffusion", "controls", "pipelines", "evaluation"},
+    "common": set(),
+    "quantization": {"common"},
+    "data": {"common", "quantization"},
+    "models": {"common", "quantization"},
+    "diffusion": {"common", "quantization"},
+    "controls": {"common", "quantization", "diffusion"},
+    "pipelines": {"common", "quantization", "models", "diffusion", "controls"},
+    "evaluation": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines"},
+    "training": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines", "evaluation"},
 }
 
 
-COMMANDS = {path.stem for path in ROOT.glob("*.py")} | {"benchmarks", "tests"}
+COMMANDS = {path.stem for path in ROOT.glob("*.py")} | {"benchmarks", "tests", "docs"}
 
 
 def imported_rooms(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            assert not any(alias.name.startswith("tincture") for alias in node.names), f"{path} says import tincture"
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module.split(".")[0]
+            package, *rooms = node.module.split(".")
+            if package == "tincture":
+                yield from rooms[:1] or (alias.name for alias in node.names)
 
 
 @pytest.mark.parametrize("room", BELOW)

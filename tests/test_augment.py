@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import augment
-from quantization.images import read_image
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette, write_palette
+from tincture import augment
+from tincture.quantization.palettes.files import read_palette, write_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sample
-import train
-from quantization.animation import read_animation
-from quantization.indexed_image import IndexedImage
-from quantization.palette_files import read_palette
+from tincture import sample, train
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.pictures.animation import read_animation
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 def test_train_writes_a_model_and_says_how_good_it_is(checkpoint):

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-import evaluate
+from tincture import evaluate
 
 
 def test_a_model_is_judged_by_likelihood_features_colors_and_copies(run, checkpoint, tmp_path):

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import augment
-import quantize
-import sample
-import train
-from data.annotated_folder import annotated_images
-from data.folder import folder
+from tincture import augment, quantize, sample, train
+from tincture.data.annotated_folder import annotated_images
+from tincture.data.image_folder import folder
 
 
 def everything(path):

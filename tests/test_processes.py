@@ -14,10 +14,9 @@ from accelerate.utils import DistributedType
 from PIL import Image
 from safetensors.torch import load_file
 
-import sample
-import train
-from training.checkpoints import list_checkpoints
-from training.examples import BLOCK, shares
+from tincture import sample, train
+from tincture.training.checkpoints import list_checkpoints
+from tincture.training.examples import BLOCK, shares
 
 ROOT = Path(__file__).parent.parent
 MODEL = [

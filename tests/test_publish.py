@@ -4,9 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import publish
-import sample
-from pipelines.folder import load_pipeline
+from tincture import publish, sample
+from tincture.pipelines.saving import load_pipeline
 
 
 def weights(folder):

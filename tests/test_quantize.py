@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import quantize
-from quantization.animation import read_animation
-from quantization.dithering import DITHER_SPACES, DITHERERS, dither
-from quantization.gif import write_gif
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette, write_palette
-from quantization.quantizers import QUANTIZERS, SPACES, fit_palette
+from tincture import quantize
+from tincture.quantization.dither.dithering import DITHER_SPACES, DITHERERS, dither
+from tincture.quantization.fit.quantizers import QUANTIZERS, SPACES, fit_palette
+from tincture.quantization.palettes.files import read_palette, write_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.animation import read_animation
+from tincture.quantization.pictures.gif import write_gif
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 def gradient(seed=0, size=(24, 32), transparent=False):

@@ -4,10 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
-import augment
-import sample
-from controls.idle_options import check_idle_options
-from docs.pictures.make_recipes import DRAW, FOLDER, RECIPES, RECOLOR
+from tincture import augment, sample
+from tincture.controls.idle_options import check_idle_options
+from tincture.docs.pictures.make_recipes import DRAW, FOLDER, RECIPES, RECOLOR
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
 

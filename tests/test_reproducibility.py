@@ -12,11 +12,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-import evaluate
-import quantize
-import sample
-import train
-from training.checkpoints import list_checkpoints
+from tincture import evaluate, quantize, sample, train
+from tincture.training.checkpoints import list_checkpoints
 
 ROOT = Path(__file__).parent.parent
 TRAINING = {

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-import sample
-from controls.color_options import read_proportions
-from controls.proportions import Proportions
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
+from tincture import sample
+from tincture.controls.color_options import read_proportions
+from tincture.controls.proportions import Proportions
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-import sample
-from quantization.color import srgb_to_oklab
-from quantization.encoding import encode
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
+from tincture import sample
+from tincture.quantization.color import srgb_to_oklab
+from tincture.quantization.encoding import encode
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 @pytest.fixture

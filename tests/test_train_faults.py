@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import train
-from training.checkpoints import list_checkpoints
+from tincture import train
+from tincture.training.checkpoints import list_checkpoints
 
 ROOT = Path(__file__).parent.parent
 SMALL = [

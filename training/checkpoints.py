@@ -19,10 +19,10 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim.swa_utils import AveragedModel
 
-from pipelines.parts import read_tensors, shapes
-from pipelines.split import processes
-from quantization.errors import InputError, Range
-from quantization.files import folder_written_whole, read_json, write_json
+from tincture.common.errors import InputError, Range
+from tincture.common.files import folder_written_whole, read_json, write_json
+from tincture.common.processes import processes
+from tincture.pipelines.parts import read_tensors, shapes
 
 from .sharding import share_like, whole
 

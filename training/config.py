@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from data.config import DataConfig
-from diffusion.scheduler import PaletteScheduler
-from models.config import DenoiserConfig
-from pipelines.split import process_count
-from quantization.errors import SEED, SHARE, InputError, Range
-from quantization.files import physical_memory
+from tincture.common.errors import SEED, SHARE, InputError, Range
+from tincture.common.files import physical_memory
+from tincture.common.processes import process_count
+from tincture.data.config import DataConfig
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.config import DenoiserConfig
 
 
 @dataclass(frozen=True)

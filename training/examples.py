@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.augmentation import augment, rounded_luminance
-from data.foreign_palettes import with_foreign_palettes
-from data.index_maps import Batch, IndexMaps
-from diffusion.draws import image_generators, mixed_seed
-from diffusion.process import Process
-from diffusion.schedules import low_discrepancy_times
-from models.denoiser import Conditions, Denoiser
-from quantization.errors import InputError
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError
+from tincture.data.augmentation import augment, rounded_luminance
+from tincture.data.foreign_palettes import with_foreign_palettes
+from tincture.data.index_maps import Batch, IndexMaps
+from tincture.diffusion.draws import image_generators, mixed_seed
+from tincture.diffusion.process import Process
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.models.denoiser import Conditions, Denoiser
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from .config import TrainConfig
 

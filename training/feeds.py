@@ -9,10 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from data.index_maps import IndexMaps, load_index_maps
-from diffusion.draws import mixed_seed
-from pipelines.split import processes
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.common.processes import processes
+from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.diffusion.draws import mixed_seed
 
 from .config import RunConfig
 
@@ -39,7 +39,7 @@ class Feed(Protocol):
 def open_feed(config: RunConfig) -> tuple[Feed, IndexMaps]:
     """The training side of a run's data, for this process, and the held-out side; raises InputError as `load_index_maps` does."""
     if config.data.streaming:
-        from data.stream import start_stream  # the library takes seconds to import
+        from tincture.data.stream import start_stream  # the library takes seconds to import
 
         from .stream import StreamFeed
 

@@ -17,23 +17,25 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from data.config import check_data_config
-from data.index_maps import IndexMaps
-from diffusion.draws import mixed_seed
-from diffusion.losses import hybrid_loss
-from diffusion.process import Process
-from diffusion.schedules import fitted_knots
-from evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
-from models.config import DenoiserConfig, build_denoiser
-from models.denoiser import Denoiser
-from pipelines.folder import save_pipeline
-from pipelines.palette_bank import PaletteBank
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from pipelines.sheet import contact_sheet
-from pipelines.split import process_count, processes
-from quantization.errors import InputError
-from quantization.files import write_atomically
-from quantization.palette import PaletteBatch
+from tincture.common.environment import record_environment
+from tincture.common.errors import InputError
+from tincture.common.files import write_atomically
+from tincture.common.processes import process_count, processes
+from tincture.common.signals import StoppedBySignalError
+from tincture.data.config import check_data_config
+from tincture.data.index_maps import IndexMaps
+from tincture.diffusion.draws import mixed_seed
+from tincture.diffusion.losses import hybrid_loss
+from tincture.diffusion.process import Process
+from tincture.diffusion.schedules import fitted_knots
+from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import Denoiser
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import save_pipeline
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from .checkpoints import (
     Progress,
@@ -45,10 +47,8 @@ from .checkpoints import (
     stage_feed,
 )
 from .config import RunConfig, TrainConfig, check_ranges
-from .environment import record_environment
 from .examples import ExampleMaker, shares
 from .feeds import Feed
-from .interruption import StoppedBySignalError
 from .optimizers import OPTIMIZERS
 from .sharding import shard, whole, whole_weights
 from .tracking import Tracker

@@ -6,7 +6,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from models.unet import Level
+from tincture.models.unet import Level
 
 
 def shard(denoiser: nn.Module, device: torch.device, processes: int) -> None:

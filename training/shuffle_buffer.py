@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from data.index_maps import IndexMaps
-from quantization.palette import PaletteBatch
+from tincture.data.index_maps import IndexMaps
+from tincture.quantization.palettes.palette import PaletteBatch
 
 
 class ShuffleBuffer:

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.index_maps import IndexMaps
-from data.stream import Lanes, StreamStart
-from diffusion.draws import mixed_seed
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.data.index_maps import IndexMaps
+from tincture.data.stream import Lanes, StreamStart
+from tincture.diffusion.draws import mixed_seed
 
 from .shuffle_buffer import ShuffleBuffer
 

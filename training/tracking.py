@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from quantization.errors import InputError
-from quantization.files import finite, write_atomically
+from tincture.common.errors import InputError
+from tincture.common.files import finite, write_atomically
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run

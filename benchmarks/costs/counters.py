@@ -9,8 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from benchmarks.process_memory import can_measure, peak_mib, reset_peak, resident_mib
-
+from ..process_memory import can_measure, peak_mib, reset_peak, resident_mib
 from .work import Setting, Work
 
 aten = torch.ops.aten

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from models.config import DenoiserConfig
+from tincture.models.config import DenoiserConfig
 
 TERMS: dict[str, Callable[[float, float], float]] = {
     "pixels": lambda pixels, entries: pixels,

@@ -13,13 +13,13 @@ import torch
 from jsonargparse import ActionConfigFile
 from PIL import Image
 
-import cli
-from data.folder import fit_to_size
-from data.foreign_palettes import with_foreign_palettes
-from data.index_maps import IndexMaps
-from quantization.palette import PaletteBatch
-from quantization.quantizers import encode, fit_palette
-from training.config import RunConfig
+from tincture.common import cli
+from tincture.data.foreign_palettes import with_foreign_palettes
+from tincture.data.image_folder import fit_to_size
+from tincture.data.index_maps import IndexMaps
+from tincture.quantization.fit.quantizers import encode, fit_palette
+from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.training.config import RunConfig
 
 from .counters import operations, tensor_bytes
 from .work import Setting, Work
@@ -167,7 +167,7 @@ def measure(run: PlannedRun) -> Costs:
 
 def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
     """Processor time of an image for each part of what stands before a training step, medians of rounds over nine photographs."""
-    from benchmarks.quantizers import photographs  # needs requirements-benchmarks.txt
+    from ..quantizers import photographs  # needs requirements-benchmarks.txt
 
     files = []
     for pixels in photographs().values():

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.config import DenoiserConfig
-from models.unet import UNetConfig
-from quantization.files import write_atomically
+from tincture.common.files import write_atomically
+from tincture.models.config import DenoiserConfig
+from tincture.models.unet import UNetConfig
 
 from .laws import TERMS, Law, Point, cost, fit, operations_law, residuals
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from diffusion.draws import categorical
-from diffusion.losses import hybrid_loss
-from diffusion.prediction import as_prediction
-from diffusion.schedules import low_discrepancy_times
-from models.config import DenoiserConfig, build_denoiser
-from quantization.palette import PaletteBatch
-from training.config import ProcessConfig, RunConfig, TrainConfig
-from training.loop import exponential_average
-from training.optimizers import OPTIMIZERS
+from tincture.diffusion.draws import categorical
+from tincture.diffusion.losses import hybrid_loss
+from tincture.diffusion.prediction import as_prediction
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.training.config import ProcessConfig, RunConfig, TrainConfig
+from tincture.training.loop import exponential_average
+from tincture.training.optimizers import OPTIMIZERS
 
 LABELS = 2
 

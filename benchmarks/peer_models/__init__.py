@@ -6,10 +6,10 @@ from functools import partial
 
 from torch import nn
 
-from diffusion.absorbing import AbsorbingProcess
-from diffusion.schedules import linear
-from diffusion.uniform import UniformProcess
-from models.config import DenoiserConfig, build_denoiser
+from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.schedules import linear
+from tincture.diffusion.uniform import UniformProcess
+from tincture.models.config import DenoiserConfig, build_denoiser
 
 from .ddpm import DDPMPeer, NoisePredictor
 from .discrete import DiscretePeer

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from data.index_maps import Batch, IndexMaps
-from diffusion.draws import mixed_seed
-from models.config import DenoiserConfig
-from models.denoiser import Condition
-from models.unet import UNet
-from quantization.encoding import encode
-from quantization.palette import Palette, PaletteBatch
+from tincture.data.index_maps import Batch, IndexMaps
+from tincture.diffusion.draws import mixed_seed
+from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import Condition
+from tincture.models.unet import UNet
+from tincture.quantization.encoding import encode
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 from .peer import BATCH, Drawing
 

@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from data.augmentation import augment
-from data.index_maps import Batch, IndexMaps
-from diffusion.draws import image_generators
-from diffusion.losses import hybrid_loss
-from diffusion.process import Process
-from diffusion.samplers import SAMPLERS, even_times, run
-from diffusion.schedules import low_discrepancy_times
-from evaluation.heldout import BitsPerPixel, heldout_estimates
-from models.denoiser import NO_CONDITIONS, bind
-from quantization.palette import PaletteBatch
+from tincture.data.augmentation import augment
+from tincture.data.index_maps import Batch, IndexMaps
+from tincture.diffusion.draws import image_generators
+from tincture.diffusion.losses import hybrid_loss
+from tincture.diffusion.process import Process
+from tincture.diffusion.samplers import SAMPLERS, even_times, run
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.evaluation.heldout import BitsPerPixel, heldout_estimates
+from tincture.models.denoiser import NO_CONDITIONS, bind
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from .peer import BATCH, Drawing
 

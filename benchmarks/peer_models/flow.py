@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data.index_maps import Batch, IndexMaps
-from diffusion.absorbing import AbsorbingProcess
-from diffusion.draws import mixed_seed
-from diffusion.schedules import linear
-from evaluation.heldout import BitsPerPixel, heldout_estimates
-from quantization.errors import InputError
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError
+from tincture.data.index_maps import Batch, IndexMaps
+from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.draws import mixed_seed
+from tincture.diffusion.schedules import linear
+from tincture.evaluation.heldout import BitsPerPixel, heldout_estimates
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from .peer import BATCH, Drawing
 

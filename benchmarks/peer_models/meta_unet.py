@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.denoiser import Condition
-from models.normalization import GROUPS
-from models.unet import AttentionBlock, ResBlock
+from tincture.models.denoiser import Condition
+from tincture.models.normalization import GROUPS
+from tincture.models.unet import AttentionBlock, ResBlock
 
 from .per_index import PerIndexDenoiser
 

@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from data.index_maps import Batch, IndexMaps
-from evaluation.heldout import BitsPerPixel
-from quantization.palette import PaletteBatch
+from tincture.data.index_maps import Batch, IndexMaps
+from tincture.evaluation.heldout import BitsPerPixel
+from tincture.quantization.palettes.palette import PaletteBatch
 
 BATCH = 64
 """Images drawn at once."""

@@ -6,8 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from models.denoiser import NO_CONDITIONS, Conditions
-from quantization.palette import PaletteBatch
+from tincture.models.denoiser import NO_CONDITIONS, Conditions
+from tincture.quantization.palettes.palette import PaletteBatch
 
 Backbone = Callable[[Tensor, Tensor], Tensor]
 """(features [B, C, H, W], times [B]) → [B, K, H, W]."""

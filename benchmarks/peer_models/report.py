@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from quantization.files import write_atomically
+from tincture.common.files import write_atomically
 
 STYLES = ("-", "--")
 """Lines of a peer's samplers, in their order."""

@@ -5,13 +5,13 @@ import math
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from data.index_maps import IndexMaps
-from diffusion.draws import mixed_seed
-from quantization.errors import InputError
-from training.config import TrainConfig
-from training.feeds import batch_rows
-from training.loop import CLOCKS, exponential_average, learning_rate_factor
-from training.optimizers import OPTIMIZERS
+from tincture.common.errors import InputError
+from tincture.data.index_maps import IndexMaps
+from tincture.diffusion.draws import mixed_seed
+from tincture.training.config import TrainConfig
+from tincture.training.feeds import batch_rows
+from tincture.training.loop import CLOCKS, exponential_average, learning_rate_factor
+from tincture.training.optimizers import OPTIMIZERS
 
 from .peer import Peer
 

@@ -1,6 +1,6 @@
 """Samplers reverse a process: each is one function of one signature, chosen by name."""
 
-from quantization.errors import SHARE, Range
+from tincture.common.errors import SHARE, Range
 
 from .ancestral import ancestral
 from .confidence import confidence

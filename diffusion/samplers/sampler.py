@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from quantization.errors import InputError, Range, choose
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError, Range, choose
+from tincture.quantization.palettes.palette import PaletteBatch
 
 from ..draws import Generators
 from ..prediction import Prediction, as_prediction

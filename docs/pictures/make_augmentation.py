@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-import augment
-from data.icons import icons
-from pipelines.sheet import contact_sheet
-from quantization.indexed_image import IndexedImage
-from quantization.palette_files import read_palette
-from quantization.quantizers import quantize
-from quantization.recoloring import recolor
+from tincture import augment
+from tincture.data.icons import icons
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.recolor import recolor
 
 ICONS, SCALE, NAMES, GAP = 14, 3, 190, 4
 WAYS = {

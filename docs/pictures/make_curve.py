@@ -4,11 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from quantization.files import write_atomically
-from quantization.plots import require_matplotlib
-from training.tracking import METRICS_FILE
+from tincture.common.files import write_atomically
+from tincture.quantization.plots import require_matplotlib
+from tincture.training.tracking import METRICS_FILE
 
 LINES = {
     "heldout/bits_per_pixel": "held out",

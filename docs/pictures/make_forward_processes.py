@@ -3,20 +3,17 @@
 Rows: absorbing (masked pixels are grey), uniform, color-heat. Columns: t = 0, 0.1 … 1.
 """
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 import torch
 
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from diffusion.scheduler import PaletteScheduler
-from pipelines.sheet import contact_sheet
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette, PaletteBatch
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 ICON = 0
 TIMES = torch.linspace(0, 1, 11)

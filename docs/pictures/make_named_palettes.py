@@ -4,9 +4,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from quantization.palette import Palette
-from quantization.palette_files import named_palettes, read_palette
-from quantization.swatch import swatch
+from tincture.quantization.palettes.files import named_palettes, read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.palettes.swatch import swatch
 
 SQUARE, COLUMNS, GAP, NAMES = 20, 32, 6, 230
 

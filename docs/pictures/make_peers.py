@@ -10,19 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import peers
-from benchmarks.peer_models.report import plot
-from data.index_maps import load_index_maps
-from pipelines.sheet import contact_sheet
-from quantization.encoding import encode
-from quantization.images import read_image
-from quantization.indexed_image import IndexedImage
-from quantization.quantizers import fit_palette
+from tincture.benchmarks import peers
+from tincture.benchmarks.peer_models.report import plot
+from tincture.data.index_maps import load_index_maps
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit.quantizers import fit_palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
 
 CONFIG = Path(__file__).parents[2] / "configs" / "icons16.yaml"
 COLUMNS, CALLS = 16, 64

@@ -16,16 +16,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import augment
-import sample
-from data.icons import icons
-from data.sources import LabelledImage
-from pipelines.sheet import contact_sheet
-from quantization.encoding import encode
-from quantization.images import read_image
-from quantization.indexed_image import IndexedImage
-from quantization.palette_files import read_palette
-from quantization.quantizers import quantize
+from tincture import augment, sample
+from tincture.data.icons import icons
+from tincture.data.sources import LabelledImage
+from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
 
 FOLDER = Path(__file__).with_name("recipes")
 RECOLOR = "--overwrite --output runs/drawn"

@@ -1,9 +1,6 @@
 """Join the sheets of `make sample` into icons16-reference.png, the README's picture: `python docs/pictures/make_reference_picture.py`."""
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from PIL import Image
 

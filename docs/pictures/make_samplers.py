@@ -6,10 +6,8 @@ Rows, of an absorbing model: ancestral with 256 calls, then with 16 calls ancest
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from pipelines.folder import load_pipeline
-from pipelines.sheet import contact_sheet
+from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.sheet import contact_sheet
 
 COLUMNS = 16
 ROWS = (

@@ -1,4 +1,4 @@
-from benchmarks import floor
+from tincture.benchmarks import floor
 
 
 def test_real_images_are_nearer_than_an_untrained_models_drawings_in_either_palettes(run, checkpoint, cache_dir):

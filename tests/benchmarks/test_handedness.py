@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.handedness import cost_of_mirroring, line, mirrored
-from pipelines.folder import load_pipeline
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.benchmarks.handedness import cost_of_mirroring, line, mirrored
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 PALETTE = Palette.from_hex(["000000", "d04030", "ffffff"])
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import optimizers
-from benchmarks.optimizers import Run, ScheduleFreeTraining, table
-from benchmarks.peer_models.peer import Peer
-from data.index_maps import IndexMaps
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
-from training.config import TrainConfig
+from tincture.benchmarks import optimizers
+from tincture.benchmarks.optimizers import Run, ScheduleFreeTraining, table
+from tincture.benchmarks.peer_models.peer import Peer
+from tincture.common.errors import InputError
+from tincture.data.index_maps import IndexMaps
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.training.config import TrainConfig
 
 CONFIG = TrainConfig(batch_size=2, learning_rate=0.1, warmup=0.25, weight_decay=0.0, beta2=0.5)
 

@@ -5,24 +5,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.peer_models import PEERS
-from benchmarks.peer_models.ddpm import to_pixels
-from benchmarks.peer_models.meta_unet import meta_unet
-from benchmarks.peer_models.peer import nearest_width, num_parameters
-from benchmarks.peer_models.training import PeerTraining
-from benchmarks.peer_models.unet2d import unet2d
-from data.index_maps import IndexMaps
-from diffusion.draws import mixed_seed
-from diffusion.schedules import low_discrepancy_times
-from models.config import DenoiserConfig
-from models.denoiser import NO_CONDITIONS
-from models.unet import UNetConfig
-from quantization.palette import Palette, PaletteBatch
-from training.checkpoints import list_checkpoints
-from training.config import RunConfig, TrackConfig, TrainConfig
-from training.examples import ExampleMaker, Examples
-from training.feeds import WholeSet
-from training.loop import learning_rate_factor, train
+from tincture.benchmarks.peer_models import PEERS
+from tincture.benchmarks.peer_models.ddpm import to_pixels
+from tincture.benchmarks.peer_models.meta_unet import meta_unet
+from tincture.benchmarks.peer_models.peer import nearest_width, num_parameters
+from tincture.benchmarks.peer_models.training import PeerTraining
+from tincture.benchmarks.peer_models.unet2d import unet2d
+from tincture.data.index_maps import IndexMaps
+from tincture.diffusion.draws import mixed_seed
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import NO_CONDITIONS
+from tincture.models.unet import UNetConfig
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.training.checkpoints import list_checkpoints
+from tincture.training.config import RunConfig, TrackConfig, TrainConfig
+from tincture.training.examples import ExampleMaker, Examples
+from tincture.training.feeds import WholeSet
+from tincture.training.loop import learning_rate_factor, train
 
 TINY = DenoiserConfig(
     token_channels=32,

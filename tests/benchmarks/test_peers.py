@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import peers
-from benchmarks.peer_models.peer import Drawing
-from benchmarks.peer_models.report import plot, tables
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
+from tincture.benchmarks import peers
+from tincture.benchmarks.peer_models.peer import Drawing
+from tincture.benchmarks.peer_models.report import plot, tables
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 
 def test_pixels_are_off_palette_unless_they_are_their_entry():

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import scaling
-from benchmarks.costs import counters
-from benchmarks.costs.counters import operations, tensor_bytes
-from benchmarks.costs.laws import TERMS, Point, cost, fit, operations_law, residuals
-from benchmarks.costs.plan import Assumptions, Costs, PlannedRun, all_reduce_bytes, estimate
-from benchmarks.costs.work import Setting, Work
-from models.config import DenoiserConfig
-from models.unet import UNetConfig
+from tincture.benchmarks import scaling
+from tincture.benchmarks.costs import counters
+from tincture.benchmarks.costs.counters import operations, tensor_bytes
+from tincture.benchmarks.costs.laws import TERMS, Point, cost, fit, operations_law, residuals
+from tincture.benchmarks.costs.plan import Assumptions, Costs, PlannedRun, all_reduce_bytes, estimate
+from tincture.benchmarks.costs.work import Setting, Work
+from tincture.models.config import DenoiserConfig
+from tincture.models.unet import UNetConfig
 
 SMOKE = Path(__file__).parents[2] / "configs" / "icons16-smoke.yaml"
 UNET = UNetConfig(channels=(8, 32), blocks=(1, 1), head_channels=8, head_blocks=1)

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import study
-from benchmarks.study import Trial, as_word, parsed_config, words
-from quantization.errors import InputError
+from tincture.benchmarks import study
+from tincture.benchmarks.study import Trial, as_word, parsed_config, words
+from tincture.common.errors import InputError
 
 CONFIG = Path("configs/icons16.yaml")
 TRIALS = yaml.safe_load(Path("benchmarks/study.yaml").read_text())

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from controls.options import read_margins
-from controls.pictures import read_indices, read_mask, resized, with_margins
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
+from tincture.common.errors import InputError
+from tincture.controls.options import read_margins
+from tincture.controls.pictures import read_indices, read_mask, resized, with_margins
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 PALETTE = Palette.from_hex(["ff0000", "00ff00", "ff0000", "00000000"])  # with a duplicate
 

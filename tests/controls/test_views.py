@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from controls.views import WHOLE, Canvas
-from diffusion.draws import image_generators
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.controls.views import WHOLE, Canvas
+from tincture.diffusion.draws import image_generators
 
 CANVASES = [
     WHOLE,

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from controls.wishes import ColorWish, LightnessWish, color_distances, lightness_distances
-from quantization.encoding import encode
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
-from tests.palettes import random_palette
+from tincture.common.errors import InputError
+from tincture.controls.wishes import ColorWish, LightnessWish, color_distances, lightness_distances
+from tincture.quantization.encoding import encode
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.tests.palettes import random_palette
 
 ALL = slice(None)
 

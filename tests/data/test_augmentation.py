@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from data.augmentation import augment, jitter, mirror, rounded_luminance, shift
-from data.index_maps import Batch
-from quantization.luminance import TRANSPARENT
-from quantization.palette import Palette, PaletteBatch
+from tincture.data.augmentation import augment, jitter, mirror, rounded_luminance, shift
+from tincture.data.index_maps import Batch
+from tincture.quantization.luminance import TRANSPARENT
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 
 @pytest.fixture

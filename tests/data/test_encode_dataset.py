@@ -5,13 +5,12 @@ import pytest
 import torch
 from datasets import load_dataset
 
-import data.encoded_rows
-import data.index_maps
-import encode_dataset
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from data.stream import start_stream
-from quantization.errors import InputError
+from tincture import encode_dataset
+from tincture.common.errors import InputError
+from tincture.data import encoded_rows, index_maps
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.data.stream import start_stream
 
 ALL = 10**6
 
@@ -56,7 +55,7 @@ def test_what_is_encoded_offline_is_read_as_if_encoded_now(
     assert "90 of 90 pictures" in out
     assert len(list(output.iterdir())) == 4
     direct = load_index_maps(DataConfig(**settings(picture_sets / kind, cache_dir, label_column=label, **options)))
-    monkeypatch.setattr(data.index_maps, "encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(index_maps, "encode", lambda *_: pytest.fail("encoded again"))
     read = DataConfig(**settings(output, cache_dir, label_column=label))
     streamed = DataConfig(
         **settings(output, cache_dir, label_column=label), streaming=True, sample_images=ALL, heldout_images=ALL
@@ -88,13 +87,13 @@ def test_an_encoded_set_may_get_another_palette_but_no_other_size(encode, cache_
 def test_a_set_is_encoded_anew_each_time(encode, monkeypatch):
     """The library would give back what another version of the code has made."""
     before = load_dataset(str(encode("parquet")[-1]), split="train")["indices"]
-    make = data.encoded_rows.encode_picture
+    make = encoded_rows.encode_picture
 
     def turned(*words):
         picture = make(*words)
         return replace(picture, indices=picture.indices[::-1].copy())
 
-    monkeypatch.setattr(data.encoded_rows, "encode_picture", turned)
+    monkeypatch.setattr(encoded_rows, "encode_picture", turned)
     after = load_dataset(str(encode("parquet", "--overwrite")[-1]), split="train")["indices"]
     assert before != after
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.folder import fit_to_size, folder
-from data.sources import LabelledImage
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.data.image_folder import fit_to_size, folder
+from tincture.data.sources import LabelledImage
 
 
 def gradient(height, width):

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from data.foreign_palettes import draw_foreign_palettes, recolor, with_foreign_palettes
-from data.index_maps import Batch
-from quantization.color import srgb_to_oklab
-from quantization.palette import Palette, PaletteBatch
+from tincture.data.foreign_palettes import draw_foreign_palettes, recolor, with_foreign_palettes
+from tincture.data.index_maps import Batch
+from tincture.quantization.color import srgb_to_oklab
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from data.stream import start_stream
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.data.stream import start_stream
 
 ALL = 10**6
 

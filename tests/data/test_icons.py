@@ -2,7 +2,7 @@ from collections import defaultdict
 
 import pytest
 
-from data.icons import _fugue, _silk, fugue_base_name, icons, silk_base_name
+from tincture.data.icons import _fugue, _silk, fugue_base_name, icons, silk_base_name
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-import data.index_maps
-from data.config import DataConfig
-from data.folder import folder
-from data.index_maps import load_index_maps
-from quantization.errors import InputError
-from quantization.palette_files import read_palette
+from tincture.common.errors import InputError
+from tincture.data import index_maps
+from tincture.data.config import DataConfig
+from tincture.data.image_folder import folder
+from tincture.data.index_maps import load_index_maps
+from tincture.quantization.palettes.files import read_palette
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_encode_then_decode_is_the_identity_with_few_enough_colors(config, pictu
 
 def test_the_second_call_reads_the_cache(config, monkeypatch):
     first = load_index_maps(config)
-    monkeypatch.setattr(data.index_maps, "_encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(index_maps, "_encode", lambda *_: pytest.fail("encoded again"))
     second = load_index_maps(config)
     assert torch.equal(first[0].indices, second[0].indices)
     assert first[0].names == second[0].names
@@ -82,7 +82,7 @@ def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_encoded(co
         monkeypatch.setattr("os.access", lambda path, mode: path != place)  # root may write anywhere
     else:
         place.touch()
-    monkeypatch.setattr(data.index_maps, "_decode", lambda *_: pytest.fail("pictures were read"))
+    monkeypatch.setattr(index_maps, "_decode", lambda *_: pytest.fail("pictures were read"))
     with pytest.raises(InputError, match=r"data\.cache_dir is .*place/cache, but .*place is not a folder"):
         load_index_maps(replace(config, cache_dir=place / "cache"))
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from data.palette_jitter import ColorChange, PaletteJitter, into_gamut
-from quantization.color import oklab_to_linear, srgb_to_oklab
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
+from tincture.data.palette_jitter import ColorChange, PaletteJitter, into_gamut
+from tincture.quantization.color import oklab_to_linear, srgb_to_oklab
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 NONE = PaletteJitter(lightness=0, contrast=0, chroma=0, hue=0, noise=0)
 

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data.palette_jitter import PaletteJitter
-from data.palette_transform import OtherPalettes, PaletteAugmentation, as_indexed, to_palette
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
+from tincture.common.errors import InputError
+from tincture.data.palette_jitter import PaletteJitter
+from tincture.data.palette_transform import OtherPalettes, PaletteAugmentation, as_indexed, to_palette
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 PALETTES = [read_palette("pico-8"), read_palette("nintendo-gameboy-bgb")]
 WAYS = [PaletteJitter(), OtherPalettes(PALETTES)]

@@ -11,10 +11,10 @@ import PIL.Image
 import psutil
 import pytest
 
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from data.stream import Lanes, start_stream
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.data.stream import Lanes, start_stream
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffusion.absorbing import AbsorbingProcess
-from diffusion.color_heat import ColorHeatProcess
-from diffusion.schedules import linear, make_schedule
-from diffusion.uniform import UniformProcess
-from quantization.palette import Palette, PaletteBatch
+from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.color_heat import ColorHeatProcess
+from tincture.diffusion.schedules import linear, make_schedule
+from tincture.diffusion.uniform import UniformProcess
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 ENTRIES, PIXELS = 3, 4
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from diffusion.absorbing import AbsorbingProcess
-from diffusion.schedules import SCHEDULES, make_schedule
+from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.schedules import SCHEDULES, make_schedule
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

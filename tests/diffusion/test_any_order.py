@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from diffusion.any_order import any_order_bits_per_pixel, order_bits_per_pixel, random_orders
-from diffusion.likelihood import bits_per_pixel
-from diffusion.schedules import low_discrepancy_times
+from tincture.diffusion.any_order import any_order_bits_per_pixel, order_bits_per_pixel, random_orders
+from tincture.diffusion.likelihood import bits_per_pixel
+from tincture.diffusion.schedules import low_discrepancy_times
 
 ALL_ORDERS = torch.tensor(list(itertools.permutations(range(4))))
 
@@ -36,7 +36,7 @@ def test_likelihoods_need_no_float64_where_the_device_has_none(world, monkeypatc
     order = torch.tensor([2, 0, 3, 1]).expand(len(world.states), -1)
     palette = world.palette(len(world.states))
     wide = order_bits_per_pixel(world.denoise, world.states, order, palette)
-    monkeypatch.setattr("diffusion.any_order.widest_float", lambda device: torch.float32)
+    monkeypatch.setattr("tincture.diffusion.any_order.widest_float", lambda device: torch.float32)
     narrow = order_bits_per_pixel(world.denoise, world.states, order, palette)
     assert (wide.dtype, narrow.dtype) == (torch.float64, torch.float32)
     torch.testing.assert_close(narrow.double(), wide, atol=1e-5, rtol=1e-5)

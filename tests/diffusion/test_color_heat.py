@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from diffusion.color_heat import ColorHeatProcess
-from diffusion.schedules import linear
-from diffusion.uniform import UniformProcess
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
-from tests.palettes import random_palette
+from tincture.common.errors import InputError
+from tincture.diffusion.color_heat import ColorHeatProcess
+from tincture.diffusion.schedules import linear
+from tincture.diffusion.uniform import UniformProcess
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.tests.palettes import random_palette
 
 
 def twice_colored(entries, seed):

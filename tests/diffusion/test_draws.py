@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffusion.draws import categorical, image_generators, uniform
+from tincture.diffusion.draws import categorical, image_generators, uniform
 
 
 def test_categorical_draws_have_the_given_probabilities(p_value):
@@ -30,7 +30,7 @@ def test_no_entry_is_drawn_from_what_is_no_distribution(p):
 
 def test_in_float32_the_last_draw_is_the_last_possible_entry(monkeypatch):
     """A float64 number just below 1 is 1 in float32."""
-    monkeypatch.setattr("diffusion.draws.widest_float", lambda device: torch.float32)
+    monkeypatch.setattr("tincture.diffusion.draws.widest_float", lambda device: torch.float32)
     monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, 1 - 2**-30, dtype=torch.float64))
     numbers = uniform((3,), None, torch.device("cpu"))
     assert numbers.dtype == torch.float32

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffusion.logits import keep_top_p, mix, sharpen
+from tincture.diffusion.logits import keep_top_p, mix, sharpen
 
 
 def pixels(*rows):

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from diffusion.losses import cross_entropy, hybrid_loss
+from tincture.diffusion.losses import cross_entropy, hybrid_loss
 
 
 def corrupted(world, process, t=0.4):

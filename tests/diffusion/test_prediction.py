@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffusion.prediction import Prediction
+from tincture.diffusion.prediction import Prediction
 
 
 def test_guidance_mixes_posteriors_where_there_is_no_mask(world):

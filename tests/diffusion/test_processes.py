@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.likelihood import bits_per_pixel, discrete_bits_per_pixel, mean_and_stderr
-from diffusion.process import Process
-from diffusion.schedules import low_discrepancy_times
-from quantization.palette import Palette, PaletteBatch
+from tincture.diffusion.likelihood import bits_per_pixel, discrete_bits_per_pixel, mean_and_stderr
+from tincture.diffusion.process import Process
+from tincture.diffusion.schedules import low_discrepancy_times
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 
 def corruptions(world, process, t):

@@ -4,12 +4,12 @@ import sys
 import pytest
 import torch
 
-from diffusion.draws import categorical
-from diffusion.prediction import Prediction
-from diffusion.samplers import SAMPLERS, even_times, run
-from diffusion.schedules import make_schedule
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
+from tincture.common.errors import InputError
+from tincture.diffusion.draws import categorical
+from tincture.diffusion.prediction import Prediction
+from tincture.diffusion.samplers import SAMPLERS, even_times, run
+from tincture.diffusion.schedules import make_schedule
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 DRAWS = 20_000
 

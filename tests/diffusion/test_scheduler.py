@@ -3,10 +3,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from diffusion.reuse import Reuse
-from diffusion.samplers import SAMPLERS, even_times, run
-from diffusion.scheduler import PaletteScheduler, sampler_names
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.diffusion.reuse import Reuse
+from tincture.diffusion.samplers import SAMPLERS, even_times, run
+from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 
 
 def draw(scheduler, world, count=5, steps=6):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from diffusion.schedules import SCHEDULES, fitted_knots, interpolated, low_discrepancy_times, make_schedule
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.diffusion.schedules import SCHEDULES, fitted_knots, interpolated, low_discrepancy_times, make_schedule
 
 KNOTS = [0.0, 0.05, 0.3, 0.35, 0.9, 1.0]
 every_schedule = pytest.mark.parametrize("schedule", [*map(make_schedule, SCHEDULES), interpolated(KNOTS)])

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diffusion.surprisal import surprisal
+from tincture.diffusion.surprisal import surprisal
 
 
 def logits_and_entries(padded, layout):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from evaluation.bootstrap import subset_bootstrap
+from tincture.evaluation.bootstrap import subset_bootstrap
 
 
 def normal(rows, seed):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from evaluation.color_fidelity import color_distance, color_fidelity
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.evaluation.color_fidelity import color_distance, color_fidelity
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 BLACK_WHITE = Palette.from_hex(["000000", "ffffff"])
 MANY = Palette.from_hex(["000000", "ffffff", "ff0000", "2040a0", "88c070", "00000000"])

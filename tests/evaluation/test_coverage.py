@@ -2,8 +2,8 @@ import pytest
 import torch
 from prdc import compute_prdc
 
-import evaluation.coverage
-from evaluation.coverage import coverage
+from tincture.evaluation import coverage as coverage_module
+from tincture.evaluation.coverage import coverage
 
 
 def samples(rows, dimensions=3, seed=0):
@@ -33,7 +33,7 @@ def test_it_counts_as_the_definitions_do(monkeypatch):
     drawn, real = samples(25, seed=1) + 0.7, samples(31, seed=2)
     expected = brute_force(drawn, real, 2, 4)
     assert [x.item() for x in coverage(drawn, real, 2, 4)] == pytest.approx(expected, abs=1e-12)
-    monkeypatch.setattr(evaluation.coverage, "ROWS", 7)
+    monkeypatch.setattr(coverage_module, "ROWS", 7)
     assert [x.item() for x in coverage(drawn, real, 2, 4)] == pytest.approx(expected, abs=1e-12)
 
 

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from evaluation.feature_metrics import all_metrics, feature_metrics
-from evaluation.features import FeatureExtractor, load_extractor
-from evaluation.frechet import frechet_distance
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.evaluation.feature_metrics import all_metrics, feature_metrics
+from tincture.evaluation.features import FeatureExtractor, load_extractor
+from tincture.evaluation.frechet import frechet_distance
 
 
 @pytest.fixture

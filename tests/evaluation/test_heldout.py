@@ -3,15 +3,15 @@ import math
 import pytest
 import torch
 
-from data.index_maps import IndexMaps
-from diffusion.absorbing import AbsorbingProcess
-from diffusion.schedules import cosine, linear
-from diffusion.uniform import UniformProcess
-from evaluation.heldout import exact_estimates, heldout_estimates
-from models.denoiser import NO_CONDITIONS
-from quantization.errors import InputError
-from quantization.luminance import TRANSPARENT
-from quantization.palette import PaletteBatch
+from tincture.common.errors import InputError
+from tincture.data.index_maps import IndexMaps
+from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.schedules import cosine, linear
+from tincture.diffusion.uniform import UniformProcess
+from tincture.evaluation.heldout import exact_estimates, heldout_estimates
+from tincture.models.denoiser import NO_CONDITIONS
+from tincture.quantization.luminance import TRANSPARENT
+from tincture.quantization.palettes.palette import PaletteBatch
 
 
 class Indifferent(torch.nn.Module):

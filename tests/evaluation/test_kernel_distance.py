@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from evaluation.kernel_distance import kernel_distance
+from tincture.evaluation.kernel_distance import kernel_distance
 
 
 def samples(rows, seed, shift=0.0):

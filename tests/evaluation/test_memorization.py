@@ -3,10 +3,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from data.index_maps import IndexMaps
-from evaluation.memorization import calibrated_threshold, closest_pairs, count_copies, nearest_training
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette, PaletteBatch
+from tincture.data.index_maps import IndexMaps
+from tincture.evaluation.memorization import calibrated_threshold, closest_pairs, count_copies, nearest_training
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.heldout import Estimates
-from evaluation.plots import plot_agreement, plot_bits_over_time, plot_scalars
+from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
+from tincture.evaluation.heldout import Estimates
 
 pytest.importorskip("matplotlib")
 BLUE, GRAY = (0x1F, 0x77, 0xB4), (0xD3, 0xD3, 0xD3)

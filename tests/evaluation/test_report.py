@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.features import FeatureExtractor
-from evaluation.report import image_scalars, table
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.evaluation.features import FeatureExtractor
+from tincture.evaluation.report import image_scalars, table
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 PALETTE = Palette.from_hex(["000000", "ffffff", "c02040", "20c060"])
 

@@ -4,11 +4,11 @@ from dataclasses import fields
 import pytest
 import torch
 
-from models.config import DenoiserConfig, build_denoiser
-from models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser
-from models.unet import UNetConfig
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
+from tincture.common.errors import InputError
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser
+from tincture.models.unet import UNetConfig
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
 
 SMALL = {
     "token_channels": 32,

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.normalization import NORMALIZATIONS
-from models.unet import UNet, UNetConfig
+from tincture.models.normalization import NORMALIZATIONS
+from tincture.models.unet import UNet, UNetConfig
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)

@@ -12,16 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load
 
-import evaluate
-import sample
-from diffusion.scheduler import PaletteScheduler
-from models.denoiser import IndexDenoiser, PaletteDenoiser
-from pipelines.folder import load_pipeline, save_pipeline
-from pipelines.palette_bank import PaletteBank
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
-from tests.mutations import MUTATIONS, change, damaged, damaged_json
+from tincture import evaluate, sample
+from tincture.common.errors import InputError
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline, save_pipeline
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DENOISER, BANK = f"denoiser/{WEIGHTS}", f"palette_bank/{WEIGHTS}"

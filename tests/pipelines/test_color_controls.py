@@ -5,21 +5,21 @@ import pytest
 import torch
 from diffusers.configuration_utils import register_to_config
 
-from controls.joint import JointPalettes
-from controls.proportions import Proportions
-from controls.views import Canvas
-from diffusion.prediction import Prediction
-from diffusion.scheduler import PaletteScheduler
-from models.denoiser import NO_CONDITIONS, Condition, Denoiser, PaletteDenoiser
-from pipelines.guidance import guidance_branches
-from pipelines.joint_denoiser import JointDenoiser
-from pipelines.palette_bank import PaletteBank
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette, PaletteBatch
-from quantization.spaces import SPACES
-from tests.palettes import random_palette
+from tincture.common.errors import InputError
+from tincture.controls.joint import JointPalettes
+from tincture.controls.proportions import Proportions
+from tincture.controls.views import Canvas
+from tincture.diffusion.prediction import Prediction
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.denoiser import NO_CONDITIONS, Condition, Denoiser, PaletteDenoiser
+from tincture.pipelines.guidance import guidance_branches
+from tincture.pipelines.joint_denoiser import JointDenoiser
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.spaces import SPACES
+from tincture.tests.palettes import random_palette
 
 UNET = {"channels": (16, 16), "blocks": (1, 1), "attention_head_channels": 16, "head_channels": 16, "head_blocks": 1}
 

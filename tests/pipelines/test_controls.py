@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from controls.init import Init
-from controls.views import Canvas, View
-from controls.wishes import ColorWish, LightnessWish, color_distances
-from diffusion.scheduler import PaletteScheduler, sampler_names
-from models.denoiser import PaletteDenoiser
-from pipelines.palette_bank import PaletteBank
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.encoding import encode
-from quantization.errors import InputError
-from quantization.luminance import luminance_of_indices
-from quantization.palette import PaletteBatch
-from tests.palettes import random_palette
+from tincture.common.errors import InputError
+from tincture.controls.kept import Init
+from tincture.controls.views import Canvas, View
+from tincture.controls.wishes import ColorWish, LightnessWish, color_distances
+from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
+from tincture.models.denoiser import PaletteDenoiser
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.quantization.encoding import encode
+from tincture.quantization.luminance import luminance_of_indices
+from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.tests.palettes import random_palette
 
 PROCESSES = ("absorbing", "uniform", "color-heat")
 WAYS = [(p, s) for p in PROCESSES for s in sampler_names(PaletteScheduler(process=p).process)]

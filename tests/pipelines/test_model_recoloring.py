@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.schedules import make_schedule
-from models.denoiser import IndexDenoiser, PaletteDenoiser
-from pipelines.recoloring import recolor_by_role, redraw_colors
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
-from quantization.recoloring import color_costs
-from quantization.spaces import SPACES
+from tincture.common.errors import InputError
+from tincture.diffusion.schedules import make_schedule
+from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
+from tincture.pipelines.model_recoloring import recolor_by_role, redraw_colors
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.recolor import color_costs
+from tincture.quantization.spaces import SPACES
 
 UNET = {"channels": (16, 16), "blocks": (1, 1), "attention_head_channels": 16, "head_channels": 16, "head_blocks": 1}
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.draws import image_generators
-from diffusion.scheduler import PaletteScheduler, sampler_names
-from models.denoiser import PaletteDenoiser
-from pipelines.folder import load_pipeline, save_pipeline
-from pipelines.palette_bank import PaletteBank
-from pipelines.palette_diffusion import PaletteDiffusionPipeline
-from quantization.errors import InputError
-from quantization.palette import Palette, PaletteBatch
-from tests.palettes import random_palette
+from tincture.common.errors import InputError
+from tincture.diffusion.draws import image_generators
+from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
+from tincture.models.denoiser import PaletteDenoiser
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import load_pipeline, save_pipeline
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.tests.palettes import random_palette
 
 
 @pytest.fixture(scope="module")

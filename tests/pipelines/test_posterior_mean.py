@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pipelines.posterior_mean import dithered_means, mean_color
-from quantization.dithering import DITHERERS
-from quantization.errors import InputError
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.common.errors import InputError
+from tincture.pipelines.posterior_mean import dithered_means, mean_color
+from tincture.quantization.dither.dithering import DITHERERS
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 GREYS = Palette.from_hex(["000000", "ffffff", "00000000"])
 

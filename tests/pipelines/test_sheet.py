@@ -1,8 +1,8 @@
 import numpy as np
 
-from pipelines.sheet import contact_sheet, over_checkerboard
-from quantization.indexed_image import IndexedImage
-from quantization.palette import Palette
+from tincture.pipelines.sheet import contact_sheet, over_checkerboard
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 PALETTE = Palette.from_hex(["ff0000", "00000000", "0000ff"])
 

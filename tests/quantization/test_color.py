@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from quantization.color import linear_to_srgb, oklab_to_srgb, srgb_to_linear, srgb_to_oklab
+from tincture.quantization.color import linear_to_srgb, oklab_to_srgb, srgb_to_linear, srgb_to_oklab
 
 # CSS Color Module Level 4's reference conversions of the sRGB primaries, to the digits that uint8 colors need.
 PUBLISHED = {

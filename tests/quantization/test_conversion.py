@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantization.conversion import SMOOTHERS, convert, with_place_for_transparency
-from quantization.dithering import DITHERERS
-from quantization.errors import InputError
-from quantization.histogram import OPAQUE_ALPHA
-from quantization.palette import Palette
-from quantization.palette_files import read_palette
-from quantization.palette_order import ORDERS
+from tincture.common.errors import InputError
+from tincture.quantization.conversion import SMOOTHERS, convert, with_place_for_transparency
+from tincture.quantization.dither.dithering import DITHERERS
+from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.order import ORDERS
+from tincture.quantization.palettes.palette import Palette
 
 PICO_8 = read_palette("pico-8")
 

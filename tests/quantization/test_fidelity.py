@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from quantization.fidelity import fidelity
-from quantization.palette import Palette
+from tincture.quantization.fidelity import fidelity
+from tincture.quantization.palettes.palette import Palette
 
 GRAYS = Palette.from_hex(["00000000", "000000", "0a0a0a", "ffffff"])
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from quantization.histogram import FEW_PIXELS, OPAQUE_ALPHA, histogram
+from tincture.quantization.histogram import FEW_PIXELS, OPAQUE_ALPHA, histogram
 
 
 def counts_of(images):

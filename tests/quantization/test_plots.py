@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quantization.errors import InputError
-from quantization.palette_files import read_palette
-from quantization.plots import plot_quantization, require_matplotlib
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.plots import plot_quantization, require_matplotlib
 
 
 def test_the_figure_shows_the_pictures_and_the_palette(tmp_path, rng):

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantization.errors import InputError
-from quantization.smoothing import mode_filter, remove_isolated
+from tincture.common.errors import InputError
+from tincture.quantization.smoothing import mode_filter, remove_isolated
 
 
 def speckled():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from quantization.transport import cheapest_transport
+from tincture.quantization.transport import cheapest_transport
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (6, 6), (5, 9)])

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-import train
-from models.config import DenoiserConfig, build_denoiser
-from models.unet import UNetConfig
-from quantization.errors import InputError
-from tests.mutations import MUTATIONS, change, damaged, damaged_json
-from training.checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
-from training.config import TrainConfig
-from training.optimizers import OPTIMIZERS
+from tincture import train
+from tincture.common.errors import InputError
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.unet import UNetConfig
+from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
+from tincture.training.checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
+from tincture.training.config import TrainConfig
+from tincture.training.optimizers import OPTIMIZERS
 
 FILES = ["denoiser.safetensors", "average.safetensors", "optimizer.safetensors", "progress.json"]
 

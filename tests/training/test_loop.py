@@ -10,20 +10,20 @@ import wandb
 from safetensors.torch import load_file
 from wandb.proto import wandb_internal_pb2
 
-import training.loop
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from models.config import DenoiserConfig, build_denoiser
-from models.unet import UNetConfig
-from pipelines.folder import load_pipeline
-from quantization.errors import InputError
-from quantization.palette_files import read_palette
-from training.checkpoints import list_checkpoints
-from training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
-from training.examples import ExampleMaker
-from training.feeds import WholeSet, batch_rows
-from training.loop import learning_rate_factor
-from training.tracking import Tracker
+from tincture.common.errors import InputError
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.unet import UNetConfig
+from tincture.pipelines.saving import load_pipeline
+from tincture.quantization.palettes.files import read_palette
+from tincture.training import loop
+from tincture.training.checkpoints import list_checkpoints
+from tincture.training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
+from tincture.training.examples import ExampleMaker
+from tincture.training.feeds import WholeSet, batch_rows
+from tincture.training.loop import learning_rate_factor
+from tincture.training.tracking import Tracker
 
 TINY = DenoiserConfig(
     token_channels=32,
@@ -59,7 +59,7 @@ def first_images(maps, count):
 
 def train(config, pictures, heldout, output, **options):
     feed = WholeSet(pictures, heldout, config.train.batch_size, config.seed)
-    return training.loop.train(config, feed, heldout, output, **options)
+    return loop.train(config, feed, heldout, output, **options)
 
 
 def weights(output):
@@ -76,14 +76,14 @@ def test_a_resumed_run_ends_with_the_same_weights(config, sides, tmp_path, monke
     config = replace(config, train=replace(config.train, optimizer=optimizer))
     train(config, *sides, tmp_path / "whole")
 
-    save = training.loop.save_checkpoint
+    save = loop.save_checkpoint
 
     def save_and_stop(*arguments):
         save(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.loop, "save_checkpoint", save_and_stop)
+        patch.setattr(loop, "save_checkpoint", save_and_stop)
         train(config, *sides, tmp_path / "cut")
     assert [path.name for path in list_checkpoints(tmp_path / "cut")] == ["step-00000004"]
 
@@ -145,12 +145,12 @@ def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tm
 
 
 def constant_estimates(bits):
-    return training.loop.Estimates(torch.linspace(0.1, 1, 8).view(1, 8), torch.full((1, 8), bits))
+    return loop.Estimates(torch.linspace(0.1, 1, 8).view(1, 8), torch.full((1, 8), bits))
 
 
 def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6])
-    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
+    monkeypatch.setattr(loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
     rarely = replace(config, train=replace(config.train, max_steps=4, evaluate_every=1, checkpoint_every=100))
     train(rarely, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4"]
@@ -158,7 +158,7 @@ def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monk
 
 def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
-    monkeypatch.setattr(training.loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
+    monkeypatch.setattr(loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
     often = replace(config, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1))
     train(often, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4", "5"]
@@ -195,7 +195,7 @@ def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
     losses = torch.ones(8, requires_grad=True) * torch.tensor([1, 1, math.nan, 1, 1, 1, math.inf, 1])
-    monkeypatch.setattr(training.loop, "hybrid_loss", lambda *_: (losses, losses))
+    monkeypatch.setattr(loop, "hybrid_loss", lambda *_: (losses, losses))
     names = [sides[0].names[row] for row in batch_rows(len(sides[0]), 8, 0, config.seed)[[2, 6]].tolist()]
     with pytest.raises(InputError, match=re.escape("the loss is nan and its gradient's norm")) as error:
         train(config, *sides, tmp_path / "run")
@@ -325,7 +325,7 @@ def test_the_last_step_is_saved_before_it_is_measured(config, sides, tmp_path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.loop, "measure", killed)
+        patch.setattr(loop, "measure", killed)
         train(config, *sides, tmp_path)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003"]
 

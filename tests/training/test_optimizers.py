@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from models.config import DenoiserConfig, build_denoiser
-from training.config import TrainConfig
-from training.optimizers import OPTIMIZERS, Muon, orthogonalize
+from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.training.config import TrainConfig
+from tincture.training.optimizers import OPTIMIZERS, Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 20), (20, 5)])

@@ -3,9 +3,9 @@ from collections import Counter
 import pytest
 import torch
 
-from data.index_maps import IndexMaps
-from quantization.palette import PaletteBatch
-from training.shuffle_buffer import ShuffleBuffer
+from tincture.data.index_maps import IndexMaps
+from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.training.shuffle_buffer import ShuffleBuffer
 
 
 def numbered(start, stop):

@@ -15,18 +15,18 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-import train as command
-import training.loop
-from data.config import DataConfig
-from data.index_maps import load_index_maps
-from data.stream import Lanes, start_stream
-from models.config import DenoiserConfig
-from models.unet import UNetConfig
-from quantization.errors import InputError
-from training.checkpoints import list_checkpoints
-from training.config import RunConfig, TrackConfig, TrainConfig
-from training.feeds import dead_workers_reported
-from training.stream import StreamFeed
+from tincture import train as command
+from tincture.common.errors import InputError
+from tincture.data.config import DataConfig
+from tincture.data.index_maps import load_index_maps
+from tincture.data.stream import Lanes, start_stream
+from tincture.models.config import DenoiserConfig
+from tincture.models.unet import UNetConfig
+from tincture.training import loop
+from tincture.training.checkpoints import list_checkpoints
+from tincture.training.config import RunConfig, TrackConfig, TrainConfig
+from tincture.training.feeds import dead_workers_reported
+from tincture.training.stream import StreamFeed
 
 ROOT = Path(__file__).parent.parent.parent
 BATCH = slice(0, 8)
@@ -142,12 +142,12 @@ def test_an_interrupted_run_over_a_stream_ends_with_the_same_weights(data, tmp_p
 
     def train(output, **options):
         start = start_stream(config.data)
-        training.loop.train(config, StreamFeed(start, config.seed), start.heldout, tmp_path / output, **options)
+        loop.train(config, StreamFeed(start, config.seed), start.heldout, tmp_path / output, **options)
         return load_file(list_checkpoints(tmp_path / output)[-1] / "average.safetensors")
 
     whole = train("whole")
     asked = iter([None] * 6 + [15])
-    with pytest.raises(training.loop.StoppedBySignalError):
+    with pytest.raises(loop.StoppedBySignalError):
         train("cut", stop=lambda: next(asked, 15))
     assert [path.name for path in list_checkpoints(tmp_path / "cut")][-1] == "step-00000007"
     resumed = train("cut", resume=True)

@@ -1,0 +1,22 @@
+"""Tincture: discrete diffusion models whose pixels are palette entries."""
+
+from typing import Any
+
+HOMES = {
+    "IndexedImage": "quantization.pictures.indexed_image",
+    "InputError": "common.errors",
+    "Palette": "quantization.palettes.palette",
+    "PaletteDiffusionPipeline": "pipelines.palette_diffusion",
+}
+"""What `from tincture import …` gives, and where each stands."""
+
+__all__ = list(HOMES)  # ruff wants the names written out
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first asked for: torch takes seconds, and reducing a picture needs none of it."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

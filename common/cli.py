@@ -1,0 +1,169 @@
+"""What the commands share: one line for a user's mistake, an exit status, and quiet libraries."""
+
+import logging
+import re
+import sys
+import warnings
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader
+from safetensors import SafetensorError
+from tqdm import tqdm
+
+from .environment import describe_environment
+from .errors import InputError, did_you_mean
+from .files import is_disk_full, is_memory_full
+
+LONGEST_MESSAGE = 1000
+"""Characters: a message that quotes a whole file says no more than its beginning."""
+
+UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
+UNKNOWN_KEY = re.compile(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'(?: is not accepted)?$")
+
+MAX_YAML_DEPTH = 50
+MAX_YAML_LENGTH = 1_000_000
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Call ``main`` with the command line's arguments and end the process with the right status.
+
+    0 when it returns, 2 after ``error: …`` for a user's mistake, a file that can't be opened, or a machine that is
+    full; 130 for Ctrl-C; any other exception is a bug and keeps its traceback.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch|diffusers")
+    try:
+        main(sys.argv[1:])
+    except (InputError, ArgumentError) as error:
+        fail(str(error))
+    except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
+        if is_disk_full(error):
+            fail(f"no space is left on the disk ({error}); what was written whole before is whole still")
+        if is_memory_full(error):
+            fail(f"there isn't enough memory ({error}); ask for smaller pictures, batches or networks")
+        if isinstance(error, OSError) and error.filename is not None:
+            fail(f"{error.strerror}: {error.filename}")
+        raise
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def fail(message: str) -> None:
+    """Print ``error: …`` as one line of plain text, whatever names it quotes, and exit with status 2."""
+    for bar in tuple(tqdm._instances):  # one that stands half drawn would share the line
+        bar.close()
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
+    print(f"error: {line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + ' …'}", file=sys.stderr)
+    sys.exit(2)
+
+
+def describe_run(options: Namespace) -> dict[str, Any]:
+    """For the record beside a command's results: its options, and the versions, machine and code that it ran with."""
+    return {"options": plain_options(options), "environment": describe_environment()}
+
+
+def plain_options(options: Namespace) -> dict[str, Any]:
+    """The parsed options as values that JSON can hold."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return {key: plain(value) for key, value in vars(options).items()}
+
+
+class Parser(ArgumentParser):
+    """A parser that knows which option was meant."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise ArgumentError."""
+        options = list(self._option_string_actions)
+        keys = [option.lstrip("-") for option in options]
+        hint = "".join(did_you_mean(each, options) for each in UNKNOWN_OPTION.findall(message))
+        hint += "".join(did_you_mean(".".join(filter(None, each)), keys) for each in UNKNOWN_KEY.findall(message))
+        super().error(message if hint in message else message + hint, ex)  # its own errors come here once more
+
+
+def make_parser(description: str) -> Parser:
+    """A parser that raises its errors, for `run` to print."""
+    return Parser(description=description, exit_on_error=False, allow_abbrev=False)
+
+
+def _load_plain_yaml(text: str) -> Any:
+    """YAML as jsonargparse reads it (plain values, no objects), without what lets a small file become a large value.
+
+    Raises:
+        yaml.YAMLError: the text is no YAML, very long or deeply nested, or holds a tag, a zero byte, which no path may
+            have, or an alias: ten lines of aliases to aliases are ten billion values once somebody copies them, as
+            jsonargparse does.
+    """
+    if len(text) > MAX_YAML_LENGTH:
+        raise yaml.YAMLError(f"a config has at most {MAX_YAML_LENGTH:,} characters, not {len(text):,}")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases such as *{event.anchor} are not read: write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError(f"tags such as {event.tag} are not read")
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            raise yaml.YAMLError("a value holds a zero byte")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_YAML_DEPTH:
+            raise yaml.YAMLError(f"a config has at most {MAX_YAML_DEPTH} levels")
+    return _load_values(text)
+
+
+_load_values = get_loader("yaml")
+set_loader("yaml", _load_plain_yaml, exceptions=(yaml.YAMLError,))
+
+
+def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
+    """What a config file sets: the plain values of ``parser``'s options.
+
+    jsonargparse would also take a class's name for a group of options, by the key ``class_path`` or as text in the group's
+    place, and import its module to see whether it fits. A file doesn't choose what is imported, so both are refused.
+
+    Raises:
+        InputError: it can't be read, isn't text, isn't a YAML mapping, or names a class.
+    """
+    try:
+        values = _load_plain_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"the config {path} can't be read: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"the config {path} holds no names with values")
+    groups = {action.dest.rpartition(".")[0] for action in parser._actions}
+
+    def check(values: dict[str, Any], prefix: str) -> None:
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            if name.rsplit(".", maxsplit=1)[-1] in ("class_path", "init_args"):
+                raise InputError(f"the config {path} sets {name}, but a config names no classes")
+            if isinstance(value, dict):
+                check(value, f"{name}.")
+            elif name in groups:
+                raise InputError(f"the config {path}: {name} holds names with values, not {value!r}")
+
+    check(values, "")
+    return values
+
+
+class ConfigFile(ActionConfigFile):
+    """The option that names a config file. A file can't say where a command writes and what it replaces."""
+
+    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
+        """Check the file, then read it as jsonargparse does."""
+        taken = {"config", "output", "overwrite", "resume"} & set(read_config(Path(values), parser))
+        if taken:
+            raise InputError(f"the config {values} sets {', '.join(sorted(taken))}: only the command line does")
+        super().__call__(parser, cfg, values, option_string)

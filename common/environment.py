@@ -1,0 +1,56 @@
+"""What a run was made with: versions, machine, code, command. Enough to ask why two runs differ."""
+
+import datetime
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .errors import InputError
+from .files import read_json, write_json
+from .processes import processes
+
+ENVIRONMENT_FILE = "environment.json"
+PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors", "numba")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, machine, code and command, as plain values."""
+    device = processes().device
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processes": processes().num_processes,
+        "processor_threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "code": describe_code(Path(__file__).parent.parent),
+    }
+
+
+def describe_code(folder: Path) -> dict[str, Any] | None:
+    """The commit of a git checkout, and whether files differ from it; nothing where there is no git or no checkout."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def record_environment(output: Path, step: int) -> None:
+    """Add a start of training at ``step`` to ``output/environment.json``."""
+    path = output / ENVIRONMENT_FILE
+    starts = read_json(path) if path.exists() and step > 0 else []
+    if not isinstance(starts, list):
+        raise InputError(f"{path} holds no list of starts; remove it to go on")
+    write_json(path, [*starts, {"step": step, **describe_environment()}])

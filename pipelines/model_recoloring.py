@@ -1,0 +1,178 @@
+"""Recoloring with a model: by the role of entries in their palettes, or as the drawing that it finds likely.
+
+Like `quantization.recolor`, both give all pixels of one color one color of the other palette, so shapes stay as they are.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from tincture.common.errors import InputError
+from tincture.controls.views import Canvas, View
+from tincture.diffusion.schedules import Schedule, linear
+from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
+from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.recolor import GENTLE, color_costs, match_palettes, recolor
+from tincture.quantization.spaces import SPACES
+
+from .guided_denoiser import GuidedDenoiser
+from .palette_diffusion import PaletteDiffusionPipeline
+
+FIDELITY = 100.0
+"""What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 100) = 0.07."""
+EDGES = 30.0
+"""What an edge between colors at an OKLab distance of 1 is worth, in nats."""
+SWEEPS = 3
+
+
+def role_costs(denoiser: Denoiser) -> Callable[[Palette, Palette], np.ndarray]:
+    """Costs for `match_palettes`: squared distances of the tokens that the denoiser's palette encoder gives entries.
+
+    A token knows the other entries of its palette ("the darkest", "the only red"). Each feature is divided by its standard
+    deviation, and the costs are scaled to have the mean of `color_costs`, so that prices mean the same.
+
+    Raises:
+        InputError: the denoiser has no palette encoder.
+    """
+    if not isinstance(denoiser, PaletteDenoiser):
+        raise InputError("this model has no palette encoder, so entries have no roles; recolor by areas or reversibly")
+
+    @torch.inference_mode()
+    def costs(source: Palette, target: Palette) -> np.ndarray:
+        tokens = [
+            denoiser.palette_encoder(PaletteBatch.from_palettes([palette]).to(denoiser.device))[0].cpu().double()
+            for palette in (source, target)
+        ]
+        deviation = torch.cat(tokens).std(dim=0, correction=0).clamp_min(1e-6)
+        distances = torch.cdist(tokens[0] / deviation, tokens[1] / deviation).square().numpy()
+        return distances * (color_costs(source, target).mean() / max(distances.mean(), 1e-12))
+
+    return costs
+
+
+def recolor_by_role(denoiser: Denoiser, image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
+    """Give each color the one that plays its part in ``target``, weighted by areas; arguments as for `recolor`.
+
+    Raises:
+        InputError: the denoiser has no palette encoder, or ``target`` no opaque entry.
+    """
+    weights = np.bincount(image.indices.ravel(), minlength=len(image.palette)).astype(np.float64)
+    mapping = match_palettes(image.palette, target, weights, distinct, costs=role_costs(denoiser))
+    return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
+
+
+@torch.inference_mode()
+def redraw_colors(
+    denoiser: Denoiser,
+    image: IndexedImage,
+    target: Palette,
+    *,
+    fidelity: float = FIDELITY,
+    edges: float = EDGES,
+    sweeps: int = SWEEPS,
+    window: int | None = None,
+    schedule: Schedule | None = None,
+) -> IndexedImage:
+    """Give each color the one that the denoiser expects there, given all others.
+
+    A tie (`controls.views`) shows a canvas of one pixel for each color as the whole picture: to mask one of them is to
+    mask all pixels of a color, and the answer about it is the mean over them. From the recoloring by areas on, colors take
+    turns, the largest first: each is masked, and takes the entry k with the least ::
+
+        area · (-log p(k | the others) + fidelity · d²) + edges · Σ_s contrast(s) · [s has k]
+
+    summed over neighbors s of another color, which is coordinate descent on the picture's pseudo-likelihood (Besag 1975)
+    with a prior about colors and one about edges. Likelihood alone would flatten pictures: those of few colors are likely.
+
+    Args:
+        denoiser: of the absorbing process.
+        image: with its own palette.
+        target: the result has this palette as it is.
+        fidelity: of the squared distance in OKLab between colors, lightness brought in line (`color_costs`), in nats.
+        edges: what a pair of neighbors that become alike costs, in nats for an OKLab distance of 1 between them before.
+        sweeps: how often each color has its turn, at most.
+        window: pixels that the network sees at once; none for the whole picture.
+        schedule: of the denoiser's process, which says at what time the masked share is the noise; linear if left out.
+
+    Raises:
+        InputError: ``target`` has no opaque entry.
+    """
+    start = recolor(image, target, reversible=False)
+    if image.palette == target:
+        return start
+    colors, region = np.unique(image.to_rgba().reshape(-1, 4), axis=0, return_inverse=True)
+    first = np.unique(region.ravel(), return_index=True)[1]
+    mapping = torch.from_numpy(start.indices.ravel()[first].astype(np.int64))
+    visible = colors[:, 3] > 0
+    if not visible.any():
+        return start  # of nothing that is seen, nothing is to be chosen
+    height, width = image.indices.shape
+    region = region.reshape(height, width)
+    areas, contrast = np.bincount(region.ravel()) / region.size, _contrast(colors, region)
+    tie = View(torch.from_numpy(region)[None, None], torch.ones(1, height, width), (1, len(colors)))
+    batch = PaletteBatch.from_palettes([target]).to(denoiser.device)
+    generator = torch.Generator().manual_seed(0)  # of the windows' places
+    ask = GuidedDenoiser(
+        denoiser, batch, [NO_CONDITIONS], None, Canvas(window=window), tie.to(denoiser.device), [generator], 64
+    )
+    costs = fidelity * color_costs(Palette(colors[visible]), target)
+    costs[:, target.colors[:, 3] == 0] = np.inf  # what is seen stays seen
+    costs_of = dict(zip(np.flatnonzero(visible).tolist(), costs, strict=True))
+    order = sorted(costs_of, key=lambda color: -areas[color])
+    row = torch.zeros(1, dtype=torch.long, device=denoiser.device)
+    schedule = linear() if schedule is None else schedule
+    for _ in range(sweeps):
+        before = mapping.clone()
+        for color in order:
+            x_t = mapping.clone()
+            x_t[color] = batch.mask_index
+            t = schedule.time(torch.tensor([areas[color]], dtype=torch.float32)).to(denoiser.device)
+            logits = ask(x_t.view(1, 1, -1).to(denoiser.device), t, row)[0, 0, :, 0, color]
+            surprise = -logits.cpu().double().log_softmax(dim=0).numpy()
+            merged = np.bincount(mapping.numpy(), contrast[color], minlength=len(target))
+            total = areas[color] * (surprise + costs_of[color]) + edges * merged
+            mapping[color] = int(total.argmin())
+        if torch.equal(before, mapping):
+            break
+    return IndexedImage(mapping.numpy().astype(np.uint8)[region], target)
+
+
+def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The OKLab distance of each two colors times the pairs of neighbors that have them, over the pixels, ``[R, R]``."""
+    pairs = np.zeros((len(colors), len(colors)))
+    for first, second in ((region[1:], region[:-1]), (region[:, 1:], region[:, :-1])):
+        np.add.at(pairs, (first.ravel(), second.ravel()), 1)
+    oklab = SPACES["oklab"].from_bytes(colors)
+    distance = np.linalg.norm(oklab[:, None] - oklab, axis=2)
+    visible = colors[:, 3] > 0
+    return (pairs + pairs.T) * distance * (visible & visible[:, None]) / region.size
+
+
+class Recolorer(NamedTuple):
+    """A way to recolor."""
+
+    recolor: Callable[[PaletteDiffusionPipeline, IndexedImage, Palette], IndexedImage]
+    meaning: str
+
+
+def _by_model(pipeline: PaletteDiffusionPipeline, image: IndexedImage, target: Palette) -> IndexedImage:
+    if not pipeline.scheduler.process.has_mask:
+        raise InputError("recoloring by the model needs the absorbing process; this model was trained with another one")
+    schedule = pipeline.scheduler.process.schedule
+    return redraw_colors(pipeline.denoiser, image, target, window=pipeline.config.size, schedule=schedule)
+
+
+RECOLORERS: dict[str, Recolorer] = {
+    "areas": Recolorer(
+        lambda _, image, target: recolor(image, target, reversible=False), "shades that are rare or alike come together"
+    ),
+    "reversible": Recolorer(lambda _, image, target: recolor(image, target), "one-to-one, with a way back"),
+    "role": Recolorer(
+        lambda pipeline, image, target: recolor_by_role(pipeline.denoiser, image, target),
+        "entries that the model's palette encoder finds alike",
+    ),
+    "model": Recolorer(_by_model, "colors that the model expects there"),
+}

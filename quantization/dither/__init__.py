@@ -1,0 +1,1 @@
+"""Dithering: error diffusion and ordered dithering with any palette."""

@@ -1,0 +1,1 @@
+"""Palettes fitted to pictures: a method is a file."""

@@ -1,0 +1,126 @@
+"""A palette: ordered sRGB colors with alpha, and batches of palettes that differ in size."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tincture.common.errors import InputError
+
+from ..color import srgb_to_oklab
+
+MAX_ENTRIES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Immutable ordered colors. Order and duplicates are kept; at most one entry is transparent (alpha 0).
+
+    Args:
+        colors: sRGB RGBA, uint8 ``[K, 4]``, 1 ≤ K ≤ 256 (drawing needs at least 2).
+
+    Raises:
+        InputError: the shape, the type, the number of entries or the number of transparent entries is wrong.
+    """
+
+    colors: np.ndarray
+
+    def __post_init__(self) -> None:
+        colors = np.array(self.colors)
+        if colors.dtype != np.uint8 or colors.ndim != 2 or colors.shape[1] != 4:
+            raise InputError(f"a palette is uint8 [K, 4], not {colors.dtype} {list(colors.shape)}")
+        if not 1 <= len(colors) <= MAX_ENTRIES:
+            raise InputError(f"a palette has 1 to {MAX_ENTRIES} entries, not {len(colors)}")
+        if (colors[:, 3] == 0).sum() > 1:
+            raise InputError("a palette has at most one transparent entry (alpha 0); merge them")
+        colors.flags.writeable = False
+        object.__setattr__(self, "colors", colors)
+
+    @classmethod
+    def from_hex(cls, colors: Iterable[str]) -> "Palette":
+        """Make a palette from ``RRGGBB`` or ``RRGGBBAA`` strings, with or without a leading ``#``."""
+        rows = []
+        for text in colors:
+            digits = text.strip().removeprefix("#")
+            try:
+                row = bytes.fromhex(digits)
+            except ValueError:
+                row = b""
+            if len(row) not in (3, 4) or len(digits) != 2 * len(row):
+                raise InputError(f"{text.strip()!r} is not a color: write RRGGBB or RRGGBBAA")
+            rows.append(tuple(row) + (255,) * (4 - len(row)))
+        return cls(np.array(rows, dtype=np.uint8).reshape(-1, 4))
+
+    def to_hex(self) -> list[str]:
+        """``RRGGBB`` for each opaque entry, ``RRGGBBAA`` for the others."""
+        return [bytes(row[:3] if row[3] == 255 else row).hex() for row in self.colors]
+
+    @property
+    def transparent(self) -> int | None:
+        """The position of the transparent entry, if there is one."""
+        found = np.flatnonzero(self.colors[:, 3] == 0)
+        return int(found[0]) if len(found) else None
+
+    def with_transparency(self) -> "Palette":
+        """This palette, with a transparent entry after the last one if it has none.
+
+        Raises:
+            InputError: all 256 places are taken by other entries.
+        """
+        if self.transparent is not None:
+            return self
+        return Palette(np.concatenate([self.colors, np.zeros((1, 4), np.uint8)]))
+
+    def __len__(self) -> int:
+        return len(self.colors)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Palette) and np.array_equal(self.colors, other.colors)
+
+    def __hash__(self) -> int:
+        return hash(self.colors.tobytes())
+
+
+@dataclass(frozen=True, eq=False)
+class PaletteBatch:
+    """Palettes of different sizes, padded to the largest. The mask index of a batch is K, its padded size."""
+
+    colors: Tensor
+    """sRGB RGBA, uint8 ``[B, K, 4]``; what stands in padded entries has no meaning."""
+    valid: Tensor
+    """bool ``[B, K]``, true for real entries."""
+
+    @classmethod
+    def from_palettes(cls, palettes: Sequence[Palette], size: int | None = None) -> "PaletteBatch":
+        """Pad ``palettes`` to ``size`` entries, or to the largest among them."""
+        size = size or max(len(palette) for palette in palettes)
+        colors = torch.zeros(len(palettes), size, 4, dtype=torch.uint8)
+        valid = torch.zeros(len(palettes), size, dtype=torch.bool)
+        for row, palette in enumerate(palettes):
+            colors[row, : len(palette)] = torch.tensor(palette.colors)
+            valid[row, : len(palette)] = True
+        return cls(colors, valid)
+
+    @property
+    def mask_index(self) -> int:
+        """The index that stands for the absorbing state: one more than the last entry, padding included."""
+        return self.colors.shape[1]
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many real entries each palette has, int64 ``[B]``."""
+        return self.valid.sum(dim=1)
+
+    def oklab(self) -> Tensor:
+        """The entries in OKLab, float32 ``[B, K, 3]``."""
+        return srgb_to_oklab(self.colors[..., :3])
+
+    def to(self, device: torch.device | str) -> "PaletteBatch":
+        """The same batch on ``device``."""
+        return PaletteBatch(self.colors.to(device), self.valid.to(device))
+
+    def __getitem__(self, rows: Tensor | slice) -> "PaletteBatch":
+        """The palettes at ``rows``."""
+        return PaletteBatch(self.colors[rows], self.valid[rows])

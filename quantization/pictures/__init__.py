@@ -1,0 +1,1 @@
+"""Reading and writing pictures: still, indexed, animated, in sheets."""

@@ -1,0 +1,210 @@
+"""Animated GIF: frames composed as browsers show them, and written in their palettes with every frame and duration.
+
+Pillow decodes and compresses the pixels; its composition shows the background color where a browser shows nothing, and
+its writer drops frames that equal the one before and reorders palettes. The format: CompuServe 1990, "GIF89a".
+"""
+
+import io
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tincture.common.errors import InputError
+from tincture.common.files import write_atomically
+
+from ..palettes.palette import MAX_ENTRIES, Palette
+
+KEEP, CLEAR, RESTORE = 1, 2, 3
+"""Disposal: what becomes of a frame's area after it was shown. It stays, turns transparent, or is as before."""
+
+_EXTENSION, _FRAME, _END = 0x21, 0x2C, 0x3B
+_CONTROL, _APPLICATION = 0xF9, 0xFF
+_LARGEST = 0xFFFF  # size, duration or number of repeats that GIF can hold
+_RAMP = np.arange(256, dtype=np.uint8).repeat(3).tobytes()
+
+
+def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
+    """Read and compose all frames.
+
+    Returns:
+        Frames, sRGB RGBA, uint8 ``[H, W, 4]`` each; their durations in milliseconds; how often the animation is
+        repeated, 0 for ever, none for once.
+
+    Raises:
+        ValueError: the file is cut off or no GIF (also OSError, from the decoder), or its frames have too many pixels.
+    """
+    data = path.read_bytes()
+    try:
+        return _compose(data)
+    except (IndexError, struct.error) as error:
+        raise ValueError(f"the data end too early ({error})") from None
+
+
+def first_frame(data: bytes) -> np.ndarray:
+    """The first frame of a file's bytes, sRGB RGBA, uint8 ``[H, W, 4]``; errors as for `read_gif`, and IndexError and struct.error."""
+    return _compose(data, most=1)[0][0]
+
+
+def _compose(data: bytes, most: int | None = None) -> tuple[list[np.ndarray], list[int], int | None]:
+    """See `read_gif`; not more than ``most`` frames, if given."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    global_table, offset = _color_table(data, 13, flags)
+    canvas = np.zeros((height, width, 4), np.uint8)
+    frames: list[np.ndarray] = []
+    durations: list[int] = []
+    loops, disposal, hundredths, transparent = None, KEEP, 0, None
+    while offset < len(data) and data[offset] != _END and len(frames) != most:
+        if data[offset] == _EXTENSION:
+            kind, (blocks, end) = data[offset + 1], _sub_blocks(data, offset + 2)
+            if kind == _CONTROL:
+                control, hundredths, index = struct.unpack_from("<BHB", blocks)
+                disposal, transparent = control >> 2 & 7, index if control & 1 else None
+            elif kind == _APPLICATION and blocks.startswith(b"NETSCAPE2.0\x01"):
+                loops = struct.unpack_from("<H", blocks, 12)[0]
+        elif data[offset] == _FRAME:
+            left, top, *size, flags = struct.unpack_from("<HHHHB", data, offset + 1)
+            table, start = _color_table(data, offset + 10, flags)
+            _, end = _sub_blocks(data, start + 1)
+            indices = _decompress(data[start:end], size[0], size[1], flags & 0x40)
+            before = canvas.copy()
+            area = canvas[top : top + size[1], left : left + size[0]]
+            indices = indices[: area.shape[0], : area.shape[1]]  # what lies outside the canvas is not shown
+            is_drawn = indices != transparent
+            area[is_drawn] = (global_table if table is None else table)[indices[is_drawn]]
+            if Image.MAX_IMAGE_PIXELS and (len(frames) + 1) * width * height > 2 * Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f"over {len(frames):,} frames have too many pixels")
+            frames.append(canvas.copy())
+            durations.append(10 * hundredths)
+            if disposal == CLEAR:
+                area[:] = 0
+            elif disposal == RESTORE:
+                canvas = before
+            disposal, hundredths, transparent = KEEP, 0, None
+        elif data[offset] == 0:  # a stray end of blocks, which every program skips
+            end = offset + 1
+        else:
+            raise ValueError(f"unknown block {data[offset]:#x}")
+        offset = end
+    if not frames:
+        raise ValueError("it holds no frame")
+    return frames, durations, loops
+
+
+def _color_table(data: bytes, offset: int, flags: int) -> tuple[np.ndarray | None, int]:
+    """The colors that flags announce, uint8 ``[256, 4]``, black where there are fewer; and the offset behind them."""
+    if not flags & 0x80:
+        return None, offset
+    end = offset + 3 * 2 ** ((flags & 7) + 1)
+    table = np.full((256, 4), 255, np.uint8)
+    table[:, :3] = np.frombuffer(data[offset:end].ljust(768, b"\0"), np.uint8).reshape(-1, 3)
+    return table, end
+
+
+def _sub_blocks(data: bytes, offset: int) -> tuple[bytes, int]:
+    """The content of blocks that each begin with their length, up to an empty one; and the offset behind it."""
+    parts = []
+    while length := data[offset]:
+        parts.append(data[offset + 1 : offset + 1 + length])
+        offset += length + 1
+    return b"".join(parts), offset + 1
+
+
+def _decompress(data: bytes, width: int, height: int, interlaced: int) -> np.ndarray:
+    """The indices of a frame, uint8 ``[H, W]``, decoded by Pillow as a GIF of its own in grays."""
+    head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + _RAMP
+    descriptor = struct.pack("<BHHHHB", _FRAME, 0, 0, width, height, interlaced)
+    with Image.open(io.BytesIO(head + descriptor + data + b";"), formats=("GIF",)) as image:
+        return np.array(image)
+
+
+def write_gif(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    palette: Palette | Sequence[Palette],
+    durations: Sequence[int],
+    loops: int | None = 0,
+) -> None:
+    """Write an animation in one palette, in its order, or each frame in its own.
+
+    Frames of one opaque palette are cut to the rectangle that changes.
+
+    Args:
+        path: where to, whole or not at all.
+        frames: index maps, uint8 ``[H, W]``, all of one size.
+        palette: of all frames, or one for each. GIF knows opaque and transparent: entries of other alphas become opaque.
+        durations: milliseconds for each frame; GIF keeps hundredths of a second, rounded so that no error adds up.
+        loops: how often the animation is repeated: 0 for ever, none for once; 65,535 times stand for more.
+
+    Raises:
+        InputError: the frames are wider or higher than 65,535 pixels.
+    """
+    height, width = frames[0].shape
+    if max(height, width) > _LARGEST:
+        raise InputError(f"a GIF is at most {_LARGEST:,} pixels wide and high, not {width:,} × {height:,}")
+    palettes = [palette] * len(frames) if isinstance(palette, Palette) else list(palette)
+    is_shared, has_transparency = len(set(palettes)) == 1, any(p.transparent is not None for p in palettes)
+    flags, table = _stored_table(palettes[0], len(palettes[0]) - 1) if is_shared else (0, b"")
+    parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70 | flags, 0, 0), table]
+    if loops is not None:
+        parts.append(
+            struct.pack("<BBB11sBBHB", _EXTENSION, _APPLICATION, 11, b"NETSCAPE2.0", 3, 1, min(loops, _LARGEST), 0)
+        )
+    previous = None
+    for indices, own, hundredths in zip(frames, palettes, _hundredths(durations), strict=True):
+        is_whole = has_transparency or not is_shared or previous is None
+        top, left, area = (0, 0, indices) if is_whole else _changed(previous, indices)
+        hidden = _hidden_index(own) if has_transparency else None
+        control = (CLEAR if has_transparency else KEEP) << 2 | (hidden is not None)
+        flags, table = (0, b"") if is_shared else _stored_table(own, max(len(own) - 1, hidden or 0))
+        parts.append(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, control, hundredths, hidden or 0, 0))
+        parts.append(struct.pack("<BHHHHB", _FRAME, left, top, area.shape[1], area.shape[0], flags) + table)
+        parts.append(_compress(area))
+        previous = indices
+    parts.append(bytes([_END]))
+    write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(parts)))
+
+
+def _hidden_index(palette: Palette) -> int | None:
+    """The transparent entry, or an index behind the last entry, which no pixel holds; none if all 256 are opaque.
+
+    A browser clears a frame's area to nothing; Pillow does so only if the frame announces a transparent index.
+    """
+    behind = len(palette) if len(palette) < MAX_ENTRIES else None
+    return behind if palette.transparent is None else palette.transparent
+
+
+def _stored_table(palette: Palette, last: int) -> tuple[int, bytes]:
+    """The flags that announce a color table up to at least the index ``last``, and its colors, black behind our own."""
+    bits = max(last.bit_length(), 1)
+    return 0x80 | (bits - 1), palette.colors[:, :3].tobytes().ljust(3 * 2**bits, b"\0")
+
+
+def _hundredths(durations: Sequence[int]) -> list[int]:
+    """Milliseconds to hundredths of a second, rounding the times at which frames end, not the durations."""
+    ends = np.floor(np.cumsum(durations) / 10 + 0.5).astype(int)
+    return np.diff(ends, prepend=0).clip(0, _LARGEST).tolist()
+
+
+def _changed(previous: np.ndarray, indices: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """The top, the left and the pixels of the smallest rectangle that differs; one pixel where nothing does."""
+    rows, columns = np.nonzero(previous != indices)
+    if len(rows) == 0:
+        return 0, 0, indices[:1, :1]
+    top, left = int(rows.min()), int(columns.min())
+    return top, left, indices[top : rows.max() + 1, left : columns.max() + 1]
+
+
+def _compress(indices: np.ndarray) -> bytes:
+    """The image data of a frame (code size and LZW blocks), cut out of a GIF that Pillow writes of it alone."""
+    image = Image.fromarray(np.ascontiguousarray(indices), mode="P")
+    image.putpalette(bytes(768))  # of the full size, and without transparency: Pillow has no reason to change indices
+    buffer = io.BytesIO()
+    image.save(buffer, format="GIF", optimize=False, interlace=False)
+    data = buffer.getvalue()
+    _, offset = _color_table(data, 13, data[10])
+    while data[offset] == _EXTENSION:
+        _, offset = _sub_blocks(data, offset + 2)
+    return data[offset + 10 : -1]

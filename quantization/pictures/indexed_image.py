@@ -1,0 +1,109 @@
+"""An indexed image: an index map and its palette, saved as a PNG of mode P and read back bit for bit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tincture.common.errors import InputError
+from tincture.common.files import write_atomically
+
+from ..palettes.palette import Palette
+from .color_profiles import to_srgb
+from .reading import open_image
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedImage:
+    """Indices, uint8 ``[H, W]``, each below the palette's size.
+
+    Raises:
+        InputError: the indices' shape or type is wrong, or one of them is not an entry of the palette.
+    """
+
+    indices: np.ndarray
+    palette: Palette
+
+    def __post_init__(self) -> None:
+        indices = np.array(self.indices)
+        if indices.dtype != np.uint8 or indices.ndim != 2 or indices.size == 0:
+            raise InputError(f"an index map is uint8 [H, W], not {indices.dtype} {list(indices.shape)}")
+        if indices.max() >= len(self.palette):
+            raise InputError(f"index {indices.max()} is not among the palette's {len(self.palette)} entries")
+        indices.flags.writeable = False
+        object.__setattr__(self, "indices", indices)
+
+    def to_rgba(self) -> np.ndarray:
+        """Every pixel's color, uint8 ``[H, W, 4]``."""
+        return self.palette.colors[self.indices]
+
+    def enlarged(self, scale: int) -> "IndexedImage":
+        """Every pixel as a square of ``scale`` pixels, in the same palette.
+
+        Raises:
+            InputError: ``scale`` is below 1.
+        """
+        if scale < 1:
+            raise InputError(f"the scale is {scale}; it must be at least 1")
+        return IndexedImage(self.indices.repeat(scale, axis=0).repeat(scale, axis=1), self.palette)
+
+    def to_pil(self) -> Image.Image:
+        """A Pillow image of mode P with this palette in this order, and its alpha."""
+        image = Image.fromarray(self.indices, mode="P")
+        image.putpalette(self.palette.colors[:, :3].tobytes(), "RGB")
+        alpha = self.palette.colors[:, 3]
+        if (alpha < 255).any():
+            image.info["transparency"] = alpha.tobytes()
+        return image
+
+    @classmethod
+    def from_pil(cls, image: Image.Image) -> "IndexedImage":
+        """Take over the index map and the palette of a Pillow image of mode P, transparent entries as `merged` does.
+
+        Colors of an ICC profile become sRGB.
+
+        Raises:
+            InputError: the image has no palette (its mode is not P).
+        """
+        if image.mode != "P":
+            raise InputError(f"an indexed image has mode P, not {image.mode}; quantize it first")
+        indices = np.asarray(image)
+        entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
+        # Some programs write a palette that is shorter than the largest index: those entries are black.
+        colors = np.full((max(len(entries), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
+        colors[: len(entries)] = entries
+        transparency = image.info.get("transparency", b"")
+        if isinstance(transparency, int):
+            colors[transparency : transparency + 1, 3] = 0
+        else:
+            alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
+            colors[: len(alpha), 3] = alpha
+        shown = to_srgb(Image.fromarray(colors[None, :, :3].copy()), image.info.get("icc_profile"))
+        colors[:, :3] = np.asarray(shown.convert("RGB"))[0]
+        return cls.merged(indices, colors)
+
+    @classmethod
+    def merged(cls, indices: np.ndarray, colors: np.ndarray) -> "IndexedImage":
+        """An indexed image of entries of which several are transparent: all of these become the first of them.
+
+        Args:
+            indices: uint8 ``[H, W]``, each below K.
+            colors: sRGB RGBA, uint8 ``[K, 4]``; the other entries keep their order.
+        """
+        is_transparent = colors[:, 3] == 0
+        first = is_transparent.argmax()
+        is_kept = ~is_transparent
+        is_kept[first] = True
+        places = is_kept.cumsum() - 1
+        places[is_transparent] = places[first]
+        return cls(places.astype(np.uint8)[indices], Palette(colors[is_kept]))
+
+    def save(self, path: Path) -> None:
+        """Write a PNG of mode P, whole or not at all."""
+        write_atomically(path, lambda temporary: self.to_pil().save(temporary, format="PNG", optimize=False))
+
+    @classmethod
+    def load(cls, path: Path) -> "IndexedImage":
+        """Read a PNG or GIF of mode P; raises InputError if it is broken or has no palette."""
+        return cls.from_pil(open_image(path))

@@ -1,0 +1,109 @@
+"""Reading pictures of any kind as RGBA, with one clear error for each that can't be read."""
+
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tincture.common.errors import InputError
+
+from .color_profiles import to_srgb
+from .gif import first_frame
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is read, whatever a file's name says: Pillow would give an EPS to Ghostscript, which runs the program in it."""
+
+_GRAY_SCALES = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies the grays of 2 and 4 bits, but not the one that is transparent."""
+
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's decoders raise on broken data."""
+
+
+def open_image(path: Path, content: bytes | None = None) -> Image.Image:
+    """Open and decode a picture completely, turned upright by its EXIF orientation, in its own mode.
+
+    Args:
+        path: the file.
+        content: what is in it, where that is known; ``path`` is then only what it is called.
+
+    Raises:
+        InputError: the file is missing, can't be read, is not a picture, cut off, or so large that it may be a decompression bomb.
+    """
+    if content is None and path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is a device or a pipe, not a file")  # reading it might never end
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow thinks of odd tags
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
+                scale = _GRAY_SCALES.get(image.tile[0][3], 1) if image.format == "PNG" and image.tile else 1
+                is_wide = image.format == "PNG" and image.mode == "RGB" and image.tile[0][3] == "RGB;16B"
+                image.load()
+                clear = image.info.get("transparency")
+                if isinstance(clear, int):
+                    image.info["transparency"] = clear * scale
+                elif is_wide and clear is not None:  # the pixels lose their lower bytes, but not what is transparent
+                    image.info["transparency"] = tuple(value >> 8 for value in clear)
+                if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+                    raise InputError(f"{path} has 32 bits for each value, of unknown white; save it with 8 or 16")
+                if image.format == "GIF":
+                    return _as_browsers_show(image, path.read_bytes() if content is None else content)
+                return ImageOps.exif_transpose(image)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"no such image: {path}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name the images in it") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path} is not an image that can be read") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
+    except DECODER_ERRORS as error:
+        if getattr(error, "errno", None) is not None:  # the system's errors have numbers, Pillow's have not
+            raise InputError(f"{path} can't be read: {error.strerror}") from None
+        raise InputError(f"{path} is broken or cut off: {error}") from None
+
+
+def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
+    """The first frame of a GIF as Pillow decoded it or, where it doesn't cover the whole picture, with nothing beside it."""
+    try:
+        frame = first_frame(content)
+    except (ValueError, IndexError, struct.error):  # what Pillow forgives
+        return image.copy()
+    decoded = np.asarray(image.convert("RGBA"))
+    is_same = (frame == decoded).all(axis=-1) | ((frame[..., 3] == 0) & (decoded[..., 3] == 0))
+    return image.copy() if is_same.all() else Image.fromarray(frame)
+
+
+def to_rgba(image: Image.Image) -> np.ndarray:
+    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``, by its ICC profile if it has one."""
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+        values = np.asarray(image).astype(np.uint32)
+        alpha = np.where(values == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
+        image = Image.fromarray(np.stack([(values >> 8).clip(0, 255).astype(np.uint8), alpha], axis=-1), mode="LA")
+    return np.array(to_srgb(image, profile).convert("RGBA"))
+
+
+def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
+    """A picture file as sRGB RGBA, uint8 ``[H, W, 4]``; arguments and errors as for :func:`open_image`."""
+    return to_rgba(open_image(path, content))

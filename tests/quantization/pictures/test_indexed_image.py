@@ -1,0 +1,123 @@
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tincture.common.errors import InputError
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+
+
+def make_palette(rng, entries, transparent):
+    colors = rng.integers(0, 256, (entries, 4), np.uint8)
+    colors[:, 3] = 255
+    if transparent is not None:
+        colors[transparent, 3] = 0
+    return Palette(colors)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 256), st.integers(1, 20), st.integers(1, 20), st.booleans())
+def test_saved_and_loaded_bit_for_bit(tmp_path_factory, seed, entries, height, width, transparent):
+    rng = np.random.default_rng(seed)
+    palette = make_palette(rng, entries, int(rng.integers(entries)) if transparent else None)
+    image = IndexedImage(rng.integers(0, entries, (height, width)).astype(np.uint8), palette)
+    path = tmp_path_factory.getbasetemp() / "image.png"
+    image.save(path)
+    loaded = IndexedImage.load(path)
+    assert np.array_equal(loaded.indices, image.indices)
+    assert loaded.palette == palette
+    with Image.open(path) as opened:
+        assert opened.mode == "P"
+        assert np.array_equal(np.array(opened.convert("RGBA"))[..., 3], image.to_rgba()[..., 3])
+
+
+def test_a_gif_with_a_transparent_entry_is_read(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.save(tmp_path / "i.gif", transparency=1)
+    loaded = IndexedImage.load(tmp_path / "i.gif")
+    assert loaded.to_rgba()[..., 3].tolist() == [[255, 0], [255, 0]]
+    assert loaded.to_rgba()[0, 0, :3].tolist() == [255, 0, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 256), st.integers(1, 20), st.integers(1, 20), st.floats(0, 1))
+def test_several_transparent_entries_are_read_as_the_first_of_them(tmp_path_factory, seed, entries, h, w, share):
+    rng, path = np.random.default_rng(seed), tmp_path_factory.getbasetemp() / "several.png"
+    colors = rng.integers(1, 256, (entries, 4), np.uint8)
+    colors[rng.random(entries) < share, 3] = 0
+    image = Image.fromarray(rng.integers(0, entries, (h, w)).astype(np.uint8), mode="P")
+    image.putpalette(colors[:, :3].tobytes())
+    image.save(path, transparency=colors[:, 3].tobytes())
+    loaded = IndexedImage.load(path)
+    shown, expected = loaded.to_rgba().copy(), colors[np.asarray(image)]
+    shown[shown[..., 3] == 0] = expected[expected[..., 3] == 0] = 0
+    assert np.array_equal(shown, expected)
+    further = np.flatnonzero(colors[:, 3] == 0)[1:]
+    assert loaded.palette == Palette(np.delete(colors, further, axis=0))
+
+
+def test_what_pillow_quantizes_with_alpha_is_read_from_memory_and_from_its_file(tmp_path, rng):
+    pixels = rng.integers(0, 256, (20, 20, 4), np.uint8)
+    pixels[:10, :, 3] = 0
+    image = Image.fromarray(pixels).quantize(8)
+    image.save(tmp_path / "i.png")
+    for loaded in (IndexedImage.from_pil(image), IndexedImage.load(tmp_path / "i.png")):
+        assert np.array_equal(loaded.to_rgba()[..., 3], np.array(image.convert("RGBA"))[..., 3])
+
+
+def test_an_index_beyond_the_palette_is_refused():
+    with pytest.raises(InputError, match="index 2 is not among the palette's 2 entries"):
+        IndexedImage(np.array([[2]], np.uint8), Palette.from_hex(["000000", "ffffff"]))
+
+
+def test_a_true_color_picture_is_refused(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "i.png")
+    with pytest.raises(InputError, match="mode P"):
+        IndexedImage.load(tmp_path / "i.png")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).save(tmp_path / "i.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def png_chunks(path):
+    data, offset = path.read_bytes(), 8
+    while offset < len(data):
+        (length,) = struct.unpack_from(">I", data, offset)
+        yield data[offset + 4 : offset + 8], data[offset + 8 : offset + 8 + length]
+        offset += length + 12
+
+
+@pytest.mark.parametrize("transparent", [None, 0, 3])
+def test_a_png_stores_every_entry_in_its_order_used_or_not_and_the_alphas_in_trns(tmp_path, rng, transparent):
+    palette = make_palette(rng, 21, transparent)
+    IndexedImage(np.full((4, 4), 7, np.uint8), palette).save(tmp_path / "i.png")
+    chunks = dict(png_chunks(tmp_path / "i.png"))
+    assert chunks[b"PLTE"] == palette.colors[:, :3].tobytes()
+    assert chunks.get(b"tRNS", b"").ljust(21, b"\xff") == palette.colors[:, 3].tobytes()
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5])
+def test_every_nth_pixel_of_an_enlarged_image_is_the_image(rng, scale):
+    image = IndexedImage(rng.integers(0, 9, (6, 4)).astype(np.uint8), make_palette(rng, 9, 2))
+    large = image.enlarged(scale)
+    assert large.palette == image.palette
+    for row in range(scale):
+        for column in range(scale):
+            assert np.array_equal(large.indices[row::scale, column::scale], image.indices)
+
+
+def test_an_image_is_not_enlarged_by_less_than_one():
+    with pytest.raises(InputError, match="the scale is 0"):
+        IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).enlarged(0)
