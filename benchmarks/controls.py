@@ -1,7 +1,7 @@
 """Measure controls on held-out icons: inpainting, colorization, palettizing with a prior, seams of tiles.
 
 ``python -m benchmarks.controls --checkpoint checkpoints/icons16 --output runs/controls.json``; needs
-requirements-benchmarks.txt. Prints docs/recipes.md's tables. A color is OKLab around mid grey times alpha, and alpha, so that
+requirements-benchmarks.txt. Prints docs/drawing.md's tables. A color is OKLab around mid grey times alpha, and alpha, so that
 transparency is 1 or more from what is opaque; an error is the mean distance over the pixels that were asked for, then over
 images. A draw from a posterior is not its best guess: "median of 16" takes for each pixel the entry that is nearest to 16 draws.
 """

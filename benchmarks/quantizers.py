@@ -1,4 +1,4 @@
-"""Print the tables of docs/quantizers.md: this project's quantizers and ditherers against others, on photographs.
+"""Print the tables of docs/results/quantizers.md: this project's quantizers and ditherers against others, on photographs.
 
 Needs requirements-benchmarks.txt. From the project's root: ``python -m benchmarks.quantizers --help``.
 """

@@ -1,4 +1,4 @@
-"""Print docs/experiments.md's table of samplers: image quality against the number of network calls.
+"""Print docs/results/experiments.md's table of samplers: image quality against the number of network calls.
 
 ``python -m benchmarks.samplers --checkpoint runs/demo/model --judge runs/judge --output runs/samplers.json``. The judge is
 a model trained on the same data from another seed: the bits that it needs for drawn images should be those that it needs for

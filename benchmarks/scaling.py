@@ -3,7 +3,7 @@
 ``OMP_NUM_THREADS=1 python -m benchmarks.scaling measure --config configs/icons16.yaml --output runs/scaling`` counts operations and
 memory and takes processor time, fits the laws of benchmarks/costs/laws.py, and writes scaling.json, scaling.md and scaling.png.
 ``… bound --config configs/folder64.yaml --images 64`` measures the memory of one training step and ends with status 1 if that is above
---limit. ``… plan`` prints estimates for GPUs by the assumptions of benchmarks/scaling.yaml. docs/scaling.md shows all three.
+--limit. ``… plan`` prints estimates for GPUs by the assumptions of benchmarks/scaling.yaml. docs/results/scaling.md shows all three.
 """
 
 import math

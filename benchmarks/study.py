@@ -1,4 +1,4 @@
-"""Compare variants of a training run at equal processor time, and print docs/architecture-study.md's table.
+"""Compare variants of a training run at equal processor time, and print docs/results/architecture-study.md's table.
 
 ``python -m benchmarks.study --config configs/icons16.yaml --trials benchmarks/study.yaml --output runs/study --minutes 6``. Each trial
 is a ``train.py`` run of one thread in a folder of its own under ``--output``; trials that are finished there are not run again, so a

@@ -5,7 +5,7 @@ import os
 from safetensors.torch import load, save
 
 MUTATIONS = int(os.environ.get("TINCTURE_MUTATIONS", "120"))
-"""Of each format; docs/reliability.md says how many were tried once."""
+"""Of each format; docs/results/reliability.md says how many were tried once."""
 
 STRANGE_VALUES = [
     *(None, True, False, -1, 0, 1, 3, 7.5, 2**31, 2**63, 10**30, 10**400, -1e308, float("nan"), float("inf")),

@@ -1,4 +1,4 @@
-"""Draw docs/benchmarks.md's pictures: `python docs/pictures/make_peers.py [FOLDER]`.
+"""Draw docs/results/benchmarks.md's pictures: `python docs/pictures/make_peers.py [FOLDER]`.
 
 peers.png shows the records in docs/results: bits per pixel over minutes of training, Fréchet distances over calls. peers-drawn.png, drawn
 if there is a FOLDER, takes the weights that benchmarks/peers.py kept there for icons in palettes of their own. Its rows: held-out

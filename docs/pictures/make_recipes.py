@@ -1,4 +1,4 @@
-"""Draw docs/pictures/recipes/: what each command of docs/recipes.md draws, beside what it was given.
+"""Draw docs/pictures/recipes/: what each command of docs/drawing.md draws, beside what it was given.
 
 `python -m docs.pictures.make_recipes --checkpoint checkpoints/icons16`; --only NAME… for some of them.
 """
@@ -29,7 +29,7 @@ from tincture.quantization.pictures.reading import read_image
 FOLDER = Path(__file__).with_name("recipes")
 RECOLOR = "--overwrite --output runs/drawn"
 DRAW = f"--steps 32 {RECOLOR}"
-"""What $RECOLOR and $DRAW stand for in docs/recipes.md, but for the checkpoint."""
+"""What $RECOLOR and $DRAW stand for in docs/drawing.md, but for the checkpoint."""
 PHOTO = "--target my/photo.png --width 48 --palette pico-8 --sampler confidence --grid cosine --steps 16"
 ICONS = ("television", "palette", "store", "magnet-blue", "umbrella", "cake-plain", "bug", "trophy-bronze")
 NAMES = {"icon": "television", "style": "store", "folder": "folder-medium"}
@@ -41,7 +41,7 @@ class Recipe:
     """Commands, a row of the picture for each: what they were given, and what they drew.
 
     Args:
-        commands: as in docs/recipes.md: options of sample.py, or ``augment.py`` and its options.
+        commands: as in docs/drawing.md: options of sample.py, or ``augment.py`` and its options.
         given: files shown before the drawings of each row.
         shown: what of the command's output is shown: 0000.png … or one file.
         columns: drawings in a row, if not all of them.

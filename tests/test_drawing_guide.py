@@ -1,4 +1,4 @@
-"""docs/recipes.md holds the commands and the pictures of docs/pictures/make_recipes.py, and its Python lines are Python."""
+"""docs/drawing.md holds the commands and the pictures of docs/pictures/make_recipes.py, and its Python lines are Python."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ from tincture import augment, sample
 from tincture.controls.idle_options import check_idle_options
 from tincture.docs.pictures.make_recipes import DRAW, FOLDER, RECIPES, RECOLOR
 
-PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
+PAGE = Path(__file__).parent.parent / "docs" / "drawing.md"
 
 
 def blocks(language):
@@ -47,4 +47,4 @@ def test_the_page_shows_every_picture_and_no_other():
 def test_what_is_called_python_compiles():
     assert len(blocks("python")) > 15
     for block in blocks("python"):
-        compile(block, "recipes.md", "exec")
+        compile(block, "drawing.md", "exec")
