@@ -1,0 +1,130 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from jsonargparse import ArgumentError
+
+from tincture.common.cli import make_parser
+from tincture.common.errors import InputError, Range
+from tincture.common.options import OneOf, With, add_options, check_options, read_options
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame.
+
+    Args:
+        frame: the picture of it.
+        frame_width: in pixels.
+    """
+
+    frame: Path
+    frame_width: int = 2
+
+
+@dataclass(frozen=True)
+class Brush:
+    """What one paints with.
+
+    Args:
+        brush: the kind
+            of it.
+        brush_size: in pixels, up
+            to all of them.
+        dry: without water.
+        pigments: of the paint.
+        parts: how much of each.
+        frame: around the picture.
+    """
+
+    brush: Annotated[str | None, OneOf(("round", "flat"))] = None
+    brush_size: Annotated[float, Range(0, float("inf")), With("brush", "pigments")] = 1.0
+    dry: bool = False
+    pigments: Sequence[str] = field(default=(), metadata={"flags": ("--pigment", "--paint"), "metavar": "NAME[,NAME]"})
+    parts: Mapping[str, float] = field(default_factory=dict)
+    frame: Frame | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A painting.
+
+    Args:
+        output: where it hangs.
+        brush: of the painter.
+        titles: of the painting.
+    """
+
+    output: Path
+    brush: Brush
+    titles: list[str] | None = None
+
+
+def read(words, group=Painting):
+    parser = make_parser("")
+    add_options(parser, group, first=["dry"])
+    return read_options(group, parser.parse_args(words.split()))
+
+
+def test_flags_make_what_a_call_makes():
+    assert read("--output wall") == Painting(Path("wall"), Brush())
+    words = "--brush flat --brush-size inf --dry --paint umber, --parts umber=2 chalk=0.5 --titles a b --frame oak.png"
+    brush = Brush("flat", float("inf"), True, ("umber", ""), {"umber": 2.0, "chalk": 0.5}, Frame(Path("oak.png")))
+    assert read(f"--output wall {words}") == Painting(Path("wall"), brush, ["a", "b"])
+
+
+def test_what_is_parsed_is_a_flat_record_of_what_was_asked():
+    parser = make_parser("")
+    add_options(parser, Painting)
+    record = vars(parser.parse_args(["--output", "wall", "--pigment", "umber,chalk"]))
+    assert record["pigment"] == "umber,chalk"
+    assert (record["brush_size"], record["parts"], record["frame"]) == (1.0, [], None)
+
+
+def test_flags_that_the_parser_lacks_count_as_left_out():
+    parser = make_parser("")
+    add_options(parser, Brush, only=["dry"])
+    assert read_options(Brush, parser.parse_args(["--dry"])) == Brush(dry=True)
+
+
+def test_help_has_the_line_of_every_field_in_its_section():
+    parser = make_parser("")
+    add_options(parser, Painting, first=["dry"])
+    before, _, after = " ".join(parser.format_help().split()).partition("What one paints with:")
+    assert "--dry without water" in before
+    assert "the kind of it: round, flat" in after
+    assert "in pixels, up to all of them" in after
+    assert "--frame FRAME the picture of it" in after
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--brush fan", "unknown --brush 'fan'; choose from round, flat"),
+        ("--brush flat --brush-size -1", "--brush-size is -1.0; it must be from 0 to inf"),
+        ("--brush-size 3", "--brush-size does nothing without --brush or --pigment: add that, or leave it out"),
+        ("--frame-width 3", "--frame-width does nothing without --frame: add that, or leave it out"),
+        ("--parts umber", "--parts takes NAME=NUMBER, not 'umber'"),
+    ],
+)
+def test_mistakes_are_told_by_flags(words, message):
+    with pytest.raises(InputError, match=message):
+        read(f"--output wall {words}")
+
+
+@pytest.mark.parametrize(("words", "message"), [("", "--output"), ("--output a --brush-size much", "--brush-size")])
+def test_what_cannot_be_parsed_is_an_error_of_the_parser(words, message):
+    with pytest.raises(ArgumentError, match=message):
+        read(words)
+
+
+def test_a_call_is_checked_by_names():
+    with pytest.raises(InputError, match="brush_size is nan; it must be from 0 to inf"):
+        Brush("flat", float("nan"))
+    with pytest.raises(InputError, match="unknown brush 'fan'"):
+        Brush("fan")
