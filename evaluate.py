@@ -14,11 +14,11 @@ from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.bootstrap import Measured
+from tincture.evaluation.copies import closest_pairs, nearest_training
 from tincture.evaluation.feature_metrics import MIN_IMAGES
 from tincture.evaluation.features import EXTRACTORS, load_extractor
 from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
-from tincture.evaluation.memorization import closest_pairs, nearest_training
 from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from tincture.pipelines.palette_diffusion import RANGES, PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
@@ -89,7 +89,8 @@ def parse(arguments: list[str]) -> Namespace:
     """The options.
 
     Raises:
-        InputError: something would be overwritten, a number is out of range, or a package is missing.
+        InputError: something would be overwritten, a number is out of range, or a package is
+            missing.
     """
     parser = cli.make_parser("Judge a trained model by its likelihood and by what it draws.")
     add = parser.add_argument

@@ -14,7 +14,7 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.proportions import Proportions
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
-from tincture.evaluation.color_fidelity import color_distance
+from tincture.evaluation.colors import color_distance
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.fit.quantizers import quantize

@@ -15,7 +15,7 @@ from tincture.common import cli
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.evaluation.bootstrap import Measured, subset_bootstrap
-from tincture.evaluation.color_fidelity import color_fidelity
+from tincture.evaluation.colors import color_fidelity
 from tincture.evaluation.feature_metrics import METRICS, all_metrics, compare_features
 from tincture.evaluation.features import BACKGROUND, EXTRACTORS, FeatureExtractor, load_extractor
 from tincture.quantization.encoding import encode
@@ -66,7 +66,7 @@ def damage_table(
     drawn = {name: extractor(damage(chosen, generator)) for name, damage in DAMAGES.items()}
     seconds = time.perf_counter() - started
     for name, features in drawn.items():
-        print_row(name, compare_features(extractor.name, features, reference)[3:])
+        print_row(name, compare_features(features, reference))
     print(f"({len(drawn) * len(chosen) / seconds:.0f} images a second)")
 
 
@@ -87,8 +87,8 @@ def size_table(
     features = extractor(rgba(training))[torch.randperm(len(training), generator=generator)]
     print_heading("two sets of training icons")
     for size in SIZES:
-        measured = compare_features(extractor.name, features[:size], features[-size:], replicates=20)
-        print_row(str(size), measured[3:])
+        measured = compare_features(features[:size], features[-size:], replicates=20)
+        print_row(str(size), measured)
 
 
 def stderr_table(

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     print(f"| {' | '.join(['', 'images', *METRICS])} |")
     print("| --- " * (2 + len(METRICS)) + "|")
     for name, images in sets.items():
-        measured = compare_features(extractor.name, extractor(rgba_of(images)), reference, seed=options.seed)
+        measured = compare_features(extractor(rgba_of(images)), reference, seed=options.seed)
         cells = [f"{each.value:.2f} ± {each.stderr:.2f}" for each in (getattr(measured, metric) for metric in METRICS)]
         print(f"| {' | '.join([name, str(len(images)), *cells])} |", flush=True)
 

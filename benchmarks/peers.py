@@ -301,7 +301,7 @@ def drawing_figures(
     seconds = time.perf_counter() - started
     shown = images_of(drawing.indices[:SHOWN], heldout, rows[:SHOWN])
     write_atomically(sheet, contact_sheet(shown, columns=16).save)
-    metrics = compare_features(extractor.name, extractor(rgba_of(drawing.indices, palettes)), real)
+    metrics = compare_features(extractor(rgba_of(drawing.indices, palettes)), real)
     figures: dict[str, Any] = {"sampler": sampler, "calls": calls, "images": len(rows)}
     figures |= {"images_per_second": len(rows) / seconds}
     for name in ("frechet", "kernel", "recall"):
@@ -318,7 +318,7 @@ def images_of(indices: Tensor, heldout: IndexMaps, rows: Tensor) -> list[Indexed
 def real_figures(extractor: FeatureExtractor, training: IndexMaps, real: Tensor, samples: int) -> dict[str, Any]:
     """What as many training icons get: the floor of every figure of drawings."""
     chosen = training.subset(training.random_rows(samples, seed=0))
-    metrics = compare_features(extractor.name, extractor(rgba_of(chosen.indices.long(), chosen.palettes)), real)
+    metrics = compare_features(extractor(rgba_of(chosen.indices.long(), chosen.palettes)), real)
     return {"peer": "real", **{name: getattr(metrics, name).value for name in ("frechet", "kernel", "recall")}}
 
 

@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> None:
             started = time.perf_counter()
             images, used = draw(pipeline, palettes, way, calls, options.seed)
             seconds = time.perf_counter() - started
-            metrics = compare_features(extractor.name, extractor(rgba_of(images)), real)
+            metrics = compare_features(extractor(rgba_of(images)), real)
             drawn = as_index_maps(images, chosen)
             bits = heldout_estimates(judge.denoiser, judge.scheduler.process, drawn, JUDGE_TIMES).result()
             records.append({"way": way.name, "calls": calls, "used": used, "seconds": seconds, "judge": bits._asdict()})

@@ -1,1 +1,1 @@
-"""Metrics of models and of samples."""
+"""How good a model is: its bits per pixel, and the features, colors and copies of what it draws."""

@@ -1,8 +1,8 @@
-"""Standard errors of statistics of whole samples, by the m-out-of-n bootstrap without replacement (Politis and Romano 1994).
+"""Standard errors of statistics of whole samples, by the m-out-of-n bootstrap.
 
-The usual bootstrap draws with replacement. Its replicates hold the same image twice, which makes every nearest neighbor too
-near and every covariance too narrow: distances to the k-th neighbor become 0 and a Fréchet distance grows. Subsets have
-no duplicates.
+It draws subsets without replacement (Politis and Romano 1994). The usual bootstrap draws with
+replacement, so its replicates hold the same image twice. That makes nearest neighbors too near and
+covariances too narrow: distances to the k-th neighbor become 0, and a Fréchet distance grows.
 """
 
 import math
@@ -33,15 +33,17 @@ def subset_bootstrap(
 ) -> Estimate:
     """Measure ``statistic`` on the samples, and its spread over random subsets of them.
 
-    Subsets of m of n rows spread as samples of m rows would, but for the rows that two of them share:
-    ``Var θ_n ≈ m / (n − m) · Var* θ_m``. Where a subset would be the whole sample, as of one row, the error is NaN.
+    Subsets of m of n rows spread as samples of m rows would, but for the rows that two of them
+    share: ``Var θ_n ≈ m / (n − m) · Var* θ_m``. The error is NaN where a subset would be the whole
+    sample, as of a single row.
 
     Args:
-        statistic: from as many samples as are given to a tensor of any shape.
+        statistic: takes as many samples as are given, and returns a tensor of any shape.
         samples: independent of each other, each ``[N, …]`` with an N of its own.
-        replicates: how many subsets; the standard error's own relative error is about ``(2 · replicates)^-½``.
-        share: m / n. Larger shares trust a difference of few rows to be smooth, which nearest neighbors aren't
-            (docs/evaluation.md compares them).
+        replicates: how many subsets; the standard error's own relative error is about
+            ``(2 · replicates)^-½``.
+        share: m / n. A larger share needs a statistic that changes smoothly with few rows. Nearest
+            neighbors don't (docs/evaluation.md compares shares).
         seed: of the subsets.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Figures of one evaluation: every metric with its standard error, bits over time, agreement with training images."""
+"""The figures of an evaluation: metrics, bits over time, agreement with training images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 4
-"""Panels beside each other."""
+"""Panels in a row."""
 TIME_BINS = 10
 
 
 def plot_scalars(path: Path, scalars: Scalars) -> None:
-    """A panel for each metric that has a standard error: a bar, and beside it one for its floor where it has one.
+    """Draw a panel for each metric that has a standard error: a bar for it, and one for its floor.
 
     Raises:
         InputError: matplotlib isn't installed.
@@ -47,7 +47,9 @@ def plot_scalars(path: Path, scalars: Scalars) -> None:
 
 
 def plot_bits_over_time(path: Path, estimates: Estimates) -> None:
-    """Which noise levels the bits come from: means over bins of time, with standard errors; their mean is the bound.
+    """Draw which noise levels the bits come from: means over bins of time, with standard errors.
+
+    Their mean is the bound.
 
     Raises:
         InputError: matplotlib isn't installed.
@@ -69,9 +71,13 @@ def plot_bits_over_time(path: Path, estimates: Estimates) -> None:
 
 
 def plot_agreement(path: Path, drawn: Tensor, heldout: Tensor, threshold: float | None) -> None:
-    """How much drawn and held-out images agree with their nearest training images, ``[N]`` and ``[M]``, as histograms.
+    """Draw histograms of agreement with the nearest training image, and the threshold as a line.
 
-    The threshold is a line, if there is one.
+    Args:
+        path: of the PNG.
+        drawn: agreement of drawn images, ``[N]``.
+        heldout: agreement of held-out images, ``[M]``.
+        threshold: None if there is none.
 
     Raises:
         InputError: matplotlib isn't installed.
@@ -93,7 +99,7 @@ def plot_agreement(path: Path, drawn: Tensor, heldout: Tensor, threshold: float 
 def _figure(
     path: Path, draw: Callable[[list["Axes"]], None], rows: int, columns: int, size: tuple[float, float]
 ) -> None:
-    """Make a figure of ``rows × columns`` panels, have them drawn, and write it as a PNG, whole or not at all."""
+    """Make a figure of ``rows × columns`` panels, let ``draw`` fill them, and write it as a PNG."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

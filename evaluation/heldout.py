@@ -1,4 +1,4 @@
-"""Bits per pixel over a whole data set, with its standard error."""
+"""Bits per pixel of a whole data set: the bound and the exact figure, with standard errors."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,7 +23,7 @@ TOLD: dict[str, Callable[[Batch], Conditions]] = {
     "class": lambda batch: Conditions(class_labels=batch.labels),
     "luminance": lambda batch: Conditions(luminance=luminance_of_indices(batch.x_0, batch.palette)),
 }
-"""What a denoiser may be told of the image that it is to predict, besides its palette."""
+"""What a denoiser may be told about the image that it predicts, besides its palette."""
 
 
 class BitsPerPixel(NamedTuple):
@@ -37,7 +37,7 @@ class Estimates(NamedTuple):
     """One-sample estimates of the bound, several for each image."""
 
     times: Tensor
-    """When each was made, float ``[R, N]``."""
+    """The time of each estimate, float ``[R, N]``."""
     bits: Tensor
     """Bits per pixel, float ``[R, N]``."""
 
@@ -61,13 +61,15 @@ def heldout_estimates(
 
     Args:
         denoiser: switched to evaluation here and back afterwards.
-        process: the process it was trained for.
+        process: what it was trained for.
         images: the data set, usually the held-out side.
         times_per_image: corruptions of each image; each pass spreads its times evenly over the set.
         batch_size: images at once.
-        told: what the denoiser is told of each image, a name in `TOLD`.
-        seed: of times and corruptions, each image's by its place; the same seed makes two models comparable image by image.
-        split: share the images among the processes of one launch, all of which must call this alike.
+        told: what the denoiser is told about each image, a name in `TOLD`.
+        seed: of times and corruptions. Each image's own follow from the seed and the image's place,
+            so two models with the same seed can be compared image by image.
+        split: share the images among the processes of one launch, all of which must call this
+            alike.
     """
     conditions = choose("told", told, TOLD)
     device = next(denoiser.parameters()).device
@@ -98,25 +100,29 @@ def exact_estimates(
     seed: int = 0,
     split: bool = False,
 ) -> AnyOrderBits:
-    """The exact likelihood of images in random orders of their pixels, by ``orders · H · W`` calls for each image.
+    """The exact likelihood of images in random orders of their pixels.
+
+    It takes ``orders · H · W`` calls of the denoiser for each image.
 
     Args:
         denoiser: switched to evaluation here and back afterwards.
-        process: the process it was trained for.
+        process: what it was trained for.
         images: the pictures to measure.
-        orders: of each image.
+        orders: how many orders of each image.
         batch_size: images at once.
-        seed: of the orders, each image's by its place.
+        seed: of the orders. Each image's own follow from the seed and the image's place.
         split: as for `heldout_estimates`.
 
     Returns:
         Bits per pixel of each image, float64 ``[N]`` each.
 
     Raises:
-        InputError: the process has no mask, so its denoiser is no any-order model.
+        InputError: the process has no mask, so the denoiser is no any-order model.
     """
     if not process.has_mask:
-        raise InputError("exact bits per pixel need a process with a mask (absorbing): others have a bound only")
+        raise InputError(
+            "exact bits per pixel need a process with a mask (absorbing): other processes have only a bound"
+        )
     device = next(denoiser.parameters()).device
     was_training = denoiser.training
     denoiser.eval()

@@ -1,18 +1,17 @@
-"""Everything that is measured on drawn images, as scalars with names, and as a table."""
+"""What is measured on drawn images: as scalars with names, and as a table."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from tincture.common.errors import InputError
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .bootstrap import Measured
-from .color_fidelity import color_fidelity
-from .feature_metrics import METRICS, MIN_IMAGES, compare_features
+from .colors import color_fidelity
+from .copies import NEAR, NearestTraining, count_copies
+from .feature_metrics import METRICS, compare_features, require_enough
 from .features import FeatureExtractor
-from .memorization import NEAR, NearestTraining, count_copies
 
 Scalars = dict[str, float]
 """Values by name; each ``name`` that has a standard error has a ``name_stderr`` beside it."""
@@ -30,23 +29,23 @@ def image_scalars(
     Args:
         drawn: of one size.
         reference: of one size; the same palettes as the drawn ones, or colors can't be compared.
-        other: real images from the other side of the split than the reference, as a perfect model would draw; each feature
-            metric is measured on these too, as its ``_floor``. Only as many drawn images are compared as there are of these.
-        extractor: whose name stands in the names of what it measures: ``efficientnet-lite0/frechet``.
+        other: real images from the other side of the split than the reference, which stand for what
+            a perfect model would draw. Each feature metric is measured on them too, as its
+            ``_floor``. Only as many drawn images are compared as there are of these.
+        extractor: its name becomes part of the names of what it measures:
+            ``efficientnet-lite0/frechet``.
         seed: of the standard errors.
 
     Raises:
         InputError: fewer than 20 images on a side, or no palette in common.
     """
-    for name, images in (("drawn", drawn), ("reference", reference), ("other", other)):
-        if len(images) < MIN_IMAGES:
-            raise InputError(f"metrics need at least {MIN_IMAGES} {name} images, not {len(images)}")
+    require_enough(drawn=drawn, reference=reference, other=other)
     colors = color_fidelity(drawn, reference)
-    number = min(len(drawn), len(other))  # a Fréchet distance of fewer images is larger
+    number = min(len(drawn), len(other))  # as many on both sides, because a Fréchet distance grows with fewer images
     drawn, other = drawn[:number], other[:number]
     features, real, others = (extractor(rgba_of(images)) for images in (drawn, reference, other))
-    measured = compare_features(extractor.name, features, real, seed=seed)
-    floor = compare_features(extractor.name, others, real, seed=seed)
+    measured = compare_features(features, real, seed=seed)
+    floor = compare_features(others, real, seed=seed)
     scalars: Scalars = {}
     for name in METRICS:
         scalars |= named(f"{extractor.name}/{name}", getattr(measured, name))
@@ -57,10 +56,7 @@ def image_scalars(
 
 
 def copy_scalars(drawn: NearestTraining, heldout: NearestTraining, seed: int = 0) -> Scalars:
-    """How many drawn images agree more with a training image than all but 1 % of the held-out images do, and than both do at all.
-
-    The first is left out where there are too few held-out images to tell (`evaluation.memorization.FEWEST_HELDOUT`).
-    """
+    """The scalars of `count_copies`, without those that too few held-out images can't tell."""
     copies = count_copies(drawn.agreement, heldout.agreement, seed=seed)
     scalars: Scalars = {}
     for name, measured in copies._asdict().items():

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from tincture.data.index_maps import IndexMaps
-from tincture.evaluation.memorization import calibrated_threshold, closest_pairs, count_copies, nearest_training
+from tincture.evaluation.copies import calibrated_threshold, closest_pairs, count_copies, nearest_training
 from tincture.quantization.palettes.palette import Palette, PaletteBatch
 from tincture.quantization.pictures.indexed_image import IndexedImage
 

@@ -1,4 +1,7 @@
-"""Memorization: how much of a drawn image agrees with its nearest training image, up to recoloring and small shifts."""
+"""Copies: how much of a drawn image agrees with its nearest training image.
+
+Images are compared up to recoloring and small shifts.
+"""
 
 import math
 from collections.abc import Sequence
@@ -16,36 +19,39 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 from .bootstrap import Measured, subset_bootstrap
 
 CHECK_EVERY = 16
-"""Pixels after which it is asked whether a pair can still win."""
+"""Pixels after which the search asks whether a pair can still win."""
 NEAR = (0.9, 0.95, 1.0)
-"""Agreements that are counted besides: where many held-out images have a twin, no image can agree more than all but 1 % of them."""
+"""Agreements that are counted as well. Where many held-out images have a twin in the training set,
+the threshold is 1, and no image is above it."""
 FEWEST_HELDOUT = 99
-"""Held-out images that a threshold needs: above the largest of fewer, more than 1 % of images that copy nothing would be."""
+"""How many held-out images a threshold needs. With fewer, more than 1 % of the images that copy
+nothing would be above the largest of them."""
 PAIRS = 16
-"""How many pairs a picture of the closest ones shows."""
+"""How many pairs the picture of the closest ones shows."""
 
 
 class NearestTraining(NamedTuple):
     """For each image, its nearest training image."""
 
     agreement: Tensor
-    """The share of pixels that agree, float64 ``[N]``, at most 1: 1 is a copy up to recoloring and a shift."""
+    """The share of pixels that agree, float64 ``[N]``: 1 is a copy up to recoloring and a shift."""
     row: Tensor
-    """Which training image it is, the first on a tie, int64 ``[N]``."""
+    """Which training image it is, int64 ``[N]``; the first one on a tie."""
 
 
 def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1, mirrored: bool = False) -> NearestTraining:
     """Find the training image that agrees most with each of ``indices``.
 
-    Two index maps agree in as many pixels as the best translation of one's entries to the other's explains, in the
-    worse of the two directions: recoloring one of two copies changes nothing, and a blank image agrees with another only
-    as far as that is blank too.
+    The best translation of one index map's entries to the other's explains some of the pixels. Two
+    maps agree in that many, in the worse of the two directions. So recoloring a copy changes
+    nothing, and a blank image agrees with another only as far as that is blank too.
 
     Args:
         indices: index maps, ``[N, H, W]``.
         training: index maps of the training set, ``[M, H, W]``.
-        max_shift: shifts of up to so many pixels in each direction are tried; what leaves one side enters the other.
-        mirrored: whether the images turned left to right are tried too, for a model that learned from such.
+        max_shift: shifts of up to so many pixels in each direction are tried; what leaves one side
+            enters the other.
+        mirrored: whether mirrored images are tried too, for a model that learned from such.
     """
     known = training.flatten(1).to(torch.uint8).numpy()
     offsets = range(-max_shift, max_shift + 1)
@@ -61,11 +67,10 @@ def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1, mirr
 
 @njit(cache=True, nogil=True)
 def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
-    """The largest agreement in pixels of one image, ``[shifts, P]``, with ``known``, ``[M, P]``, and its row there.
+    """The largest agreement of ``shifted``, ``[shifts, P]``, with ``known``, ``[M, P]``; its row.
 
-    A translation explains as many pixels as the sum over entries of the commonest partner. Counting pixel by pixel, that
-    sum grows by one whenever a count exceeds all others of its entry, so a pair that can't catch up any more is left. The
-    increments are added rather than branched on: no processor can guess them.
+    A translation explains the pixels in which each entry meets its commonest partner. Counted pixel
+    by pixel, their number grows by one whenever a count exceeds all others of its entry.
     """
     pixels = known.shape[1]
     entries, known_entries = int(shifted.max()) + 1, int(known.max()) + 1
@@ -75,11 +80,13 @@ def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
     for m in range(len(known)):
         for shift in range(len(shifted)):
             there = back = seen = 0
+            # Leave a pair as soon as the pixels that remain can't make it the best.
             while seen < pixels and min(there, back) + pixels - seen > best:
                 stop = min(seen + CHECK_EVERY, pixels)
                 for p in range(seen, stop):
                     j, k = shifted[shift, p], known[m, p]
                     together[j, k] += 1
+                    # Add the increments instead of branching: no processor can guess them.
                     exceeds = np.int32(together[j, k] > commonest_there[j])
                     commonest_there[j] += exceeds
                     there += exceeds
@@ -96,19 +103,23 @@ def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
 
 
 class Copies(NamedTuple):
-    """How much drawn images agree with training images, beside held-out images, which no model can have copied."""
+    """How much drawn images agree with training images, and how much held-out images do.
+
+    No model can have copied a held-out image.
+    """
 
     median_agreement: Measured
     """Of the drawn images."""
     heldout_median_agreement: Measured
     heldout_99th_percentile: Measured | None
-    """Of the held-out images' agreement: the threshold. None of fewer than `FEWEST_HELDOUT`."""
+    """The threshold. None with fewer than `FEWEST_HELDOUT` images."""
     share_above: Measured | None
-    """Of the drawn images that agree more than that: much more than 1 % is copying. 0 where the threshold is 1."""
+    """The share of drawn images above the threshold. Much more than 1 % is copying. Where the
+    threshold is 1, the share is 0 whatever was drawn."""
     near: tuple[Measured, ...]
-    """The share of the drawn images that agree at least as much as each of `NEAR` says."""
+    """The share of drawn images that agree at least as much as each of `NEAR` says."""
     heldout_near: tuple[Measured, ...]
-    """Of the held-out images: many more drawn ones are copying."""
+    """The same share of held-out images. A much larger share of drawn images is copying."""
 
 
 def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: int = 0) -> Copies:
@@ -117,7 +128,8 @@ def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: in
     Args:
         drawn: agreement of drawn images, ``[N]``.
         heldout: agreement of held-out images, ``[M]``.
-        replicates: subsets of both for the standard errors: the share's holds the threshold's own uncertainty.
+        replicates: subsets of both for the standard errors; the share's error includes the
+            threshold's.
         seed: of the subsets.
     """
 
@@ -134,9 +146,10 @@ def count_copies(drawn: Tensor, heldout: Tensor, replicates: int = 200, seed: in
 
 
 def calibrated_threshold(heldout: Tensor) -> Tensor:
-    """What an image that copies nothing exceeds with a chance of at most 1 %, given the agreement of M held-out images, ``[M]``.
+    """An agreement that an image which copies nothing exceeds with a chance of at most 1 %.
 
-    The ⌈0.99 (M + 1)⌉-th smallest (split conformal prediction, Vovk et al. 2005); of fewer than `FEWEST_HELDOUT` the largest.
+    Of the agreements of M held-out images, ``[M]``, it is the ⌈0.99 (M + 1)⌉-th smallest (split
+    conformal prediction, Vovk et al. 2005), or the largest of fewer than `FEWEST_HELDOUT`.
     """
     return heldout.kthvalue(min(len(heldout), math.ceil(0.99 * (len(heldout) + 1)))).values
 
@@ -144,6 +157,6 @@ def calibrated_threshold(heldout: Tensor) -> Tensor:
 def closest_pairs(
     images: Sequence[IndexedImage], found: NearestTraining, training: IndexMaps, pairs: int = PAIRS
 ) -> list[IndexedImage]:
-    """The ``pairs`` images that agree most with a training image, then those training images in the same order."""
+    """The images that agree most with a training image, then those training images in order."""
     closest = found.agreement.argsort(descending=True, stable=True)[:pairs].tolist()
     return [images[number] for number in closest] + training.pictures(found.row[closest])

@@ -14,29 +14,27 @@ from tincture.quantization.transport import cheapest_transport
 from .bootstrap import Measured
 
 TRANSPARENT_COST = 1.0
-"""Between a transparent pixel and any color: as far as black from white."""
+"""Between a transparent pixel and any color, which is as far as black is from white."""
 
 
 class ColorFidelity(NamedTuple):
-    """Means over images, or over palettes."""
+    """Means over images, or over palettes that both sets have images of."""
 
-    num_drawn: int
-    num_reference: int
-    num_palettes: int
-    """Those that both sets have images of."""
     drawn_entries_used: Measured
     """The share of its palette's entries that an image uses, 0 to 1."""
     reference_entries_used: Measured
     color_distance: Measured
-    """How far the drawn colors of a palette must be moved in OKLab, on average over pixels, to be the reference images':
-    0 for the same proportions, 1 between black and white, or between transparent and any color."""
+    """How far a pixel must move in OKLab, on average, to turn the drawn colors of a palette into
+    the reference's: 0 for the same proportions, 1 between black and white, or transparent and any
+    color."""
 
 
 def color_fidelity(drawn: Sequence[IndexedImage], reference: Sequence[IndexedImage]) -> ColorFidelity:
     """Compare the colors of drawn images with those of reference images.
 
-    Proportions are pooled over all images of one palette, then compared palette by palette. Where every palette has one
-    picture, two good pictures of it still differ: read the distance beside that of another model, not beside 0.
+    Proportions are pooled over all images of one palette, then compared palette by palette. Where
+    every palette has one picture, two good pictures of it still differ. So compare the distance
+    with another model's, not with 0.
 
     Raises:
         InputError: a set is empty, or the two sets have no palette in common.
@@ -49,9 +47,6 @@ def color_fidelity(drawn: Sequence[IndexedImage], reference: Sequence[IndexedIma
         raise InputError("no drawn image has the palette of a reference image: draw in the reference images' palettes")
     distances = [color_distance(palette, drawn_pixels[palette], reference_pixels[palette]) for palette in shared]
     return ColorFidelity(
-        len(drawn),
-        len(reference),
-        len(shared),
         _mean([entries_used(image) for image in drawn]),
         _mean([entries_used(image) for image in reference]),
         _mean(distances),
@@ -59,7 +54,7 @@ def color_fidelity(drawn: Sequence[IndexedImage], reference: Sequence[IndexedIma
 
 
 def entries_used(image: IndexedImage) -> float:
-    """The share of the palette's entries that stand in at least one pixel."""
+    """The share of the palette's entries that at least one pixel holds."""
     return len(np.unique(image.indices)) / len(image.palette)
 
 
@@ -69,7 +64,7 @@ def color_distance(palette: Palette, first: np.ndarray, second: np.ndarray) -> f
     Args:
         palette: K entries.
         first: pixels of each entry, int64 ``[K]``; not all 0.
-        second: the same of the other side, whose sum may differ.
+        second: the same for the other side; its sum may differ.
 
     Returns:
         The mean distance in OKLab that pixels move.
@@ -79,13 +74,13 @@ def color_distance(palette: Palette, first: np.ndarray, second: np.ndarray) -> f
     opaque = palette.colors[:, 3] > 0
     costs[opaque[:, None] != opaque] = TRANSPARENT_COST
     scale = np.gcd(first.sum(), second.sum())
-    # Whole units, as many on both sides: each side's pixels times the other side's number.
+    # Both sides need as many whole units: each side's pixels times the other side's number.
     supply, demand = first * (second.sum() // scale), second * (first.sum() // scale)
     return float(cheapest_transport(costs, supply, demand)) / supply.sum()
 
 
 def _pixels_of_entries(images: Sequence[IndexedImage]) -> dict[Palette, np.ndarray]:
-    """How many pixels each entry has in all images of a palette, int64 ``[K]``."""
+    """How many pixels each entry has in all images of a palette together, int64 ``[K]``."""
     pixels: dict[Palette, np.ndarray] = {}
     for image in images:
         counts = np.bincount(image.indices.ravel(), minlength=len(image.palette))
@@ -94,6 +89,6 @@ def _pixels_of_entries(images: Sequence[IndexedImage]) -> dict[Palette, np.ndarr
 
 
 def _mean(values: list[float]) -> Measured:
-    """Images and palettes are independent, so the usual standard error is right; not a number for a single one."""
+    """The mean of independent values and its standard error, which is NaN for a single one."""
     stderr = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
     return Measured(float(np.mean(values)), float(stderr))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tincture.common.errors import InputError
-from tincture.evaluation.color_fidelity import color_distance, color_fidelity
+from tincture.evaluation.colors import color_distance, color_fidelity
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -47,7 +47,6 @@ def test_where_pixels_stand_changes_nothing_but_how_many_does(rng):
 def test_images_of_one_palette_are_pooled_and_palettes_averaged():
     drawn = [image(BLACK_WHITE, 0, 0), image(BLACK_WHITE, 1, 1), image(MANY, 5, 5)]
     result = color_fidelity(drawn, [image(BLACK_WHITE, 0, 1), image(MANY, 0, 0)])
-    assert (result.num_drawn, result.num_reference, result.num_palettes) == (3, 2, 2)
     assert result.color_distance == pytest.approx((0.5, 0.5))
     assert result.drawn_entries_used.value == pytest.approx((1 / 2 + 1 / 2 + 1 / 6) / 3)
 
