@@ -21,7 +21,7 @@ from tincture.data.annotated_folder import AnnotatedImage, annotated_images
 from tincture.data.palette_jitter import PaletteJitter
 from tincture.data.palette_transform import as_indexed, to_palette
 from tincture.data.sources import name_hash
-from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import named_palettes, read_palette
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage

@@ -23,7 +23,7 @@ from tincture.quantization.conversion import (
 )
 from tincture.quantization.dither.dithering import DITHER_SPACES, DITHERERS
 from tincture.quantization.fidelity import fidelity
-from tincture.quantization.fit.quantizers import FEW_COLORS, QUANTIZERS, SPACES, choose_colors, error_curve, fit_palette
+from tincture.quantization.fit import FEW_COLORS, QUANTIZERS, choose_colors, error_curve, fit_palette
 from tincture.quantization.palettes.choice import rank_palettes
 from tincture.quantization.palettes.files import named_palettes, read_palette, read_palette_folder, write_palette
 from tincture.quantization.palettes.order import ORDERS
@@ -33,6 +33,7 @@ from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.plots import plot_quantization, require_matplotlib
 from tincture.quantization.recolor import recolor_frames
+from tincture.quantization.spaces import SPACES
 
 REPORT_FILE = "report.json"
 PALETTE_FILE = "palette.hex"

@@ -17,7 +17,7 @@ from tincture.data.sources import LabelledImage
 from tincture.evaluation.colors import color_distance
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
-from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.recolor import recolor

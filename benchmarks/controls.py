@@ -32,9 +32,10 @@ from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.dither.dithering import dither
 from tincture.quantization.encoding import encode
-from tincture.quantization.luminance import luminance_of_indices, round_to_levels
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.luminance import luminance_of_indices, round_to_levels
+from tincture.quantization.palettes.palette import Palette
 
 CALLS = 16
 """Of the network, for each drawing."""

@@ -19,7 +19,8 @@ from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.config import DenoiserConfig, build_denoiser
 from tincture.models.denoiser import Denoiser
 from tincture.models.unet import UNetConfig
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 BATCH, ENTRIES, SIZE, STEPS, ROUNDS = 64, 16, 16, 16, 15
 PROCESSES = {"absorbing": {}, "uniform": {}, "color-heat": {"width": 0.2, "leap": 0.1}}

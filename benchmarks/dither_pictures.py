@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tincture.quantization.dither.dithering import dither
-from tincture.quantization.fit.quantizers import fit_palette
+from tincture.quantization.fit import fit_palette
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage

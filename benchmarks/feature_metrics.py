@@ -19,7 +19,7 @@ from tincture.evaluation.colors import color_fidelity
 from tincture.evaluation.feature_metrics import METRICS, all_metrics, compare_features
 from tincture.evaluation.features import BACKGROUND, EXTRACTORS, FeatureExtractor, load_extractor
 from tincture.quantization.encoding import encode
-from tincture.quantization.fit.quantizers import fit_palette
+from tincture.quantization.fit import fit_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 SIZES = (50, 100, 200, 400, 800, 1600, 2052)

@@ -7,7 +7,7 @@ from tincture.diffusion.likelihood import bits_per_pixel
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, bind
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 

@@ -37,7 +37,7 @@ from tincture.evaluation.features import FeatureExtractor, load_extractor
 from tincture.models.config import DenoiserConfig
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.color import srgb_to_oklab
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.plots import require_matplotlib
 from tincture.training.config import RunConfig, TrainConfig

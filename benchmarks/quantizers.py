@@ -24,7 +24,7 @@ from sklearn.datasets import load_sample_images
 
 from tincture.quantization.dither.dithering import dither
 from tincture.quantization.encoding import encode
-from tincture.quantization.fit.quantizers import fit_palette, fit_palettes
+from tincture.quantization.fit import fit_palette, fit_palettes
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
 from .process_memory import peak_mib, reset_peak, resident_mib

@@ -15,7 +15,7 @@ from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
 from tincture.pipelines.model_recoloring import RECOLORERS
 from tincture.pipelines.saving import load_pipeline
-from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from tincture.common.errors import InputError
-from tincture.quantization.fit.quantizers import choose_colors, fit_palette
+from tincture.quantization.fit import choose_colors, fit_palette
 from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage

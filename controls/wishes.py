@@ -17,8 +17,8 @@ from torch import Tensor
 from tincture.common.errors import InputError
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.histogram import OPAQUE_ALPHA
-from tincture.quantization.luminance import TRANSPARENT, entry_luminance
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.luminance import TRANSPARENT, entry_luminance
 
 INFINITE = 1e20
 """The nats of an infinite fidelity: more than any model says, and a number. So where such wishes contradict each other (about
@@ -81,7 +81,7 @@ class LightnessWish:
     """Be this light, in whatever color: -fidelity · squared difference of OKLab lightness.
 
     Args:
-        luminance: float ``[H, W]`` for all images or ``[N, H, W]``, as in `quantization.luminance`; nothing is asked
+        luminance: float ``[H, W]`` for all images or ``[N, H, W]``, as in `quantization.palettes.luminance`; nothing is asked
             where it is not a number.
         fidelity: 0 or more; infinity is allowed.
 

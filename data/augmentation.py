@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from tincture.quantization.color import oklab_to_srgb
-from tincture.quantization.luminance import luminance_of_indices, round_to_levels
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.luminance import luminance_of_indices, round_to_levels
 
 from .index_maps import Batch
 

@@ -7,7 +7,7 @@ some; a model that has seen only the first kind tries to use every entry of the 
 import torch
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .index_maps import Batch
 

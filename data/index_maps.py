@@ -17,9 +17,11 @@ from tqdm import tqdm
 
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
-from tincture.quantization.fit.quantizers import encode, fit_palette
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit import fit_palette
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .config import DataConfig, check_data_config, expanded

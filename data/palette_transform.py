@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tincture.common.errors import InputError
-from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.fit import quantize
 from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 from .config import DataConfig, check_data_config
 from .hugging_face import Rows, Table, chunks, open_table, pictures

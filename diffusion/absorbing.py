@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .draws import Generators, uniform
 from .schedules import Schedule

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .draws import widest_float
 from .jumps import JumpProcess

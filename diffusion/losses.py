@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .likelihood import to_bits
 from .process import Process

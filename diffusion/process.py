@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .draws import Generators
 from .schedules import Schedule

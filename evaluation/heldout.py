@@ -16,7 +16,7 @@ from tincture.diffusion.likelihood import bits_per_pixel, mean_and_stderr
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
-from tincture.quantization.luminance import luminance_of_indices
+from tincture.quantization.palettes.luminance import luminance_of_indices
 
 TOLD: dict[str, Callable[[Batch], Conditions]] = {
     "nothing": lambda batch: NO_CONDITIONS,

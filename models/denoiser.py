@@ -16,7 +16,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 from .luminance import LuminanceEmbedding
 from .palette_encoder import PaletteEncoder
@@ -65,7 +66,7 @@ class Conditions:
     class_labels: Tensor | None = None
     """int64 ``[B]``; the number of classes stands for "no label"."""
     luminance: Tensor | None = None
-    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.luminance`; not a number where nothing is known."""
+    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.palettes.luminance`; not a number where nothing is known."""
     augmentation_labels: Tensor | None = None
     """How a training picture was changed, float ``[B, 3]``, see `AUGMENTATIONS`. Drawings are told nothing: they are to look unchanged."""
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class LuminanceEmbedding(nn.Module):
-    """Features of a luminance map (see `quantization.luminance`); a pixel of which nothing is known adds nothing.
+    """Features of a luminance map (see `quantization.palettes.luminance`); a pixel of which nothing is known adds nothing.
 
     Args:
         channels: features of each pixel.

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .attention import SelfAttention
 

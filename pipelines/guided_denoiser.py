@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tincture.controls.views import Canvas, View
 from tincture.models.denoiser import Conditions, Denoiser
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 
 class GuidedDenoiser:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tincture.controls.joint import JointPalettes
 from tincture.models.denoiser import Conditions, Denoiser
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 
 class JointDenoiser:

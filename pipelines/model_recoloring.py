@@ -13,7 +13,8 @@ from tincture.common.errors import InputError
 from tincture.controls.views import Canvas, View
 from tincture.diffusion.schedules import Schedule, linear
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.recolor import GENTLE, color_costs, match_palettes, recolor
 from tincture.quantization.spaces import SPACES

@@ -5,7 +5,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 
 class PaletteBank(ModelMixin, ConfigMixin):

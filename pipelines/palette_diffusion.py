@@ -23,7 +23,8 @@ from tincture.diffusion.prediction import Prediction
 from tincture.diffusion.reuse import Reuse
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .guidance import guidance_branches
@@ -131,7 +132,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             height, width: in pixels; the data set's size if left out.
             batch_size: images drawn at once; it changes memory and speed, not the images.
             heldout_palettes: draw from the bank's held-out palettes instead of the training ones.
-            luminance: how light each pixel shall be, float ``[num_images, H, W]`` as in `quantization.luminance`, for a
+            luminance: how light each pixel shall be, float ``[num_images, H, W]`` as in `quantization.palettes.luminance`, for a
                 model that was trained with such maps.
             logit_bias: added to the logits of every step, float ``[num_images, K, H, W]``, with K the size of the
                 largest palette.

@@ -9,12 +9,13 @@ from PIL import Image
 
 from tincture import quantize
 from tincture.quantization.dither.dithering import DITHER_SPACES, DITHERERS, dither
-from tincture.quantization.fit.quantizers import QUANTIZERS, SPACES, fit_palette
+from tincture.quantization.fit import QUANTIZERS, fit_palette
 from tincture.quantization.palettes.files import read_palette, write_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.spaces import SPACES
 
 
 def gradient(seed=0, size=(24, 32), transparent=False):

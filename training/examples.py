@@ -18,7 +18,7 @@ from tincture.diffusion.draws import image_generators, mixed_seed
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import Conditions, Denoiser
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .config import TrainConfig
 

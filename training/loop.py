@@ -35,7 +35,7 @@ from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import save_pipeline
 from tincture.pipelines.sheet import contact_sheet
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .checkpoints import (
     Progress,

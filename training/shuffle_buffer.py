@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tincture.data.index_maps import IndexMaps
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 
 class ShuffleBuffer:

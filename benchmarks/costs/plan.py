@@ -17,8 +17,9 @@ from tincture.common import cli
 from tincture.data.foreign_palettes import with_foreign_palettes
 from tincture.data.image_folder import fit_to_size
 from tincture.data.index_maps import IndexMaps
-from tincture.quantization.fit.quantizers import encode, fit_palette
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit import fit_palette
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.config import RunConfig
 
 from .counters import operations, tensor_bytes

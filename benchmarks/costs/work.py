@@ -10,7 +10,7 @@ from tincture.diffusion.losses import hybrid_loss
 from tincture.diffusion.prediction import as_prediction
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.config import DenoiserConfig, build_denoiser
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.config import ProcessConfig, RunConfig, TrainConfig
 from tincture.training.loop import exponential_average
 from tincture.training.optimizers import OPTIMIZERS

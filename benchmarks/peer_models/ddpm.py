@@ -16,7 +16,8 @@ from tincture.models.config import DenoiserConfig
 from tincture.models.denoiser import Condition
 from tincture.models.unet import UNet
 from tincture.quantization.encoding import encode
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 from .peer import BATCH, Drawing
 

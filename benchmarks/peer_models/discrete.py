@@ -12,7 +12,7 @@ from tincture.diffusion.samplers import SAMPLERS, even_times, run
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.evaluation.heldout import BitsPerPixel, heldout_estimates
 from tincture.models.denoiser import NO_CONDITIONS, bind
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .peer import BATCH, Drawing
 

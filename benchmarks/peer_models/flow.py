@@ -17,7 +17,7 @@ from tincture.diffusion.absorbing import AbsorbingProcess
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.schedules import linear
 from tincture.evaluation.heldout import BitsPerPixel, heldout_estimates
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from .peer import BATCH, Drawing
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tincture.data.index_maps import Batch, IndexMaps
 from tincture.evaluation.heldout import BitsPerPixel
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 BATCH = 64
 """Images drawn at once."""

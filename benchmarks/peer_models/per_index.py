@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from tincture.models.denoiser import NO_CONDITIONS, Conditions
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 Backbone = Callable[[Tensor, Tensor], Tensor]
 """(features [B, C, H, W], times [B]) → [B, K, H, W]."""

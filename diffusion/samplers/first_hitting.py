@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from ..draws import Generators, categorical, uniform
 from ..process import Process

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from ..draws import Generators, categorical
 from ..process import Process

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tincture.common.errors import InputError, Range, choose
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from ..draws import Generators
 from ..prediction import Prediction, as_prediction

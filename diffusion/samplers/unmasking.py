@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 
 from ..process import Process
 

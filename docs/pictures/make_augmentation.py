@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tincture import augment
 from tincture.data.icons import icons
 from tincture.pipelines.sheet import contact_sheet
-from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.recolor import recolor

@@ -12,7 +12,8 @@ from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.pipelines.sheet import contact_sheet
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 ICON = 0

@@ -18,7 +18,7 @@ from tincture.benchmarks.peer_models.report import plot
 from tincture.data.index_maps import load_index_maps
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.encoding import encode
-from tincture.quantization.fit.quantizers import fit_palette
+from tincture.quantization.fit import fit_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 

@@ -21,7 +21,7 @@ from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.encoding import encode
-from tincture.quantization.fit.quantizers import quantize
+from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image

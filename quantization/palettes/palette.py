@@ -1,15 +1,11 @@
-"""A palette: ordered sRGB colors with alpha, and batches of palettes that differ in size."""
+"""A palette: ordered sRGB colors with alpha."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tincture.common.errors import InputError
-
-from ..color import srgb_to_oklab
 
 MAX_ENTRIES = 256
 
@@ -81,46 +77,3 @@ class Palette:
 
     def __hash__(self) -> int:
         return hash(self.colors.tobytes())
-
-
-@dataclass(frozen=True, eq=False)
-class PaletteBatch:
-    """Palettes of different sizes, padded to the largest. The mask index of a batch is K, its padded size."""
-
-    colors: Tensor
-    """sRGB RGBA, uint8 ``[B, K, 4]``; what stands in padded entries has no meaning."""
-    valid: Tensor
-    """bool ``[B, K]``, true for real entries."""
-
-    @classmethod
-    def from_palettes(cls, palettes: Sequence[Palette], size: int | None = None) -> "PaletteBatch":
-        """Pad ``palettes`` to ``size`` entries, or to the largest among them."""
-        size = size or max(len(palette) for palette in palettes)
-        colors = torch.zeros(len(palettes), size, 4, dtype=torch.uint8)
-        valid = torch.zeros(len(palettes), size, dtype=torch.bool)
-        for row, palette in enumerate(palettes):
-            colors[row, : len(palette)] = torch.tensor(palette.colors)
-            valid[row, : len(palette)] = True
-        return cls(colors, valid)
-
-    @property
-    def mask_index(self) -> int:
-        """The index that stands for the absorbing state: one more than the last entry, padding included."""
-        return self.colors.shape[1]
-
-    @property
-    def sizes(self) -> Tensor:
-        """How many real entries each palette has, int64 ``[B]``."""
-        return self.valid.sum(dim=1)
-
-    def oklab(self) -> Tensor:
-        """The entries in OKLab, float32 ``[B, K, 3]``."""
-        return srgb_to_oklab(self.colors[..., :3])
-
-    def to(self, device: torch.device | str) -> "PaletteBatch":
-        """The same batch on ``device``."""
-        return PaletteBatch(self.colors.to(device), self.valid.to(device))
-
-    def __getitem__(self, rows: Tensor | slice) -> "PaletteBatch":
-        """The palettes at ``rows``."""
-        return PaletteBatch(self.colors[rows], self.valid[rows])

@@ -9,7 +9,8 @@ from tincture.benchmarks.optimizers import Run, ScheduleFreeTraining, table
 from tincture.benchmarks.peer_models.peer import Peer
 from tincture.common.errors import InputError
 from tincture.data.index_maps import IndexMaps
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.training.config import TrainConfig
 
 CONFIG = TrainConfig(batch_size=2, learning_rate=0.1, warmup=0.25, weight_decay=0.0, beta2=0.5)

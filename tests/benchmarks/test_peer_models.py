@@ -17,7 +17,8 @@ from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.config import DenoiserConfig
 from tincture.models.denoiser import NO_CONDITIONS
 from tincture.models.unet import UNetConfig
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.training.checkpoints import list_checkpoints
 from tincture.training.config import RunConfig, TrackConfig, TrainConfig
 from tincture.training.examples import ExampleMaker, Examples

@@ -8,7 +8,8 @@ from tincture.benchmarks import peers
 from tincture.benchmarks.peer_models.peer import Drawing
 from tincture.benchmarks.peer_models.report import plot, tables
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 
 def test_pixels_are_off_palette_unless_they_are_their_entry():

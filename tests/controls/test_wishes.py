@@ -5,7 +5,8 @@ import torch
 from tincture.common.errors import InputError
 from tincture.controls.wishes import ColorWish, LightnessWish, color_distances, lightness_distances
 from tincture.quantization.encoding import encode
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.tests.palettes import random_palette
 
 ALL = slice(None)

@@ -3,8 +3,9 @@ import torch
 
 from tincture.data.augmentation import augment, jitter, mirror, rounded_luminance, shift
 from tincture.data.index_maps import Batch
-from tincture.quantization.luminance import TRANSPARENT
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.luminance import TRANSPARENT
+from tincture.quantization.palettes.palette import Palette
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import torch
 from tincture.data.foreign_palettes import draw_foreign_palettes, recolor, with_foreign_palettes
 from tincture.data.index_maps import Batch
 from tincture.quantization.color import srgb_to_oklab
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 
 @pytest.fixture(autouse=True)

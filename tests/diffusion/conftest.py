@@ -11,7 +11,8 @@ from tincture.diffusion.absorbing import AbsorbingProcess
 from tincture.diffusion.color_heat import ColorHeatProcess
 from tincture.diffusion.schedules import linear, make_schedule
 from tincture.diffusion.uniform import UniformProcess
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 ENTRIES, PIXELS = 3, 4
 

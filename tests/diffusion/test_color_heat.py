@@ -5,7 +5,8 @@ from tincture.common.errors import InputError
 from tincture.diffusion.color_heat import ColorHeatProcess
 from tincture.diffusion.schedules import linear
 from tincture.diffusion.uniform import UniformProcess
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.tests.palettes import random_palette
 
 

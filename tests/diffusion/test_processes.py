@@ -7,7 +7,8 @@ import torch
 from tincture.diffusion.likelihood import bits_per_pixel, discrete_bits_per_pixel, mean_and_stderr
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 
 def corruptions(world, process, t):

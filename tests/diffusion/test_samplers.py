@@ -9,7 +9,8 @@ from tincture.diffusion.draws import categorical
 from tincture.diffusion.prediction import Prediction
 from tincture.diffusion.samplers import SAMPLERS, even_times, run
 from tincture.diffusion.schedules import make_schedule
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 DRAWS = 20_000
 

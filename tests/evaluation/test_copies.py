@@ -5,7 +5,8 @@ import torch.nn.functional as F
 
 from tincture.data.index_maps import IndexMaps
 from tincture.evaluation.copies import calibrated_threshold, closest_pairs, count_copies, nearest_training
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 

@@ -10,8 +10,8 @@ from tincture.diffusion.schedules import cosine, linear
 from tincture.diffusion.uniform import UniformProcess
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
 from tincture.models.denoiser import NO_CONDITIONS
-from tincture.quantization.luminance import TRANSPARENT
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.luminance import TRANSPARENT
 
 
 class Indifferent(torch.nn.Module):

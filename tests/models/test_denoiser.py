@@ -8,7 +8,8 @@ from tincture.common.errors import InputError
 from tincture.models.config import DenoiserConfig, build_denoiser
 from tincture.models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser
 from tincture.models.unet import UNetConfig
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 SMALL = {
     "token_channels": 32,

@@ -19,7 +19,8 @@ from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline, save_pipeline
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -16,7 +16,8 @@ from tincture.pipelines.guidance import guidance_branches
 from tincture.pipelines.joint_denoiser import JointDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.spaces import SPACES
 from tincture.tests.palettes import random_palette

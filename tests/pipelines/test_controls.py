@@ -15,8 +15,8 @@ from tincture.models.denoiser import PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.encoding import encode
-from tincture.quantization.luminance import luminance_of_indices
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.luminance import luminance_of_indices
 from tincture.tests.palettes import random_palette
 
 PROCESSES = ("absorbing", "uniform", "color-heat")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tincture.data.index_maps import IndexMaps
-from tincture.quantization.palettes.palette import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.shuffle_buffer import ShuffleBuffer
 
 

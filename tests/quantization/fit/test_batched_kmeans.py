@@ -3,10 +3,11 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
+from tincture.quantization.encoding import encode
 from tincture.quantization.fit import batched_kmeans as module
+from tincture.quantization.fit import fit_palettes
 from tincture.quantization.fit.batched_kmeans import batched_kmeans, cluster_sets, nearest_in_batches
 from tincture.quantization.fit.kmeans import kmeans
-from tincture.quantization.fit.quantizers import encode, fit_palettes
 from tincture.quantization.nearest import nearest
 
 

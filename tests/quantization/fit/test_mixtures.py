@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from tincture.quantization.dither.dithering import dither
+from tincture.quantization.fit import fit_palette
 from tincture.quantization.fit.kmeans import kmeans
 from tincture.quantization.fit.mixtures import _normal_equations, fit_mixtures, mix
-from tincture.quantization.fit.quantizers import fit_palette
 from tincture.quantization.nearest import nearest
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.spaces import SPACES

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import Palette, PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import Palette
 
 
 def test_order_and_duplicates_are_kept():

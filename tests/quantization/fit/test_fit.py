@@ -6,23 +6,23 @@ from hypothesis import strategies as st
 
 from tincture.common.errors import InputError
 from tincture.quantization.color import srgb_to_oklab
-from tincture.quantization.fit import learned
-from tincture.quantization.fit.channel_bits import snap
-from tincture.quantization.fit.kmeans import kmeans
-from tincture.quantization.fit.quantizers import (
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit import (
     FEW_COLORS,
     QUANTIZERS,
-    SPACES,
     choose_colors,
-    encode,
     error_curve,
     fit_palette,
     fit_palettes,
+    learned,
     quantize,
 )
+from tincture.quantization.fit.channel_bits import snap
+from tincture.quantization.fit.kmeans import kmeans
 from tincture.quantization.histogram import histogram
 from tincture.quantization.nearest import nearest, nearest_by_cells
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.spaces import SPACES
 
 
 def random_image(seed, height, width, colors, transparent):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from .color import srgb_to_oklab
-from .palettes.palette import PaletteBatch
+from ..color import srgb_to_oklab
+from .batch import PaletteBatch
 
 TRANSPARENT = -1.0
 """A transparent pixel's luminance. Where nothing is known, a luminance map is not a number; elsewhere it is OKLab lightness, 0 to 1."""

@@ -1,0 +1,56 @@
+"""Palettes that differ in size, padded into tensors: what a network and the diffusion processes read.
+
+The only module on palettes, besides their luminance, that imports torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..color import srgb_to_oklab
+from .palette import Palette
+
+
+@dataclass(frozen=True, eq=False)
+class PaletteBatch:
+    """Palettes of different sizes, padded to the largest. The mask index of a batch is K, its padded size."""
+
+    colors: Tensor
+    """sRGB RGBA, uint8 ``[B, K, 4]``; what stands in padded entries has no meaning."""
+    valid: Tensor
+    """bool ``[B, K]``, true for real entries."""
+
+    @classmethod
+    def from_palettes(cls, palettes: Sequence[Palette], size: int | None = None) -> "PaletteBatch":
+        """Pad ``palettes`` to ``size`` entries, or to the largest among them."""
+        size = size or max(len(palette) for palette in palettes)
+        colors = torch.zeros(len(palettes), size, 4, dtype=torch.uint8)
+        valid = torch.zeros(len(palettes), size, dtype=torch.bool)
+        for row, palette in enumerate(palettes):
+            colors[row, : len(palette)] = torch.tensor(palette.colors)
+            valid[row, : len(palette)] = True
+        return cls(colors, valid)
+
+    @property
+    def mask_index(self) -> int:
+        """The index that stands for the absorbing state: one more than the last entry, padding included."""
+        return self.colors.shape[1]
+
+    @property
+    def sizes(self) -> Tensor:
+        """How many real entries each palette has, int64 ``[B]``."""
+        return self.valid.sum(dim=1)
+
+    def oklab(self) -> Tensor:
+        """The entries in OKLab, float32 ``[B, K, 3]``."""
+        return srgb_to_oklab(self.colors[..., :3])
+
+    def to(self, device: torch.device | str) -> "PaletteBatch":
+        """The same batch on ``device``."""
+        return PaletteBatch(self.colors.to(device), self.valid.to(device))
+
+    def __getitem__(self, rows: Tensor | slice) -> "PaletteBatch":
+        """The palettes at ``rows``."""
+        return PaletteBatch(self.colors[rows], self.valid[rows])
