@@ -21,7 +21,7 @@ from tincture.quantization.conversion import (
     has_place_for_transparency,
     with_place_for_transparency,
 )
-from tincture.quantization.dither.dithering import DITHER_SPACES, DITHERERS
+from tincture.quantization.dither import DITHER_SPACES, DITHERERS
 from tincture.quantization.fidelity import fidelity
 from tincture.quantization.fit import FEW_COLORS, QUANTIZERS, choose_colors, error_curve, fit_palette
 from tincture.quantization.palettes.choice import rank_palettes

@@ -30,7 +30,7 @@ from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.diffusion.draws import categorical
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
-from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither import dither
 from tincture.quantization.encoding import encode
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither import dither
 from tincture.quantization.fit import fit_palette
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette

@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from tincture.quantization.color import linear_to_oklab
-from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither import dither
 from tincture.quantization.dither.hull import mixable
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.spaces import LINEAR_OF_BYTE

@@ -22,7 +22,7 @@ from skimage.metrics import structural_similarity
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.datasets import load_sample_images
 
-from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither import dither
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette, fit_palettes
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES

@@ -9,7 +9,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from tincture.common.errors import InputError, choose
-from tincture.quantization.dither.dithering import DITHERERS
+from tincture.quantization.dither import DITHERERS
 from tincture.quantization.palettes.luminance import luminance_of_pixels
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.reading import read_image

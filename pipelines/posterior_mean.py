@@ -13,7 +13,7 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.quantization.color import linear_to_srgb, srgb_to_linear
-from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither import dither
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from tincture.common.errors import InputError, choose
 
-from .dither.dithering import dither
+from .dither import dither
 from .encoding import encode
 from .fidelity import Fidelity, fidelity
 from .histogram import OPAQUE_ALPHA

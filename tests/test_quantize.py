@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tincture import quantize
-from tincture.quantization.dither.dithering import DITHER_SPACES, DITHERERS, dither
+from tincture.quantization.dither import DITHER_SPACES, DITHERERS, dither
 from tincture.quantization.fit import QUANTIZERS, fit_palette
 from tincture.quantization.palettes.files import read_palette, write_palette
 from tincture.quantization.palettes.palette import Palette

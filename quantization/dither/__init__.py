@@ -1,1 +1,74 @@
-"""Dithering: error diffusion and ordered dithering with any palette."""
+"""Dithering with any palette: error diffusion, and ordered dithering by Bayer's matrices or blue noise."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from tincture.common.errors import InputError, choose
+
+from ..encoding import encode, on_white, opaque_entries
+from ..histogram import OPAQUE_ALPHA
+from ..palettes.palette import Palette
+from .error_diffusion import KERNELS, diffuse
+from .ordered import bayer, blue_noise, ordered
+
+DITHER_SPACES = ("linear", "oklab")
+
+Ditherer = Callable[[np.ndarray, np.ndarray, np.ndarray, float, str], np.ndarray]
+"""What dithers. From pixels, uint8 ``[H, W, 3]``, which of them are opaque, bool ``[H, W]``, the colors
+of the entries, uint8 ``[K, 3]``, a strength and a space to positions among the entries, uint8 ``[H, W]``.
+The positions of pixels that aren't opaque have no meaning."""
+
+DITHERERS: dict[str, Ditherer | None] = {
+    "none": None,  # plain `encode`
+    **{name: partial(diffuse, kernel) for name, kernel in KERNELS.items()},
+    **{f"bayer{n}": partial(ordered, partial(bayer, n)) for n in (2, 4, 8, 16)},
+    "blue-noise": partial(ordered, blue_noise),
+}
+
+_EXACT: dict[str, Ditherer] = {name: partial(diffuse, kernel, exact=True) for name, kernel in KERNELS.items()}
+
+
+def dither(
+    image: np.ndarray,
+    palette: Palette,
+    method: str,
+    strength: float = 1.0,
+    space: str = "linear",
+    *,
+    exact: bool = False,
+) -> np.ndarray:
+    """Map pixels to entries so that the mean over a few pixels is the picture's color.
+
+    Transparent pixels take no part: they go to the transparent entry. A palette without one shows
+    them in white.
+
+    Args:
+        image: sRGB RGBA, uint8 ``[H, W, 4]``.
+        palette: the colors to use.
+        method: a name in `DITHERERS`; ``none`` is `encode` in OKLab.
+        strength: 0 (the nearest entry) to 1 (in the mean, the exact color).
+        space: where colors are mixed: ``linear`` light, as the eye does from afar, or ``oklab``.
+        exact: whether error diffusion keeps the mean color as near to the picture's as the palette
+            can mix. It should if the palette wasn't made for the picture: the hue drifts otherwise.
+            If the palette was made for it, the result is calmer without. Ordered dithering never drifts.
+
+    Returns:
+        Indices, uint8 ``[H, W]``.
+
+    Raises:
+        InputError: a name is unknown, the strength is out of range, or opaque pixels meet a palette
+            without an opaque entry.
+    """
+    if not 0 <= strength <= 1:
+        raise InputError(f"the strength of a dither is 0 to 1, not {strength}")
+    choose("dither space", space, dict.fromkeys(DITHER_SPACES))
+    ditherer = choose("dither", method, DITHERERS | _EXACT if exact else DITHERERS)
+    image = on_white(image, palette)
+    opaque = image[..., 3] >= OPAQUE_ALPHA
+    if ditherer is None or strength == 0 or not opaque.any():
+        return encode(image, palette)
+    entries = opaque_entries(palette)
+    positions = ditherer(image[..., :3], opaque, palette.colors[entries, :3], strength, space)
+    return np.where(opaque, entries[positions], palette.transparent or 0).astype(np.uint8)

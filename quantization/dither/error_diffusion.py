@@ -1,18 +1,18 @@
-"""Error diffusion (Floyd and Steinberg 1976): a pixel's error is handed on to neighbors that come later.
+"""Error diffusion (Floyd and Steinberg 1976): a pixel's error is passed on to neighbors that come later.
 
-Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is linear light, the entry
-is the nearest in sRGB: steps of sRGB look about alike, and those of OKLab grow so steep near black that dark flat areas
-fill with colored grain.
+Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is linear
+light, the nearest entry is still looked for in sRGB. Steps of sRGB look about alike, while those of
+OKLab grow so steep near black that dark flat areas would fill with colored grain.
 
-A color that the palette can't mix would pile up errors for ever and smear them over what follows. Two ways out:
+A color that the palette can't mix would pile up errors without end and smear them over what follows.
+There are two ways out:
 
-- calm: errors are cut where they become longer than the entries are apart. The mean is off by what is cut.
-- exact: each color first moves to the nearest one that the palette can mix, its projection to the entries' hull. Then
-  errors stay bounded if each step takes the entry nearest *in the space of mixing* (Adler et al. 2005, "Error bounds for
-  error diffusion and related greedy algorithms"), so that one is taken as soon as they get long, and none is cut.
+- calm: an error that is longer than the entries are apart is cut. The mean is off by what is cut.
+- exact: each color first moves to the nearest one that the palette can mix, its projection on the
+  entries' hull. No error is cut. They stay bounded if each step takes the entry nearest *in the space of
+  mixing* (Adler et al. 2005, "Error bounds for error diffusion and related greedy algorithms"), so that
+  space chooses as soon as errors get long.
 """
-
-from fractions import Fraction
 
 import numpy as np
 from numba import njit
@@ -21,15 +21,15 @@ from ..nearest import candidates
 from ..spaces import SPACES, linear_to_srgb_value, mixing_coordinates
 from .hull import mixable
 
-Kernel = tuple[tuple[int, int, Fraction], ...]
+Kernel = tuple[tuple[int, int, float], ...]
 """(rows down, columns ahead, share of the error), for each neighbor."""
 
 
 def _kernel(divisor: int, *rows: str) -> Kernel:
-    """Read a kernel as it is printed: ``X`` is the pixel itself, numbers are shares of ``divisor``, dots are none."""
+    """Read a kernel as papers print it: ``X`` is the pixel itself, a number a share of ``divisor``, a dot none."""
     middle = rows[0].split().index("X")
     return tuple(
-        (down, column - middle, Fraction(int(share), divisor))
+        (down, column - middle, int(share) / divisor)
         for down, row in enumerate(rows)
         for column, share in enumerate(row.split())
         if share not in ".X"
@@ -48,11 +48,134 @@ KERNELS: dict[str, Kernel] = {
 _MARGIN = 0.05
 """Calm: how far beyond the entries' range, as a share of it, a color with its errors may lie."""
 _REACH = 1.25
-"""Calm: the longest error that is handed on, in distances from the entry to its nearest neighbor among the entries."""
+"""Calm: the longest error that is passed on, in distances from the entry to the nearest other one."""
 _LONG = 0.2
-"""Exact: from this error on, as a share of the diagonal of the entries' box, the space of mixing chooses the entry."""
+"""Exact: the error from which on the space of mixing chooses, in diagonals of the entries' box."""
 
-_CELLS = 32  # along each side of the grid of size 1 in which the search for the nearest entry is kept
+_CELLS = 32
+"""Cells along each side of the grid of size 1 that remembers which entries may be the nearest."""
+
+
+def diffuse(
+    kernel: Kernel,
+    pixels: np.ndarray,
+    opaque: np.ndarray,
+    colors: np.ndarray,
+    strength: float,
+    space: str,
+    *,
+    exact: bool = False,
+) -> np.ndarray:
+    """Dither by error diffusion with a kernel, exactly or calmly. The other arguments and the result are a `Ditherer`'s."""
+    is_linear = space == "linear"
+    entries = mixing_coordinates(colors, space)
+    low, high = entries.min(axis=0), entries.max(axis=0)
+    if exact:
+        values = mixable(pixels, opaque, colors, space)
+        limits = np.array([[-np.inf] * 3, [np.inf] * 3], np.float32)
+        longest = np.full(len(entries), np.inf, np.float32)
+        long = _LONG**2 * float(((high - low) ** 2).sum())
+    else:
+        values = mixing_coordinates(pixels, space)
+        margin = _MARGIN * (high - low).max()
+        limits = np.stack([low - margin, high + margin]).astype(np.float32)
+        apart = ((entries[:, None] - entries) ** 2).sum(-1)  # [K, K]
+        # Entries of one color are no neighbors: a distance of 0 would cut every error.
+        longest = _REACH**2 * np.where(apart > 0, apart, np.inf).min(axis=1).astype(np.float32)
+        long = np.inf
+    centers = SPACES["srgb" if is_linear else space].from_bytes(colors)
+    corner = np.zeros(3, np.float32) if is_linear else np.array([0, -0.5, -0.5], np.float32)  # OKLab: a, b from -½ to ½
+    offsets = np.array([(down, ahead) for down, ahead, _ in kernel])
+    shares = np.array([share * strength for _, _, share in kernel], np.float32)
+    lists = np.empty((_CELLS**3, len(colors)), np.uint8)
+    return _diffuse(opaque, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long)
+
+
+@njit(cache=True, nogil=True)
+def _diffuse(
+    opaque: np.ndarray,
+    values: np.ndarray,
+    entries: np.ndarray,
+    centers: np.ndarray,
+    corner: np.ndarray,
+    limits: np.ndarray,
+    is_linear: bool,
+    offsets: np.ndarray,
+    shares: np.ndarray,
+    lists: np.ndarray,
+    longest: np.ndarray,
+    long: float,
+) -> np.ndarray:
+    """Scan the picture, choose each pixel's entry and pass its error on.
+
+    Args:
+        opaque: which pixels take part, bool ``[H, W]``.
+        values: the pixels in the space of mixing, float32 ``[H, W, 3]``.
+        entries: the entries in the space of mixing, float32 ``[K, 3]``.
+        centers: the entries in the space of choosing, float32 ``[K, 3]``.
+        corner: the lowest corner of the grid over the space of choosing, float32 ``[3]``.
+        limits: the lowest and highest coordinates that a pixel with its errors may have, float32 ``[2, 3]``.
+        is_linear: whether entries mix in linear light and are chosen in sRGB; else both spaces are the same.
+        offsets: the kernel's neighbors, rows down and columns ahead, ``[N, 2]``.
+        shares: the kernel's shares, float32 ``[N]``.
+        lists: scratch for the candidates of each cell, uint8 ``[cells, K]``.
+        longest: the square of the longest error that each entry passes on, float32 ``[K]``.
+        long: the square of the error from which on the space of mixing chooses.
+
+    Returns:
+        Positions among the entries, uint8 ``[H, W]``.
+    """
+    height, width = opaque.shape
+    out = np.zeros((height, width), np.uint8)
+    counts = np.full(_CELLS**3, -1, np.int32)
+    # Errors of this row and the next two, two columns wider on each side, so that no neighbor lies outside.
+    errors = np.zeros((3, width + 4, 3), np.float32)
+    value = np.empty(3, np.float32)
+    for y in range(height):
+        # Every other row runs backward, so that errors don't all drift to the right.
+        ahead = 1 if y % 2 == 0 else -1
+        for step in range(width):
+            x = step if ahead == 1 else width - 1 - step
+            if not opaque[y, x]:
+                continue
+
+            # What the pixel should be: its own color and the errors that arrived.
+            size = np.float32(0)
+            for axis in range(3):
+                error = errors[y % 3, x + 2, axis]
+                size += error * error
+                value[axis] = min(max(values[y, x, axis] + error, limits[0, axis]), limits[1, axis])
+
+            # What it becomes: the nearest entry.
+            if size > long:
+                best = _nearest_of_all(value, entries)
+            else:
+                if is_linear:
+                    point = (
+                        linear_to_srgb_value(value[0]),
+                        linear_to_srgb_value(value[1]),
+                        linear_to_srgb_value(value[2]),
+                    )
+                else:
+                    point = (value[0], value[1], value[2])
+                best = _nearest(point, corner, centers, counts, lists)
+            out[y, x] = best
+
+            # The error that is left, cut where it is too long for its entry.
+            size = np.float32(0)
+            for axis in range(3):
+                value[axis] -= entries[best, axis]
+                size += value[axis] * value[axis]
+            if size > longest[best]:
+                value *= np.sqrt(longest[best] / size)
+
+            # Pass it on.
+            for n in range(len(shares)):
+                for axis in range(3):
+                    error = value[axis] * shares[n]
+                    errors[(y + offsets[n, 0]) % 3, x + 2 + ahead * offsets[n, 1], axis] += error
+        errors[y % 3] = 0  # now the place of row y + 3
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -63,7 +186,7 @@ def _nearest(
     counts: np.ndarray,
     lists: np.ndarray,
 ) -> int:
-    """The center nearest to a point of the grid; the list of its cell is made when it is first needed."""
+    """The center nearest to a point of the grid. A cell lists its candidates when it is first asked."""
     i = min(max(int((point[0] - corner[0]) * _CELLS), 0), _CELLS - 1)
     j = min(max(int((point[1] - corner[1]) * _CELLS), 0), _CELLS - 1)
     k = min(max(int((point[2] - corner[2]) * _CELLS), 0), _CELLS - 1)
@@ -99,123 +222,3 @@ def _nearest_of_all(value: np.ndarray, entries: np.ndarray) -> int:
         if d < distance:
             best, distance = k, d
     return best
-
-
-@njit(cache=True, nogil=True)
-def _diffuse(
-    opaque: np.ndarray,
-    values: np.ndarray,
-    entries: np.ndarray,
-    centers: np.ndarray,
-    corner: np.ndarray,
-    limits: np.ndarray,
-    is_linear: bool,
-    offsets: np.ndarray,
-    shares: np.ndarray,
-    lists: np.ndarray,
-    longest: np.ndarray,
-    long: float,
-) -> np.ndarray:
-    """The scan.
-
-    Args:
-        opaque: which pixels take part, bool ``[H, W]``.
-        values: the pixels in the space of mixing, float32 ``[H, W, 3]``.
-        entries: the entries in the space of mixing, float32 ``[K, 3]``.
-        centers: the entries in the space of choosing, float32 ``[K, 3]``.
-        corner: the lowest corner of the grid over the space of choosing, float32 ``[3]``.
-        limits: the lowest and highest coordinates that a pixel with its errors may have, float32 ``[2, 3]``.
-        is_linear: whether entries mix in linear light and are chosen in sRGB; else the two spaces are the same.
-        offsets: the kernel's neighbors, rows down and columns ahead, ``[N, 2]``.
-        shares: the kernel's shares, float32 ``[N]``.
-        lists: scratch, uint8 ``[cells, K]``.
-        longest: the square of the longest error that each entry hands on, float32 ``[K]``.
-        long: the square of the error from which on the space of mixing is that of choosing, too.
-
-    Returns:
-        Positions among the entries, uint8 ``[H, W]``.
-    """
-    height, width = opaque.shape
-    out = np.zeros((height, width), np.uint8)
-    counts = np.full(_CELLS**3, -1, np.int32)
-    errors = np.zeros((3, width + 4, 3), np.float32)  # this row's and the next two's, two columns wider on each side
-    value = np.empty(3, np.float32)
-    for y in range(height):
-        ahead = 1 if y % 2 == 0 else -1
-        for step in range(width):
-            x = step if ahead == 1 else width - 1 - step
-            if not opaque[y, x]:
-                continue
-            size = np.float32(0)
-            for axis in range(3):
-                error = errors[y % 3, x + 2, axis]
-                size += error * error
-                value[axis] = min(max(values[y, x, axis] + error, limits[0, axis]), limits[1, axis])
-            if size > long:
-                best = _nearest_of_all(value, entries)
-            else:
-                if is_linear:
-                    point = (
-                        linear_to_srgb_value(value[0]),
-                        linear_to_srgb_value(value[1]),
-                        linear_to_srgb_value(value[2]),
-                    )
-                else:
-                    point = (value[0], value[1], value[2])
-                best = _nearest(point, corner, centers, counts, lists)
-            out[y, x] = best
-            size = np.float32(0)
-            for axis in range(3):
-                value[axis] -= entries[best, axis]
-                size += value[axis] * value[axis]
-            if size > longest[best]:
-                value *= np.sqrt(longest[best] / size)
-            for n in range(len(shares)):
-                for axis in range(3):
-                    error = value[axis] * shares[n]
-                    errors[(y + offsets[n, 0]) % 3, x + 2 + ahead * offsets[n, 1], axis] += error
-        errors[y % 3] = 0
-    return out
-
-
-def diffuse(
-    kernel: Kernel,
-    pixels: np.ndarray,
-    opaque: np.ndarray,
-    colors: np.ndarray,
-    strength: float,
-    space: str,
-    *,
-    exact: bool = False,
-) -> np.ndarray:
-    """Dither by error diffusion.
-
-    Args:
-        kernel: to whom errors go.
-        pixels, opaque, colors, strength, space: as for `dithering.Dither`.
-        exact: whether no error is cut (see above).
-
-    Returns:
-        As for `dithering.Dither`.
-    """
-    is_linear = space == "linear"
-    entries = mixing_coordinates(colors, space)
-    low, high = entries.min(axis=0), entries.max(axis=0)
-    if exact:
-        values = mixable(pixels, opaque, colors, space)
-        limits = np.array([[-np.inf] * 3, [np.inf] * 3], np.float32)
-        longest = np.full(len(entries), np.inf, np.float32)
-        long = _LONG**2 * float(((high - low) ** 2).sum())
-    else:
-        values = mixing_coordinates(pixels, space)
-        margin = _MARGIN * (high - low).max()
-        limits = np.stack([low - margin, high + margin]).astype(np.float32)
-        apart = ((entries[:, None] - entries) ** 2).sum(-1)
-        longest = _REACH**2 * np.where(apart > 0, apart, np.inf).min(axis=1).astype(np.float32)
-        long = np.inf
-    centers = SPACES["srgb" if is_linear else space].from_bytes(colors)
-    corner = np.zeros(3, np.float32) if is_linear else np.array([0, -0.5, -0.5], np.float32)  # OKLab: a, b from -½ to ½
-    offsets = np.array([(down, right) for down, right, _ in kernel])
-    shares = np.array([float(share) * strength for _, _, share in kernel], np.float32)
-    lists = np.empty((_CELLS**3, len(colors)), np.uint8)
-    return _diffuse(opaque, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long)

@@ -1,12 +1,14 @@
-"""Ordered dithering with any palette: each color is mixed of two entries, and a threshold matrix says which one shows.
+"""Ordered dithering: each color is mixed of two entries, and a matrix of thresholds says where which one shows.
 
-The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm": its mixture comes near the
-color, as the eye sees it from afar, and the two are not farther apart than need be: the weight of their distance is that
-of the grain in mixtures.py.
-So the amplitude is the palette's own spacing, place by place.
+The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm". Its mixture
+looks like the color from afar, and its two entries are no farther apart than they need to be: the more
+they differ, the more grain is seen. So the amplitude follows the palette's own spacing, place by place.
+
+The matrices are those of Bayer 1973, and blue noise by the void-and-cluster method (Ulichney 1993).
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -15,12 +17,75 @@ from tincture.common.threads import over_slices
 
 from ..fit.mixtures import GRAIN
 from ..histogram import color_key, empty_table, mark_colors, read_table
-from ..spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
+from ..spaces import SPACES, linear_to_oklab_pixel, mixing_coordinates
+
+BLUE_NOISE_SIZE = 64
+_SIGMA = 1.5
+"""The width of the Gaussian that measures how clustered points are: Ulichney's choice."""
+
+
+def ordered(
+    matrix: Callable[[], np.ndarray],
+    pixels: np.ndarray,
+    opaque: np.ndarray,
+    colors: np.ndarray,
+    strength: float,
+    space: str,
+) -> np.ndarray:
+    """Dither by the thresholds of ``matrix()``. The other arguments and the result are a `Ditherer`'s."""
+    height, width = opaque.shape
+
+    # Choose a pair of entries once for each color that occurs.
+    flat = np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]).reshape(-1, 4)
+    table, used = empty_table()
+    mark_colors(flat, table, used)
+    keys, distinct = read_table(table, used)
+    points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
+    mixing, entries = mixing_coordinates(distinct, space), mixing_coordinates(colors, space)
+    parts = over_slices(
+        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, space == "linear", strength),
+        len(points),
+        4096,
+    )
+    pairs, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
+
+    # Show one of its color's two entries in each pixel.
+    places = np.zeros(1 << 24, np.int32)
+    places[keys] = np.arange(len(keys))
+    out = np.empty((height, width), np.uint8)
+    rows = max(1, (1 << 16) // width)
+    over_slices(lambda a, b: _show(pixels[a:b], a, places, pairs, shares, matrix(), out[a:b]), height, rows)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _mixtures(
+    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pair of each color, the darker entry first, int16 ``[N, 2]``, and the second one's share, float32 ``[N]``.
+
+    Args:
+        points: the colors in OKLab, where nearness is judged, float32 ``[N, 3]``.
+        mixing: the colors in the space of mixing, float32 ``[N, 3]``.
+        centers: the entries in OKLab, float32 ``[K, 3]``.
+        entries: the entries in the space of mixing, float32 ``[K, 3]``.
+        is_linear: whether that space is linear light; else it is OKLab.
+        strength: what the share of the entry that isn't the nearest one is multiplied by.
+    """
+    pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
+    for i in range(len(points)):
+        first = _nearest_entry(points[i], centers)
+        second, share = _partner(points[i], mixing[i], centers, entries, is_linear, first)
+        share *= np.float32(strength)
+        # The darker entry comes first. Neighbors that mix the same two then agree on which threshold shows which.
+        if centers[first, 0] > centers[second, 0] or (centers[first, 0] == centers[second, 0] and first > second):
+            first, second, share = second, first, np.float32(1) - share
+        pairs[i, 0], pairs[i, 1], shares[i] = first, second, share
+    return pairs, shares
 
 
 @njit(cache=True, nogil=True)
 def _nearest_entry(point: np.ndarray, centers: np.ndarray) -> int:
-    """The first of the entries that are nearest in OKLab."""
     first, least = 0, np.float32(np.inf)
     for k in range(len(centers)):
         square = np.float32(0)
@@ -35,14 +100,15 @@ def _nearest_entry(point: np.ndarray, centers: np.ndarray) -> int:
 def _partner(
     point: np.ndarray, mixed: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, first: int
 ) -> tuple[int, np.float32]:
-    """The entry that ``first`` is mixed with, and its share; ``first`` itself where it is the color, or no other brings it nearer.
+    """The entry that ``first`` is mixed with, and its share; ``first`` itself if no other brings it nearer to the color.
 
-    An entry alone doesn't compete: it has no grain and would win wherever it is near, and the mean would be its color. The grain is
-    that of the color's place between the two in OKLab: of linear light, one bright dot among dark ones is a small share, and is seen.
+    The entry alone doesn't compete with mixtures. It has no grain, so it would win wherever it is near,
+    and the mean would be its color.
     """
     second, share, least = first, np.float32(0), np.float32(np.inf)
     mixture = np.empty(3, np.float32)
     for k in range(len(centers)):
+        # Project the color on the line from `first` to k, in both spaces.
         along, length, seen, apart = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
         for axis in range(3):
             way = entries[k, axis] - entries[first, axis]
@@ -54,10 +120,13 @@ def _partner(
         if along <= 0 or length <= 0:
             continue
         t = min(along / length, np.float32(1))
+        # The price of the grain. The share in OKLab counts, not the one in light: one bright dot
+        # among dark ones is a small share of the light, and is seen.
         u = min(max(seen / apart, np.float32(0)), np.float32(1))
         off = np.float32(GRAIN) * apart * u * (1 - u)
         if off >= least:
             continue
+        # The price of the mixture's own error, as it looks from afar.
         for axis in range(3):
             mixture[axis] = entries[first, axis] + t * (entries[k, axis] - entries[first, axis])
         if is_linear:
@@ -70,32 +139,6 @@ def _partner(
 
 
 @njit(cache=True, nogil=True)
-def _mixtures(
-    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pair of each color, the darker first, int16 ``[N, 2]``, and the second one's share, float32 ``[N]``.
-
-    Args:
-        points: the colors in OKLab, where nearness is judged, float32 ``[N, 3]``.
-        mixing: the colors in the space of mixing, float32 ``[N, 3]``.
-        centers: the entries in OKLab, float32 ``[K, 3]``.
-        entries: the entries in the space of mixing, float32 ``[K, 3]``.
-        is_linear: whether that space is linear light; else it is OKLab.
-        strength: by what the share of the entry that isn't the nearest one is multiplied.
-    """
-    pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
-    for i in range(len(points)):
-        first = _nearest_entry(points[i], centers)
-        second, share = _partner(points[i], mixing[i], centers, entries, is_linear, first)
-        share *= np.float32(strength)
-        # The darker one first: neighbors that mix the same two entries then agree on which threshold shows which.
-        if centers[first, 0] > centers[second, 0] or (centers[first, 0] == centers[second, 0] and first > second):
-            first, second, share = second, first, np.float32(1) - share
-        pairs[i, 0], pairs[i, 1], shares[i] = first, second, share
-    return pairs, shares
-
-
-@njit(cache=True, nogil=True)
 def _show(
     pixels: np.ndarray,
     row: int,
@@ -105,6 +148,7 @@ def _show(
     thresholds: np.ndarray,
     out: np.ndarray,
 ) -> None:
+    """Write the entries of rows of pixels, of which the first is the picture's ``row``, into ``out``."""
     n = len(thresholds)
     for y in range(pixels.shape[0]):
         for x in range(pixels.shape[1]):
@@ -112,32 +156,79 @@ def _show(
             out[y, x] = pairs[i, 1 if shares[i] > thresholds[(row + y) % n, x % n] else 0]
 
 
-def ordered(
-    matrix: Callable[[], np.ndarray],
-    pixels: np.ndarray,
-    opaque: np.ndarray,
-    colors: np.ndarray,
-    strength: float,
-    space: str,
-) -> np.ndarray:
-    """Dither by the thresholds of ``matrix()``; the other arguments, and the result, as for `dithering.Dither`."""
-    height, width = opaque.shape
-    flat = np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]).reshape(-1, 4)
-    table, used = empty_table()
-    mark_colors(flat, table, used)
-    keys, distinct = read_table(table, used)
-    points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
-    is_linear = space == "linear"
-    mixing, entries = (LINEAR_OF_BYTE[distinct], LINEAR_OF_BYTE[colors]) if is_linear else (points, centers)
-    parts = over_slices(
-        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, is_linear, strength),
-        len(points),
-        4096,
-    )
-    pairs, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
-    places = np.zeros(1 << 24, np.int32)
-    places[keys] = np.arange(len(keys))
-    out = np.empty((height, width), np.uint8)
-    rows = max(1, (1 << 16) // width)
-    over_slices(lambda a, b: _show(pixels[a:b], a, places, pairs, shares, matrix(), out[a:b]), height, rows)
-    return out
+@lru_cache
+def bayer(n: int) -> np.ndarray:
+    """Bayer's matrix with the thresholds ``(rank + ½) / n²``, float32 ``[n, n]``; n is a power of two, at least 2."""
+    ranks = np.zeros((1, 1))
+    while len(ranks) < n:
+        ranks = np.block([[4 * ranks, 4 * ranks + 2], [4 * ranks + 3, 4 * ranks + 1]])
+    return ((ranks + 0.5) / n**2).astype(np.float32)
+
+
+@lru_cache
+def blue_noise(size: int = BLUE_NOISE_SIZE) -> np.ndarray:
+    """A void-and-cluster matrix, always the same one; thresholds ``(rank + ½) / size²``, float32 ``[size, size]``."""
+    offset = np.minimum(np.arange(size), size - np.arange(size))  # the matrix repeats, so distances wrap around
+    bell = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * _SIGMA**2))
+    pattern = np.random.default_rng(0).permutation(size * size) < size * size // 10
+    return ((_void_and_cluster(pattern, bell).reshape(size, size) + 0.5) / size**2).astype(np.float32)
+
+
+@njit(cache=True)
+def _void_and_cluster(pattern: np.ndarray, bell: np.ndarray) -> np.ndarray:
+    """Ranks, int64 ``[n²]``, from a binary pattern of few ones; ``bell`` is the Gaussian, ``[n, n]``."""
+    energy = np.zeros(len(pattern))
+    for place in np.flatnonzero(pattern):
+        _toggle(energy, bell, place, 1.0)
+
+    # Spread the ones out: move the tightest cluster to the largest void until it would come back.
+    while True:
+        cluster = _extreme(energy, pattern, True)
+        pattern[cluster] = False
+        _toggle(energy, bell, cluster, -1.0)
+        void = _extreme(energy, pattern, False)
+        pattern[void] = True
+        _toggle(energy, bell, void, 1.0)
+        if void == cluster:
+            break
+
+    # Rank the ones downward by taking the tightest cluster away, again and again.
+    ranks = np.zeros(len(pattern), np.int64)
+    ones = np.count_nonzero(pattern)
+    kept_pattern, kept_energy = pattern.copy(), energy.copy()
+    for rank in range(ones - 1, -1, -1):
+        cluster = _extreme(energy, pattern, True)
+        pattern[cluster] = False
+        _toggle(energy, bell, cluster, -1.0)
+        ranks[cluster] = rank
+
+    # Rank the other places upward by filling the largest void, again and again.
+    pattern, energy = kept_pattern, kept_energy
+    for rank in range(ones, len(pattern)):
+        void = _extreme(energy, pattern, False)
+        pattern[void] = True
+        _toggle(energy, bell, void, 1.0)
+        ranks[void] = rank
+    return ranks
+
+
+@njit(cache=True)
+def _toggle(energy: np.ndarray, bell: np.ndarray, place: int, sign: float) -> None:
+    """Add a one's bell to the energy of all places, or take it away."""
+    size = len(bell)
+    row, column = place // size, place % size
+    for i in range(size):
+        for j in range(size):
+            energy[i * size + j] += sign * bell[(i - row) % size, (j - column) % size]
+
+
+@njit(cache=True)
+def _extreme(energy: np.ndarray, pattern: np.ndarray, cluster: bool) -> int:
+    """The tightest cluster (the one with the most energy) or the largest void (the zero with the least)."""
+    best = -1
+    for place in range(len(energy)):
+        if pattern[place] == cluster and (
+            best < 0 or (energy[place] > energy[best] if cluster else energy[place] < energy[best])
+        ):
+            best = place
+    return best

@@ -3,7 +3,7 @@ import pytest
 
 from tincture.common.errors import InputError
 from tincture.pipelines.posterior_mean import dithered_means, mean_color
-from tincture.quantization.dither.dithering import DITHERERS
+from tincture.quantization.dither import DITHERERS
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 

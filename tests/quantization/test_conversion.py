@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tincture.common.errors import InputError
 from tincture.quantization.conversion import SMOOTHERS, convert, with_place_for_transparency
-from tincture.quantization.dither.dithering import DITHERERS
+from tincture.quantization.dither import DITHERERS
 from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.order import ORDERS

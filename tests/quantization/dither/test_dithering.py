@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 
 from tincture.common.errors import InputError
 from tincture.quantization.color import linear_to_oklab
-from tincture.quantization.dither.dithering import DITHERERS, dither
+from tincture.quantization.dither import DITHERERS, dither
 from tincture.quantization.dither.error_diffusion import KERNELS
 from tincture.quantization.dither.hull import mixable
-from tincture.quantization.dither.ordered import _mixtures
-from tincture.quantization.dither.thresholds import bayer, blue_noise
+from tincture.quantization.dither.ordered import _mixtures, bayer, blue_noise
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit.mixtures import GRAIN
 from tincture.quantization.palettes.files import read_palette

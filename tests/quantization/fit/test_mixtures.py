@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tincture.quantization.dither.dithering import dither
+from tincture.quantization.dither import dither
 from tincture.quantization.fit import fit_palette
 from tincture.quantization.fit.kmeans import kmeans
 from tincture.quantization.fit.mixtures import _normal_equations, fit_mixtures, mix
