@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import claim_output_file, claim_output_folder, finite, write_atomically, write_json
+from tincture.common.plotting import require_matplotlib
 from tincture.common.processes import part, processes
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
@@ -24,7 +25,6 @@ from tincture.pipelines.palette_diffusion import RANGES, PaletteDiffusionPipelin
 from tincture.pipelines.saving import load_pipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.quantization.plots import require_matplotlib
 from tincture.training.config import TrainConfig
 from tincture.training.tracking import start_wandb
 

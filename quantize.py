@@ -14,6 +14,7 @@ from tqdm import tqdm
 from tincture.common import cli
 from tincture.common.errors import SEED, SHARE, InputError
 from tincture.common.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
+from tincture.common.plotting import require_matplotlib
 from tincture.quantization.conversion import (
     SMOOTHERS,
     Conversion,
@@ -31,7 +32,7 @@ from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import Animation, check_gif_palette, read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.quantization.plots import plot_quantization, require_matplotlib
+from tincture.quantization.plots import plot_quantization
 from tincture.quantization.recolor import recolor_frames
 from tincture.quantization.spaces import SPACES
 

@@ -30,6 +30,7 @@ from tqdm import tqdm
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
 from tincture.common.files import claim_output_folder, files_in, read_json, write_atomically, write_json
+from tincture.common.plotting import require_matplotlib
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
@@ -39,7 +40,6 @@ from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.quantization.plots import require_matplotlib
 from tincture.training.config import RunConfig, TrainConfig
 
 from .peer_models import PEERS, num_parameters

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically, write_json
+from tincture.common.plotting import require_matplotlib
 from tincture.models.config import DenoiserConfig
-from tincture.quantization.plots import require_matplotlib
 from tincture.training.config import RunConfig
 
 from .costs.clock import medians

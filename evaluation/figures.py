@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from tincture.common.files import write_atomically
+from tincture.common.plotting import make_figure, save_figure
 from tincture.diffusion.likelihood import mean_and_stderr
-from tincture.quantization.plots import require_matplotlib
 
 from .heldout import Estimates
 from .report import Scalars
@@ -100,11 +99,6 @@ def _figure(
     path: Path, draw: Callable[[list["Axes"]], None], rows: int, columns: int, size: tuple[float, float]
 ) -> None:
     """Make a figure of ``rows × columns`` panels, let ``draw`` fill them, and write it as a PNG."""
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(*size)
     draw(list(figure.subplots(rows, columns, squeeze=False).flat))
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    save_figure(figure, path)

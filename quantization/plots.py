@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from tincture.common.errors import InputError
-from tincture.common.files import write_atomically
+from tincture.common.plotting import make_figure, save_figure
 
 from .histogram import OPAQUE_ALPHA
 from .palettes.palette import Palette
@@ -22,14 +21,6 @@ MAX_POINTS = 4000
 """Of a picture's pixels, about this many are drawn as points."""
 PICTURE_PIXELS = 640
 """Pictures are shrunk to this width or height, whichever is larger."""
-
-
-def require_matplotlib() -> None:
-    """Raise InputError if matplotlib isn't installed."""
-    try:
-        import matplotlib  # noqa: F401  (slow, and needed for plots only)
-    except ImportError:
-        raise InputError("plots need matplotlib: pip install -r requirements-app.txt") from None
 
 
 def plot_quantization(
@@ -55,12 +46,7 @@ def plot_quantization(
     Raises:
         InputError: matplotlib isn't installed.
     """
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 11), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(12, 11)
     grid = figure.add_gridspec(3, 2, height_ratios=(4, 4, 1.4))
     for column, (title, rgba) in enumerate((("before", original), ("after", palette.colors[indices]))):
         axes = figure.add_subplot(grid[0, column])
@@ -75,7 +61,7 @@ def plot_quantization(
     axes.imshow(swatch(palette, square, columns))
     axes.set_title(f"the palette: {len(palette)} entries")
     axes.axis("off")
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    save_figure(figure, path)
 
 
 def _on_white(rgba: np.ndarray, smooth: bool) -> Image.Image:

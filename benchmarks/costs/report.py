@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tincture.common.files import write_atomically
+from tincture.common.plotting import make_figure, save_figure
 from tincture.models.config import DenoiserConfig
 from tincture.models.unet import UNetConfig
 
@@ -81,9 +81,6 @@ def tables(result: dict[str, Any]) -> str:
 
 def plot(path: Path, result: dict[str, Any]) -> None:
     """Operations, seconds and memory over pixels, entries and weights: points measured, lines by the laws."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     records = list(result["records"].items())
     base = records[0][1]
     sweeps = {
@@ -93,8 +90,7 @@ def plot(path: Path, result: dict[str, Any]) -> None:
     }
     titles = (f"palettes of {base['entries']}", "32 × 32 pixels", f"{base['size']} × {base['size']} pixels")
     fitted = laws(result)
-    figure = Figure(figsize=(10, 8), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(10, 8)
     panels = figure.subplots(3, 3)
     for row, (kind, (factor, unit)) in zip(panels, SCALED.items(), strict=True):
         for panel, (axis, sweep), title in zip(row, sweeps.items(), titles, strict=True):
@@ -109,7 +105,7 @@ def plot(path: Path, result: dict[str, Any]) -> None:
             panel.set(xscale="log", yscale="log", xlabel=axis, ylabel=f"{unit} an image", title=title)
             panel.grid(visible=True, alpha=0.3)
     panels[0][0].legend(loc="lower right", fontsize=8)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    save_figure(figure, path)
 
 
 def _by_law(record: Record, name: str, fitted: dict[str, tuple[Law, list[Point]]], other_width: bool) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tincture.common.files import write_atomically
+from tincture.common.plotting import make_figure, save_figure
 
 STYLES = ("-", "--")
 """Lines of a peer's samplers, in their order."""
@@ -34,12 +34,8 @@ def tables(records: Records) -> str:
 
 def plot(path: Path, records: Records) -> None:
     """Bits per pixel over minutes of training, and Fréchet distance over calls, a row for each set of palettes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     sets = _names(records, "palettes")
-    figure = Figure(figsize=(12, 4.5 * len(sets)), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(12, 4.5 * len(sets))
     peers = [peer for peer in _names(records, "peer") if peer != "real"]
     for row, palettes in zip(figure.subplots(len(sets), 2, squeeze=False), sets, strict=True):
         here = [record for record in records if record["palettes"] == palettes]
@@ -80,7 +76,7 @@ def plot(path: Path, records: Records) -> None:
         row[1].set_xscale("log", base=2)
         row[1].set_xticks(ticks, [str(tick) for tick in ticks])
         row[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    save_figure(figure, path)
 
 
 def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:

@@ -4,8 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tincture.common.files import write_atomically
-from tincture.quantization.plots import require_matplotlib
+from tincture.common.plotting import make_figure, save_figure
 from tincture.training.tracking import METRICS_FILE
 
 LINES = {
@@ -17,13 +16,8 @@ LINES = {
 
 def main(run: Path, output: Path) -> None:
     """Read the scalars, draw, save."""
-    require_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     records = [json.loads(line) for line in (run / METRICS_FILE).read_text().splitlines()]
-    figure = Figure(figsize=(7, 3.5), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(7, 3.5)
     axes = figure.subplots()
     for name, label in LINES.items():
         points = [(record["step"], record[name]) for record in records if name in record]
@@ -32,7 +26,7 @@ def main(run: Path, output: Path) -> None:
     axes.set(xlabel="step", ylabel="bits per pixel", ylim=(0.4, 1.8))
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
-    write_atomically(output, lambda path: figure.savefig(path, format="png"))
+    save_figure(figure, output)
 
 
 if __name__ == "__main__":

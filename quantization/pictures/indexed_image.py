@@ -10,8 +10,7 @@ from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
 
 from ..palettes.palette import Palette
-from .color_profiles import to_srgb
-from .reading import open_image
+from .reading import open_image, to_srgb
 
 
 @dataclass(frozen=True, eq=False)

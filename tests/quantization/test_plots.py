@@ -1,12 +1,9 @@
-import builtins
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from tincture.common.errors import InputError
 from tincture.quantization.palettes.files import read_palette
-from tincture.quantization.plots import plot_quantization, require_matplotlib
+from tincture.quantization.plots import plot_quantization
 
 
 def test_the_figure_shows_the_pictures_and_the_palette(tmp_path, rng):
@@ -17,16 +14,3 @@ def test_the_figure_shows_the_pictures_and_the_palette(tmp_path, rng):
     with Image.open(tmp_path / "p.png") as image:
         drawn = set(map(tuple, np.array(image.convert("RGB")).reshape(-1, 3).tolist()))
     assert {tuple(color[:3]) for color in palette.colors[:4].tolist()} <= drawn
-
-
-def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"requirements-app\.txt"):
-        require_matplotlib()

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from PIL import Image
 
 from tincture.data.image_folder import fit_to_size
 
-ROOT = Path(__file__).parent.parent.parent
 MEMORY = 1 << 30
 """Bytes of address space beyond what the imports take; the largest picture that is read needs about as much."""
 SECONDS = 20
@@ -98,9 +96,9 @@ HARMLESS = {
 DRIVER = """
 import json, resource, signal, sys
 from pathlib import Path
-from quantization.animation import read_animation
-from quantization.errors import InputError
-from quantization.images import read_image
+from tincture.common.errors import InputError
+from tincture.quantization.pictures.animation import read_animation
+from tincture.quantization.pictures.reading import read_image
 
 def give_up(*_):
     raise SystemError("too slow")
@@ -137,7 +135,7 @@ def outcomes(tmp_path_factory):
     finished = subprocess.run(
         [sys.executable, "-c", DRIVER, str(MEMORY), str(SECONDS), *names],
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

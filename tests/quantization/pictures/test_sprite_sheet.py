@@ -86,7 +86,7 @@ def test_the_json_has_the_keys_of_aseprites_exporter_in_its_order():
 
 
 def test_the_version_is_the_projects():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     assert project["version"] == sprite_sheet.VERSION
 
 

@@ -4,9 +4,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tincture.common.errors import InputError
+from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 
 
@@ -126,3 +127,101 @@ def test_a_file_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch)
 def test_a_folder_is_no_image(tmp_path):
     with pytest.raises(InputError, match="is a folder"):
         read_image(tmp_path)
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+P3_PRIMARIES = {
+    b"rXYZ": (0.5151, 0.2412, -0.0011),
+    b"gXYZ": (0.2920, 0.6922, 0.0419),
+    b"bXYZ": (0.1571, 0.0666, 0.7841),
+}
+P3_TO_SRGB = np.array([[1.2249, -0.2247, 0], [-0.0420, 1.0419, 0], [-0.0197, -0.0786, 1.0979]])
+
+
+def s15_16(values):
+    return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def display_p3():
+    """SRGB's profile with the primaries of Display P3, adapted to D50."""
+    data = bytearray(SRGB)
+    for tag in range(struct.unpack(">I", data[128:132])[0]):
+        name, offset, _ = struct.unpack(">4sII", data[132 + 12 * tag : 144 + 12 * tag])
+        if name in P3_PRIMARIES:
+            data[offset + 8 : offset + 20] = s15_16(P3_PRIMARIES[name])
+    return bytes(data)
+
+
+def cmyk_profile():
+    """A printer whose cyan ink is olive, Lab (50, 0, 60), and whose other inks are black."""
+    corners = [(255, 128, 128) if not inks else (128, 128, 188) if inks == 8 else (0, 128, 128) for inks in range(16)]
+    lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + s15_16([1, 0, 0, 0, 1, 0, 0, 0, 1])
+    lut += bytes(range(256)) * 4 + bytes(sum(corners, ())) + bytes(range(256)) * 3
+    white = b"XYZ " + bytes(4) + s15_16([0.9642, 1, 0.8249])
+    lut += bytes(-len(lut) % 4)
+    table = struct.pack(">I", 2) + b"".join(
+        struct.pack(">4sII", name, offset, size)
+        for name, offset, size in ((b"A2B0", 156, len(lut)), (b"wtpt", 156 + len(lut), len(white)))
+    )
+    header = struct.pack(">I4sI4s4s4s", 156 + len(lut) + len(white), bytes(4), 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    header += bytes(12) + b"acsp" + bytes(28) + s15_16([0.9642, 1, 0.8249])
+    return header.ljust(128, b"\0") + table + lut + white
+
+
+def linear(values):
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [(mode, suffix) for mode in ("RGB", "RGBA") for suffix in ("png", "webp", "tif")] + [("P", "png")],
+)
+def test_display_p3_becomes_srgb_and_alpha_stays(tmp_path, mode, suffix):
+    color = np.array([170, 110, 90])
+    image = Image.new("RGBA", (3, 3), (*map(int, color), 255))
+    if mode == "RGBA":
+        image.putpixel((0, 0), (170, 110, 90, 7))
+    options = {"lossless": True, "exact": True} if suffix == "webp" else {}
+    image.convert(mode).save(tmp_path / f"i.{suffix}", icc_profile=display_p3(), **options)
+    pixels = read_image(tmp_path / f"i.{suffix}")
+    np.testing.assert_allclose(linear(pixels[1, 1, :3] / 255), P3_TO_SRGB @ linear(color / 255), atol=0.006)
+    assert abs(int(pixels[1, 1, 0]) - 170) > 5
+    assert pixels[0, 0, 3] == (7 if mode == "RGBA" else 255)
+    if mode == "P":  # the index map that is taken over has the colors that are shown
+        assert np.array_equal(IndexedImage.load(tmp_path / "i.png").to_rgba(), pixels)
+
+
+def test_an_srgb_profile_changes_no_byte(tmp_path, rng):
+    pixels = rng.integers(0, 256, (20, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "i.png", icc_profile=SRGB)
+    assert np.array_equal(read_image(tmp_path / "i.png")[..., :3], pixels)
+
+
+def test_cmyk_is_read_through_its_own_profile(tmp_path):
+    Image.new("CMYK", (2, 1), (255, 0, 0, 0)).save(tmp_path / "i.tif", icc_profile=cmyk_profile())
+    red, green, blue = read_image(tmp_path / "i.tif")[0, 0, :3].astype(int)
+    assert abs(red - green) < 40
+    assert min(red, green) > blue + 60  # olive, not cyan
+
+
+def test_a_transparent_value_is_found_before_colors_change(tmp_path):
+    image = Image.new("RGB", (2, 1), (170, 110, 90))
+    image.putpixel((1, 0), (1, 2, 3))
+    image.save(tmp_path / "i.png", icc_profile=display_p3(), transparency=(1, 2, 3))
+    assert read_image(tmp_path / "i.png")[0, :, 3].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize("name", ["broken", "cut", "LAB", "XYZ", "CMYK"])
+def test_a_broken_profile_or_one_of_another_kind_is_ignored(tmp_path, name):
+    profiles = {"broken": b"no profile", "cut": display_p3()[:200], "CMYK": cmyk_profile()}
+    profile = profiles.get(name) or ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+    Image.new("RGB", (2, 2), (170, 110, 90)).save(tmp_path / "i.png", icc_profile=profile)
+    assert read_image(tmp_path / "i.png")[0, 0].tolist() == [170, 110, 90, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "LAB"])
+def test_every_mode_survives_every_profile(tmp_path, mode):
+    for profile in (SRGB, display_p3(), cmyk_profile(), b"broken"):
+        image = Image.new(mode, (3, 2))
+        image.save(tmp_path / "i.tif", icc_profile=profile)
+        assert read_image(tmp_path / "i.tif").shape == (2, 3, 4)
