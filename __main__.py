@@ -7,7 +7,7 @@ COMMANDS = {
     "train": "train a model on a set of pictures",
     "sample": "draw images with a trained model in any palette",
     "quantize": "reduce pictures to a palette, fitted or given",
-    "augment": "write pictures in other colors, their annotations carried along",
+    "recolor": "move pictures to other colors, their annotations carried along",
     "evaluate": "judge a trained model by its likelihood and by what it draws",
     "encode_dataset": "encode a data set once for all runs to come",
     "publish": "make a trained model small enough for a repository",

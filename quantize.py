@@ -23,7 +23,6 @@ from tincture.quantization.conversion import (
     with_place_for_transparency,
 )
 from tincture.quantization.dither import DITHER_SPACES, DITHERERS
-from tincture.quantization.fidelity import fidelity
 from tincture.quantization.fit import FEW_COLORS, QUANTIZERS, choose_colors, error_curve, fit_palette
 from tincture.quantization.palettes.choice import rank_palettes
 from tincture.quantization.palettes.files import named_palettes, read_palette, read_palette_folder, write_palette
@@ -33,7 +32,6 @@ from tincture.quantization.pictures.animation import Animation, check_gif_palett
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.plots import plot_quantization
-from tincture.quantization.recolor import recolor_frames
 from tincture.quantization.spaces import SPACES
 
 REPORT_FILE = "report.json"
@@ -92,12 +90,6 @@ def make_parser() -> ArgumentParser:
         default=None,
         help="a palette to use as it is: a file, a picture or a name (" + ", ".join(named_palettes()) + ")",
     )
-    add(
-        "--recolor",
-        choices=["areas", "reversible"],
-        help="keep the structure of pictures of at most 256 colors in another --palette: all pixels of a color get one "
-        "color. areas: shades that are rare or alike come together; reversible: one-to-one, with a way back",
-    )
     add("--best-of", type=Path | None, default=None, help="folder of palettes, of which the best fitting one is used")
     add("--keep-colors", type=str | None, default=None, help="colors that a fitted palette must hold: ff0000,00ff00,…")
     add("--channel-bits", type=str | None, default=None, help="only colors of such hardware: 3,3,3 or 5,5,5 bits")
@@ -152,10 +144,6 @@ def check_options(options: Namespace) -> None:
         raise InputError("--max-error chooses the number of colors: add --colors auto")
     if max_error is not None and not max_error >= 0:
         raise InputError(f"--max-error is {max_error}; it must be at least 0")
-    if options.recolor is not None and options.palette is None:
-        raise InputError("--recolor needs the palette to move pictures to: name one with --palette")
-    if options.recolor is not None and options.dither != "none":
-        raise InputError("--recolor gives all pixels of a color one color, and --dither mixes them: leave one out")
     SHARE.check("--strength", options.strength)
     SEED.check("--seed", options.seed)
     if options.plot:
@@ -241,11 +229,8 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
         started = time.perf_counter()
         original = group[number] if group else read_animation(source)
         palette, palette_source = chooser(original.frames) if shared is None else shared
-        frames = original.frames
-        if options.recolor is not None:
-            frames = recolor_frames(frames, palette, reversible=options.recolor == "reversible")
         converted = convert(
-            frames,
+            original.frames,
             palette,
             space=options.space,
             method=options.dither,
@@ -255,9 +240,6 @@ def results(options: Namespace, chooser: Chooser) -> Iterator[Result]:
             smoother=options.smooth,
             order=options.sort,
         )
-        if options.recolor is not None:
-            changed = fidelity(original.frames, converted.indices, converted.palette)
-            converted = converted._replace(fidelity=changed)
         yield Result(source, original, converted, palette_source, time.perf_counter() - started)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from tincture.common import cli
-from tincture.common.errors import InputError, Range, choose
+from tincture.common.errors import InputError, Range
 from tincture.common.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
 from tincture.common.processes import part, processes
 from tincture.controls.color_options import (
@@ -20,7 +20,6 @@ from tincture.controls.color_options import (
     read_joint,
     read_negative_classes,
     read_proportions,
-    read_recolored,
     read_single_palette,
 )
 from tincture.controls.idle_options import check_idle_options
@@ -29,7 +28,6 @@ from tincture.controls.options import add_control_options, check_controls, read_
 from tincture.controls.views import AXES
 from tincture.diffusion.samplers import SAMPLERS
 from tincture.diffusion.schedules import SCHEDULES
-from tincture.pipelines.model_recoloring import RECOLORERS
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.posterior_mean import dithered_means
 from tincture.pipelines.saving import load_pipeline
@@ -109,20 +107,6 @@ def make_parser() -> ArgumentParser:
     add_control_options(parser)
     add_color_options(parser)
     add(
-        "--recolor",
-        nargs="+",
-        type=Path,
-        default=None,
-        metavar="IMAGE",
-        help="don't draw, but move images to --palette",
-    )
-    add(
-        "--recolor-by",
-        type=str,
-        default="areas",
-        help="; ".join(f"{name}: {recolorer.meaning}" for name, recolorer in RECOLORERS.items()),
-    )
-    add(
         "--columns",
         type=int | None,
         default=None,
@@ -165,11 +149,10 @@ def _describe_options() -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, draw or recolor, write, report."""
+    """Parse, draw, write, report."""
     parser = make_parser()
     options = parser.parse_args(arguments)
     check_export_options(options)
-    choose("--recolor-by", options.recolor_by, RECOLORERS)
     check_idle_options(options, parser.get_defaults())
     check_color_options(options)
     check_controls(options)
@@ -184,7 +167,7 @@ def main(arguments: list[str]) -> None:
         if each is not None:
             check_gif_palette(each)
     started = time.perf_counter()
-    drawn = draw(options, palette, joint) if options.recolor is None else recolored(options, palette)
+    drawn = draw(options, palette, joint)
     seconds = time.perf_counter() - started
     part()
     if not state.is_main_process:
@@ -205,20 +188,19 @@ def main(arguments: list[str]) -> None:
             save_gif(folder / "trajectory.gif", frames)
         write_exports(folder, images, options)
         write_json(folder / SAMPLES_FILE, {**describe(options, images, seconds), "files": files_in(folder)})
-    print(f"{drawn.verb} {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
+    print(f"drew {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
 
 
 def inputs_of(options: Namespace) -> list[Path]:
     """All files and folders that the options name to be read, and names of palettes, which are none."""
     names = [options.palette, options.palette_to, *(options.palettes or [])]
     pictures = [options.init_image, options.mask, options.target, options.luminance, options.style]
-    return [options.checkpoint, *(options.recolor or []), *(Path(name) for name in (*names, *pictures) if name)]
+    return [options.checkpoint, *(Path(name) for name in (*names, *pictures) if name)]
 
 
 class Drawn(NamedTuple):
     """What came of the command."""
 
-    verb: str
     images: list[IndexedImage]
     columns: int
     """In which they are best shown."""
@@ -268,7 +250,7 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
     if options.dither is not None:
         keep = None if controls.kept is None else controls.kept.keep[0].numpy()
         images = dithered_means(images, draws, options.dither, keep)
-    return Drawn("drew", images, COLUMNS if joint is None else len(joint.palettes), first_images(batches))
+    return Drawn(images, COLUMNS if joint is None else len(joint.palettes), first_images(batches))
 
 
 def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedImage]]:
@@ -279,15 +261,6 @@ def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedIm
         [image for batch in batches for image in batch[min(step, len(batch) - 1)]][:MAX_TRAJECTORY_IMAGES]
         for step in steps
     ]
-
-
-def recolored(options: Namespace, palette: Palette) -> Drawn:
-    """Move the images of ``--recolor`` to a palette."""
-    move = RECOLORERS[options.recolor_by].recolor
-    images = [read_recolored(path) for path in options.recolor]
-    pipeline = load_pipeline(options.checkpoint)
-    pipeline.denoiser.to(processes().device)
-    return Drawn("recolored", [move(pipeline, image, palette) for image in images], COLUMNS, [])
 
 
 def read_sampler_options(words: list[str]) -> dict[str, float] | None:

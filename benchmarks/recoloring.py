@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
-from tincture.pipelines.model_recoloring import RECOLORERS
+from tincture.pipelines.model_recoloring import load_ways
 from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
@@ -69,8 +69,7 @@ def main() -> None:
     images = [image for image in images if len(np.unique(image.indices)) > 4]
     ways = dict(WAYS)
     if options.checkpoint is not None:
-        pipeline = load_pipeline(options.checkpoint)
-        ways |= {name: partial(RECOLORERS[name].recolor, pipeline) for name in ("role", "model")}
+        ways |= load_ways(options.checkpoint)
     judge = None if options.judge is None else load_pipeline(options.judge)
     bits = (" bits per pixel |", " ---: |") if judge is not None else ("", "")
     print(

@@ -1,4 +1,4 @@
-"""The command line's options about colors: palettes, joint palettes, proportions, recoloring."""
+"""The command line's options about colors: palettes, joint palettes, proportions."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -68,8 +68,6 @@ def check_color_options(options: Namespace) -> None:
     """Raise InputError if options contradict each other; what can be said before anything is read."""
     given = {name: getattr(options, name) is not None for name in ("palettes", "palette_to", "dither", "style")}
     no_palette = options.palette in (None, "train", "heldout")
-    if options.recolor is not None and no_palette:
-        raise InputError("--recolor needs a palette of yours: name one with --palette")
     if given["palettes"] and (options.palette is not None or given["palette_to"]):
         raise InputError("--palettes names all palettes: leave --palette and --palette-to out")
     if given["palette_to"] and no_palette:
@@ -161,13 +159,3 @@ def read_proportions(options: Namespace, palette: Palette | None) -> Proportions
 def read_negative_classes(options: Namespace) -> list[str]:
     """The names in ``--negative-class``."""
     return [] if options.negative_class is None else [name.strip() for name in options.negative_class.split(",")]
-
-
-def read_recolored(path: Path) -> IndexedImage:
-    """An image to recolor, with its own palette.
-
-    Raises:
-        InputError: it can't be read, or has more than 256 colors.
-    """
-    palette = read_palette(path)
-    return IndexedImage(read_indices(path, palette), palette)

@@ -15,28 +15,17 @@ NEEDS = {
     "negative_scale": ("negative_class",),
     "style_strength": ("style",),
     "strip": ("palette_to",),
-    "recolor_by": ("recolor",),
     "shape_padding": ("sprite_sheet",),
     "border_padding": ("sprite_sheet",),
     "duration": ("sprite_sheet", "variants_gif"),
 }
 """Option → the options without any of which it does nothing."""
 
-FOR_RECOLORING = frozenset(
-    (
-        *("checkpoint", "device", "output", "overwrite", "recolor", "recolor_by", "palette", "colors", "transparent"),
-        *("columns", "scale", "sprite_sheet", "shape_padding", "border_padding", "variants_gif", "duration"),
-    )
-)
-"""All others are about drawing."""
-
 
 def check_idle_options(options: Namespace, defaults: Namespace) -> None:
     """Raise InputError if an option that differs from its default has nothing to act on."""
     changed = [name for name, value in vars(options).items() if value != getattr(defaults, name)]
     for name in changed:
-        if "recolor" in changed and name not in FOR_RECOLORING:
-            raise InputError(f"{flag(name)} is for drawing; with --recolor it does nothing")
         if name in NEEDS and not set(NEEDS[name]) & set(changed):
             needed = " or ".join(map(flag, NEEDS[name]))
             raise InputError(f"{flag(name)} does nothing without {needed}: add that, or leave it out")

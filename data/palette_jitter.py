@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from tincture.common.errors import SHARE, Range
 from tincture.quantization.color import oklab_to_linear, oklab_to_srgb, srgb_to_oklab
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -60,7 +61,10 @@ class PaletteJitter:
         contrast: relative change of lightness about middle gray, 0 to 1.
         chroma: relative change of chroma, 0 to 1.
         hue: turn of hue, degrees, 0 to 180.
-        noise: standard deviation of what each entry is moved by on its own, in each coordinate of OKLab.
+        noise: standard deviation of what each entry is moved by on its own in OKLab, 0 to 1.
+
+    Raises:
+        InputError: a strength is out of range.
     """
 
     lightness: float = 0.06
@@ -68,6 +72,11 @@ class PaletteJitter:
     chroma: float = 0.3
     hue: float = 30.0
     noise: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("lightness", "contrast", "chroma", "noise"):
+            SHARE.check(name, getattr(self, name))
+        Range(0, 180).check("hue", self.hue)
 
     def draw(self, rng: np.random.Generator) -> ColorChange:
         """One change for all colors."""

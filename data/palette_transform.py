@@ -53,10 +53,18 @@ class OtherPalettes:
 
 
 def to_palette(image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
-    """Recolor an image, its pixels of alpha below 128 transparent; 256 opaque entries alone leave no place for them."""
-    if (image.to_rgba()[..., 3] < OPAQUE_ALPHA).any() and len(target) < MAX_ENTRIES:
-        target = target.with_transparency()
+    """Recolor an image by areas, its pixels of alpha below 128 transparent where the palette has a place for them."""
+    target = with_place_for_transparency(target, image)
     return recolor_solid(image, target, reversible=False, distinct=distinct)
+
+
+def with_place_for_transparency(palette: Palette, image: IndexedImage) -> Palette:
+    """The palette, with a transparent entry if the image needs one and there is a place for it.
+
+    256 opaque entries leave none; what is transparent becomes the lightest then.
+    """
+    needs_one = (image.to_rgba()[..., 3] < OPAQUE_ALPHA).any() and len(palette) < MAX_ENTRIES
+    return palette.with_transparency() if needs_one else palette
 
 
 def with_alpha(image: IndexedImage, alpha: np.ndarray) -> IndexedImage:

@@ -4,12 +4,14 @@ Like `quantization.recolor`, both give all pixels of one color one color of the 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from tincture.common.errors import InputError
+from tincture.common.processes import processes
 from tincture.controls.views import Canvas, View
 from tincture.diffusion.schedules import Schedule, linear
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
@@ -20,7 +22,7 @@ from tincture.quantization.recolor import GENTLE, color_costs, match_palettes, r
 from tincture.quantization.spaces import SPACES
 
 from .guided_denoiser import GuidedDenoiser
-from .palette_diffusion import PaletteDiffusionPipeline
+from .saving import load_pipeline
 
 FIDELITY = 100.0
 """What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 100) = 0.07."""
@@ -152,28 +154,21 @@ def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
     return (pairs + pairs.T) * distance * (visible & visible[:, None]) / region.size
 
 
-class Recolorer(NamedTuple):
-    """A way to recolor."""
+def load_ways(checkpoint: Path, distinct: float = GENTLE) -> dict[str, Callable[[IndexedImage, Palette], IndexedImage]]:
+    """Each way to recolor with the model of a folder: a function from an image and a palette to the image in it.
 
-    recolor: Callable[[PaletteDiffusionPipeline, IndexedImage, Palette], IndexedImage]
-    meaning: str
+    Args:
+        checkpoint: the folder of a pipeline.
+        distinct: of `recolor_by_role`.
+    """
+    pipeline = load_pipeline(checkpoint)
+    denoiser, process = pipeline.denoiser.to(processes().device), pipeline.scheduler.process
 
+    def by_model(image: IndexedImage, target: Palette) -> IndexedImage:
+        if not process.has_mask:
+            raise InputError(
+                "recoloring by the model needs the absorbing process; this model was trained with another one"
+            )
+        return redraw_colors(denoiser, image, target, window=pipeline.config.size, schedule=process.schedule)
 
-def _by_model(pipeline: PaletteDiffusionPipeline, image: IndexedImage, target: Palette) -> IndexedImage:
-    if not pipeline.scheduler.process.has_mask:
-        raise InputError("recoloring by the model needs the absorbing process; this model was trained with another one")
-    schedule = pipeline.scheduler.process.schedule
-    return redraw_colors(pipeline.denoiser, image, target, window=pipeline.config.size, schedule=schedule)
-
-
-RECOLORERS: dict[str, Recolorer] = {
-    "areas": Recolorer(
-        lambda _, image, target: recolor(image, target, reversible=False), "shades that are rare or alike come together"
-    ),
-    "reversible": Recolorer(lambda _, image, target: recolor(image, target), "one-to-one, with a way back"),
-    "role": Recolorer(
-        lambda pipeline, image, target: recolor_by_role(pipeline.denoiser, image, target),
-        "entries that the model's palette encoder finds alike",
-    ),
-    "model": Recolorer(_by_model, "colors that the model expects there"),
-}
+    return {"role": partial(recolor_by_role, denoiser, distinct=distinct), "model": by_model}

@@ -5,7 +5,7 @@ of one color get one color. An entry weighs as much as the area that it covers o
 much as any other. How much an entry of the target receives is free; that several come together in it has a price.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from tincture.common.errors import InputError
 
 from .histogram import OPAQUE_ALPHA
-from .palettes.palette import MAX_ENTRIES, Palette
+from .palettes.palette import Palette
 from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
 from .transport import cheapest_flow
@@ -218,25 +218,3 @@ def recolor_solid(
     places, solid = np.flatnonzero(is_place).astype(np.uint8), IndexedImage.merged(image.indices, colors)
     moved = recolor(solid, Palette(target.colors[places]), reversible=reversible, distinct=distinct, stretch=stretch)
     return IndexedImage(places[moved.indices], target)
-
-
-def recolor_frames(frames: Sequence[np.ndarray], target: Palette, *, reversible: bool = False) -> list[np.ndarray]:
-    """Recolor frames that belong together, sRGB RGBA, uint8 ``[H, W, 4]`` each: a color becomes the same one in all.
-
-    Soft pixels become opaque or transparent, as by `recolor_solid`.
-
-    Raises:
-        InputError: they have more than 256 colors, or ``target`` has no opaque entry.
-    """
-    opaque = np.array([0, 0, 0, 255], np.uint8)
-    solid = [np.where(frame[..., 3:] >= OPAQUE_ALPHA, frame | opaque, np.uint8(0)) for frame in frames]
-    pixels = np.concatenate([frame.reshape(-1, 4) for frame in solid])
-    colors, indices = np.unique(np.ascontiguousarray(pixels).view(np.uint32)[:, 0], return_inverse=True)
-    if len(colors) > MAX_ENTRIES:
-        raise InputError(
-            f"{len(colors):,} colors, but an image to recolor has at most {MAX_ENTRIES}: quantize it first"
-        )
-    image = IndexedImage(indices.reshape(1, -1).astype(np.uint8), Palette(colors.view(np.uint8).reshape(-1, 4)))
-    moved = recolor_solid(image, target, reversible=reversible).to_rgba()[0]
-    ends = np.cumsum([frame[..., 0].size for frame in frames])[:-1]
-    return [part.reshape(frame.shape) for part, frame in zip(np.split(moved, ends), frames, strict=True)]

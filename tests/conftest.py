@@ -98,7 +98,7 @@ def draw(run, checkpoint, tmp_path):
     def call(*options, num_images=2, files=None, output="drawn"):
         folder = tmp_path / output
         common = ["--checkpoint", checkpoint, "--output", folder, "--overwrite"]
-        common += [] if "--recolor" in options else ["--num-images", num_images, "--steps", 3]
+        common += ["--num-images", num_images, "--steps", 3]
         status, _, err = run(sample, *common, *options)
         assert status == 0, err
         return [IndexedImage.load(folder / f"{n:04d}.png") for n in range(files or num_images)]

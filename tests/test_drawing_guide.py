@@ -4,9 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
-from tincture import augment, sample
+from tincture import recolor, sample
 from tincture.controls.idle_options import check_idle_options
-from tincture.docs.pictures.make_recipes import DRAW, FOLDER, RECIPES, RECOLOR
+from tincture.docs.pictures.make_recipes import DRAW, FOLDER, RECIPES
 
 PAGE = Path(__file__).parent.parent / "docs" / "drawing.md"
 
@@ -16,26 +16,17 @@ def blocks(language):
 
 
 def test_the_page_has_the_commands_of_its_pictures():
-    drawn = {
-        line.removeprefix(name)
-        for block in blocks("sh")
-        for line in block.splitlines()
-        for name in ("$RECOLOR " if "--recolor" in line else "$DRAW ",)
-        if line.startswith(name)
-    }
-    recolored = {
-        line.removeprefix("python ") for block in blocks("sh") for line in block.splitlines() if "augment" in line
-    }
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    drawn = {line.removeprefix("$DRAW ") for line in lines if line.startswith("$DRAW ")}
+    recolored = {line.removeprefix("python ") for line in lines if line.startswith("python recolor.py ")}
     assert drawn | recolored == {command for recipe in RECIPES.values() for command in recipe.commands}
-    for name, common in (("DRAW", DRAW), ("RECOLOR", RECOLOR)):
-        assert f'{name}="python sample.py --checkpoint checkpoints/icons16 {common}"\n' in PAGE.read_text()
+    assert f'DRAW="python sample.py --checkpoint checkpoints/icons16 {DRAW}"\n' in PAGE.read_text()
     for command in drawn:
         parser = sample.make_parser()
-        common = RECOLOR if "--recolor" in command else DRAW
-        options = parser.parse_args([*shlex.split(f"--checkpoint x {common}"), *shlex.split(command)])
+        options = parser.parse_args([*shlex.split(f"--checkpoint x {DRAW}"), *shlex.split(command)])
         check_idle_options(options, parser.get_defaults())
     for command in recolored:
-        augment.make_parser().parse_args(shlex.split(command)[1:])
+        recolor.make_parser().parse_args(shlex.split(command)[1:])
 
 
 def test_the_page_shows_every_picture_and_no_other():

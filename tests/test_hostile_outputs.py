@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tincture import augment, quantize, sample, train
-from tincture.data.annotated_folder import annotated_images
+from tincture import quantize, recolor, sample, train
 from tincture.data.image_folder import folder
+from tincture.data.versions import find_pictures
 
 
 def everything(path):
@@ -45,14 +45,14 @@ def test_a_name_leads_no_version_out_of_the_output(run, tmp_path, name):
     picture(tmp_path / "in" / name)
     picture(tmp_path / "in" / "other.png", 1)
     before = everything(tmp_path)
-    status, _, err = run(augment, tmp_path / "in", "--versions", 1, "--colors", 4, "--output", tmp_path / "out")
+    status, _, err = run(recolor, tmp_path / "in", "--versions", 1, "--colors", 4, "--output", tmp_path / "out")
     assert status == 0, err
     assert all(file.startswith("out") for file in set(everything(tmp_path)) - set(before))
 
 
 def test_masks_without_a_name_are_refused(run, tmp_path):
     picture(tmp_path / "in" / "a.png")
-    status, _, err = run(augment, tmp_path / "in", "--masks", "/", "--output", tmp_path / "out")
+    status, _, err = run(recolor, tmp_path / "in", "--masks", "/", "--output", tmp_path / "out")
     assert (status, len(err.splitlines())) == (2, 1)
     assert not (tmp_path / "out").exists()
 
@@ -63,13 +63,13 @@ def commands(tmp_path, checkpoint):
     drawing = ["--checkpoint", checkpoint, "--num-images", 1, "--steps", 1, "--palette", "pico-8"]
     return {
         "quantize": (quantize, [source, "--colors", 4]),
-        "augment": (augment, [tmp_path / "in", "--versions", 1, "--colors", 4]),
+        "recolor": (recolor, [tmp_path / "in", "--versions", 1, "--colors", 4]),
         "sample": (sample, drawing),
         "train": (train, ["--train.max_steps", 1]),
     }
 
 
-@pytest.mark.parametrize("name", ["quantize", "augment", "sample", "train"])
+@pytest.mark.parametrize("name", ["quantize", "recolor", "sample", "train"])
 def test_an_output_that_is_a_link_is_refused(run, tmp_path, checkpoint, name):
     command, arguments = commands(tmp_path, checkpoint)[name]
     (tmp_path / "elsewhere").mkdir()
@@ -83,7 +83,7 @@ def test_an_output_that_is_a_link_is_refused(run, tmp_path, checkpoint, name):
     assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["quantize", "augment", "sample"])
+@pytest.mark.parametrize("name", ["quantize", "recolor", "sample"])
 def test_what_links_in_the_output_name_stays_as_it_is(run, tmp_path, checkpoint, name):
     """Every earlier result is a link to something else, and a folder is linked in besides."""
     command, arguments = commands(tmp_path, checkpoint)[name]
@@ -111,5 +111,5 @@ def test_links_to_pictures_are_read_and_loops_of_links_end(tmp_path):
     (farm / "gone.png").symlink_to("nowhere.png")
     (farm / "up").symlink_to("..")
     (farm / "root").symlink_to("/")
-    assert [image.name for image in annotated_images(tmp_path / "farm")] == ["label/a.png"]
+    assert [picture.name for picture in find_pictures([tmp_path / "farm"])] == ["label/a.png"]
     assert [image.name for image in folder(tmp_path / "farm", 6, "crop", 0.5).images] == ["label/a"]

@@ -250,36 +250,6 @@ def test_plots_are_drawn_on_request(run, folder):
     assert files() == ["palette.hex", "report.json", "x.png"]
 
 
-def test_recoloring_there_and_back_is_the_identity_even_of_an_animation(run, folder):
-    frames = [
-        Image.fromarray(gradient(1)).quantize(5).convert("RGB"),
-        Image.fromarray(gradient(1)).quantize(5).rotate(90),
-    ]
-    frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=100)
-    assert run(quantize, "t.png", "--colors", 9, "--output", "few")[0] == 0
-    for name in ("few/t.png", "moving.gif"):
-        suffix = Path(name).suffix
-        before = read_animation(Path(name)).frames
-        write_palette(Palette(np.unique(np.concatenate(before).reshape(-1, 4), axis=0)), Path("own.png"))
-        there = ("--palette", "resurrect-64", "--recolor", "reversible", "--output", "there", "--overwrite")
-        assert run(quantize, name, *there)[0] == 0
-        assert load("there")["images"][0]["mean_delta_e"] > 0.01
-        (changed,) = Path("there").glob(f"*{suffix}")
-        back = ("--palette", "own.png", "--recolor", "reversible", "--output", "back", "--overwrite")
-        assert run(quantize, changed, *back)[0] == 0
-        (result,) = Path("back").glob(f"*{suffix}")
-        assert all(np.array_equal(*pair) for pair in zip(read_animation(result).frames, before, strict=True))
-
-
-@pytest.mark.parametrize("way", ["areas", "reversible"])
-def test_all_pixels_of_a_color_are_recolored_alike(run, folder, way):
-    assert run(quantize, "t.png", "--colors", 9, "--output", "few")[0] == 0
-    assert run(quantize, "few/t.png", "--palette", "pico-8", "--recolor", way, "--output", "out")[0] == 0
-    before, after = IndexedImage.load(Path("few/t.png")), IndexedImage.load(Path("out/t.png"))
-    assert after.palette == read_palette("pico-8").with_transparency()
-    assert len({*zip(before.indices.flat, after.indices.flat, strict=True)}) == len(np.unique(before.indices))
-
-
 def test_kept_colors_alone_are_a_given_palette(run, folder):
     Path("own.hex").write_text("000000\n181818\nffffff\n")
     given = ("--palette", "own.hex"), ("--method", "fixed", "--keep-colors", "000000,181818,ffffff")
@@ -338,9 +308,6 @@ def test_an_input_is_never_overwritten(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("a/x.png --recolor areas", "--recolor needs the palette to move pictures to"),
-        ("a/x.png --recolor areas --palette pico-8 --dither bayer2", "leave one out"),
-        ("noise.png --recolor areas --palette pico-8", "quantize it first"),
         ("missing.png", "no such image: missing.png"),
         ("a/x.png missing.png", "no such image: missing.png"),
         ("a", "is a folder"),

@@ -25,24 +25,6 @@ def icon(tmp_path, rng):
     return image, tmp_path / "icon.png"
 
 
-def test_recoloring_there_and_back_is_the_identity(draw, icon, tmp_path):
-    image, path = icon
-    reversible = ("--recolor-by", "reversible", "--recolor")
-    (there,) = draw("--palette", "pico-8", "--transparent", *reversible, path, files=1)
-    assert there.palette == read_palette("pico-8").with_transparency()
-    (back,) = draw("--palette", path, *reversible, tmp_path / "drawn" / "0000.png", files=1, output="back")
-    assert np.array_equal(back.indices, image.indices)
-    assert back.palette == image.palette
-
-
-@pytest.mark.parametrize("way", ["areas", "role", "model"])
-def test_images_are_recolored_in_turn(draw, icon, way):
-    image, path = icon
-    for result in draw("--palette", "pico-8", "--transparent", "--recolor", path, path, "--recolor-by", way):
-        assert result.palette == read_palette("pico-8").with_transparency()
-        assert len({*zip(image.indices.flat, result.indices.flat, strict=True)}) == 6
-
-
 def test_a_style_gives_palette_and_proportions(draw, icon):
     image, path = icon
     for result in draw("--style", path, "--steps", 64, "--sampler", "ancestral"):
@@ -79,21 +61,7 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--recolor icon.png", "--recolor needs a palette of yours"),
-        (["--recolor", "icon.png", "--palette", ""], "no palette ''"),
         (["--palette-to", "pico-8", "--palette", ""], "no palette ''"),
-        ("--recolor icon.png --palette pico-8 --recolor-by magic", "unknown --recolor-by 'magic'; choose from areas"),
-        ("--recolor icon.png --palette pico-8 --tile x", "--tile is for drawing"),
-        ("--recolor noise.png --palette pico-8", "quantize it first"),
-        (
-            "--recolor icon.png --palette pico-8 --num-images 3",
-            "--num-images is for drawing; with --recolor it does nothing",
-        ),
-        ("--recolor icon.png --palette pico-8 --seed 3", "--seed is for drawing"),
-        ("--recolor icon.png --palette pico-8 --sampler ancestral", "--sampler is for drawing"),
-        ("--recolor icon.png --palette pico-8 --window 8", "--window is for drawing"),
-        ("--recolor-by nonsense", "unknown --recolor-by 'nonsense'; choose from areas"),
-        ("--recolor-by model", "--recolor-by does nothing without --recolor"),
         ("--strip 4 --palette pico-8", "--strip does nothing without --palette-to"),
         ("--style-strength 0.3", "--style-strength does nothing without --style"),
         ("--negative-scale 5", "--negative-scale does nothing without --negative-class"),
@@ -112,10 +80,8 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
 )
 def test_mistakes_give_one_line(run, checkpoint, tmp_path, monkeypatch, icon, rng, options, message):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save("noise.png")
-    common = ["--checkpoint", checkpoint, "--output", "out"]
+    common = ["--checkpoint", checkpoint, "--output", "out", "--num-images", 1, "--steps", 1]
     words = options.split() if isinstance(options, str) else options
-    common += [] if "--recolor" in words else ["--num-images", 1, "--steps", 1]
     status, out, err = run(sample, *common, *words)
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert err.startswith("error: ")

@@ -9,14 +9,13 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tincture import augment, sample
+from tincture import recolor, sample
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
 from tincture.pipelines.sheet import contact_sheet
@@ -27,9 +26,9 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 
 FOLDER = Path(__file__).with_name("recipes")
-RECOLOR = "--overwrite --output runs/drawn"
-DRAW = f"--steps 32 {RECOLOR}"
-"""What $RECOLOR and $DRAW stand for in docs/drawing.md, but for the checkpoint."""
+DRAW = "--steps 32 --overwrite --output runs/drawn"
+"""What $DRAW stands for in docs/drawing.md, but for the checkpoint."""
+MODEL = "--checkpoint checkpoints/icons16"
 PHOTO = "--target my/photo.png --width 48 --palette pico-8 --sampler confidence --grid cosine --steps 16"
 ICONS = ("television", "palette", "store", "magnet-blue", "umbrella", "cake-plain", "bug", "trophy-bronze")
 NAMES = {"icon": "television", "style": "store", "folder": "folder-medium"}
@@ -41,7 +40,7 @@ class Recipe:
     """Commands, a row of the picture for each: what they were given, and what they drew.
 
     Args:
-        commands: as in docs/drawing.md: options of sample.py, or ``augment.py`` and its options.
+        commands: as in docs/drawing.md: options of sample.py, or ``recolor.py`` and its options.
         given: files shown before the drawings of each row.
         shown: what of the command's output is shown: 0000.png … or one file.
         columns: drawings in a row, if not all of them.
@@ -78,8 +77,8 @@ RECIPES = {
     "mirror": Recipe(("--mirror x --palette sweetie-16 --transparent --num-images 10",)),
     "recolor": Recipe(
         tuple(
-            f"--recolor my/icons/*.png --palette sweetie-16 --transparent --recolor-by {way}"
-            for way in ("areas", "reversible", "role", "model")
+            f"recolor.py my/icons --palette sweetie-16 --by {way} --overwrite --output runs/recolored"
+            for way in ("areas", "reversible", f"role {MODEL}", f"model {MODEL}")
         )
     ),
     "style": Recipe(
@@ -98,7 +97,7 @@ RECIPES = {
         ("--palettes endesga-32 sweetie-16 pico-8 commodore64 nintendo-gameboy-bgb --transparent --num-images 8",),
         columns=10,
     ),
-    "augment": Recipe(("augment.py my/icons --ways jitter others pico-8 --versions 3 --output runs/recolored",), columns=8),
+    "augment": Recipe(("recolor.py my/icons --by jitter others areas --palette pico-8 --versions 3 --output runs/recolored",), columns=8),
     "sprite-sheet": Recipe(
         ("--palette endesga-32 --transparent --num-images 16 --sprite-sheet --columns 8 --shape-padding 1",),
         shown="sprites.png",
@@ -141,15 +140,8 @@ def prepare(folder: Path) -> None:
 
 
 def words_of(command: str, checkpoint: Path) -> list[str]:
-    """The words of a command of sample.py, with the checkpoint and what $RECOLOR or $DRAW stands for."""
-    common = RECOLOR if "--recolor" in command else DRAW
-    return [f"--checkpoint={checkpoint}", *shlex.split(common), *expanded(command)]
-
-
-def expanded(command: str) -> Iterator[str]:
-    """Words with their wildcards replaced by files, as a shell does."""
-    for word in shlex.split(command):
-        yield from sorted(map(str, Path().glob(word))) if "*" in word else [word]
+    """The words of a command of sample.py, with the checkpoint and what $DRAW stands for."""
+    return [f"--checkpoint={checkpoint}", *shlex.split(DRAW), *shlex.split(command)]
 
 
 def indexed(path: Path) -> IndexedImage:
@@ -162,9 +154,9 @@ def results(command: str, checkpoint: Path, shown: str) -> list[Path]:
     """Run a command; returns the files to be shown."""
     for output in ("runs/drawn", "runs/recolored"):
         shutil.rmtree(output, ignore_errors=True)
-    if command.startswith("augment.py"):
-        augment.main(shlex.split(command)[1:])
-        return sorted(Path("runs/recolored/images").glob("*.png"), key=lambda path: path.stem.rsplit("-v", 1)[::-1])
+    if command.startswith("recolor.py"):
+        recolor.main(shlex.split(command.replace(MODEL, f"--checkpoint={checkpoint}"))[1:])
+        return sorted(Path("runs/recolored/icons").glob("*.png"), key=lambda path: path.stem.rsplit("-v", 1)[::-1])
     sample.main(words_of(command, checkpoint))
     return sorted(path for path in Path("runs/drawn").glob(shown) if shown != "*.png" or path.stem.isdecimal())
 

@@ -1,0 +1,331 @@
+"""The command recolor.py as a user calls it: what it writes, and one line for each mistake."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tincture import recolor
+from tincture.quantization.palettes.files import read_palette, write_palette
+from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.animation import read_animation
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with set/cats/{a.png,b.jpg}, set/dogs/c.png (indexed), labels beside them, and masks/."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("cats/a.png", "cats/b.jpg", "dogs/c.png"):
+        path, mask = Path("set") / name, Path("masks") / Path(name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(rng.integers(0, 256, (3, 2, 3)).astype(np.uint8))
+        image = coarse.resize((12, 20), Image.Resampling.BILINEAR)
+        if name == "dogs/c.png":
+            indices = rng.integers(0, 4, (20, 12)).astype(np.uint8)
+            image = IndexedImage(indices, Palette.from_hex(["00000000", "ff0000", "20a020", "ffffff"])).to_pil()
+        image.save(path)
+        path.with_suffix(".txt").write_text(f"0 0.5 0.5 {len(name)}\n")
+        Image.fromarray(rng.integers(0, 3, (20, 12)).astype(np.uint8)).save(mask)
+    Path("set/cats/a.json").write_text("{}")
+    return tmp_path
+
+
+def records(path="out"):
+    return json.loads((Path(path) / "report.json").read_text())["files"]
+
+
+def files(path="out"):
+    return sorted(file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file())
+
+
+def contents(path="out"):
+    return {name: (Path(path) / name).read_bytes() for name in files(path) if name != "report.json"}
+
+
+def parts(indices):
+    """The index map up to names: each pixel's index replaced by where it occurs first."""
+    _, first, inverse = np.unique(indices, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def test_versions_stand_in_their_classes_with_labels_and_masks_of_the_same_bytes(run, folder):
+    status, out, err = run(recolor, "set", "--versions", 2, "--masks", "masks", "--output", "out")
+    assert (status, err) == (0, "")
+    assert "out/report.json" in out
+    versions = [f"{name}-v{number}" for name in ("cats/a", "cats/b", "dogs/c") for number in (1, 2)]
+    expected = ["report.json", "set/cats/a-v1.json", "set/cats/a-v2.json"]
+    for name in versions:
+        expected += [f"set/{name}.png", f"set/{name}.txt", f"masks/{name}.png"]
+    assert files() == sorted(expected)
+    for record in records():
+        source = Path(record["source"]).relative_to("set").with_suffix("")
+        for copied in record["annotations"]:
+            room = Path("masks") if copied.startswith("masks/") else Path("set")
+            original = (room / source).with_suffix(Path(copied).suffix)
+            assert (Path("out") / copied).read_bytes() == original.read_bytes()
+    assert sorted(["report.json", *(f for r in records() for f in (r["file"], *r["annotations"]))]) == files()
+
+
+JITTER, OTHERS = ["--by", "jitter"], ["--by", "others"]
+ALL = ["--by", "jitter", "others", "areas", "--palette", "own.hex", "sweetie-16"]
+
+
+@pytest.mark.parametrize("ways", [JITTER, OTHERS, ["--palette", "pico-8"], ALL])
+def test_every_pixel_is_an_entry_of_the_palette_that_the_record_names(run, folder, ways):
+    write_palette(Palette.from_hex(["102030", "ff8800"]), Path("own.hex"))
+    assert run(recolor, "set", *ways, "--versions", 4, "--colors", 6, "--output", "out")[0] == 0
+    assert [record["version"] for record in records()] == [1, 2, 3, 4] * 3
+    for record in records():
+        image = IndexedImage.load(Path("out") / record["file"])
+        assert image.palette == Palette.from_hex(record["palette"])
+        assert (record["palette_of"] is not None) == (record["by"] != "jitter")
+        assert record["by"] != "others" or Path("set", record["palette_of"]) != Path(record["source"])
+        if record["by"] == "areas":
+            named = read_palette(record["palette_of"])
+            assert image.palette in (named, named.with_transparency())
+        transparent = read_image(Path(record["source"]))[..., 3] == 0
+        assert np.array_equal(image.to_rgba()[..., 3] == 0, transparent)
+    for source in {record["source"] for record in records()}:
+        used = [(r["by"], r["palette_of"] if r["by"] == "areas" else "") for r in records() if r["source"] == source]
+        turns = [("areas", name) for name in ways[ways.index("--palette") + 1 :]] if "--palette" in ways else []
+        turns += [(way, "") for way in ("jitter", "others") if way in ways]
+        assert sorted(used) == sorted(turns * (4 // len(turns)))
+
+
+def test_the_index_map_is_the_sources_own(run, folder):
+    source = IndexedImage.load(Path("set/dogs/c.png"))
+    run(
+        recolor,
+        "set",
+        "--by",
+        "jitter",
+        "areas",
+        "--palette",
+        "pico-8",
+        "--distinct",
+        3,
+        "--versions",
+        2,
+        "--output",
+        "out",
+    )
+    for record in records():
+        if record["source"] == "set/dogs/c.png":
+            image = IndexedImage.load(Path("out") / record["file"])
+            assert np.array_equal(parts(image.indices), parts(source.indices))
+            assert (record["by"] == "jitter") == np.array_equal(image.indices, source.indices)
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_else_is_in_the_folder(run, folder):
+    ways = ["--by", "jitter", "areas", "--palette", "nord-theme", "--versions", 3]
+    for name, seed in (("one", 4), ("two", 4), ("three", 5)):
+        run(recolor, "set", *ways, "--seed", seed, "--output", name)
+    assert contents("one") == contents("two")
+    assert contents("one") != contents("three")
+    Image.new("RGB", (4, 4), "red").save("set/cats/a0.png")
+    Path("set/cats/b.jpg").unlink()
+    run(recolor, "set", *ways, "--seed", 4, "--output", "more")
+    first, more = contents("one"), contents("more")
+    assert all(first[name] == more[name] for name in first if "cats/b" not in name)
+
+
+def test_another_turn_of_the_same_palette_gives_another_picture(run, folder):
+    run(recolor, "set", "--palette", "endesga-32", "--versions", 3, "--output", "out")
+    pictures = [
+        (Path("out") / record["file"]).read_bytes() for record in records() if record["source"] == "set/cats/a.png"
+    ]
+    assert len(set(pictures)) > 1
+
+
+def test_full_detail_is_not_quantized(run, folder):
+    run(recolor, "set", "--colors", "all", "--versions", 1, "--output", "out")
+    assert all(record["palette"] is None for record in records())
+    before, after = read_image(Path("set/cats/a.png")), read_image(Path("out/set/cats/a.png"))
+    assert len(np.unique(after.reshape(-1, 4), axis=0)) > 0.8 * len(np.unique(before.reshape(-1, 4), axis=0)) > 100
+
+
+def test_originals_are_copied_on_request(run, folder):
+    run(recolor, "set", "--originals", "--versions", 1, "--masks", "masks", "--output", "out")
+    for name in ("cats/a.png", "cats/b.jpg", "cats/a.txt", "dogs/c.png"):
+        assert (Path("out/set") / name).read_bytes() == (Path("set") / name).read_bytes()
+    assert Path("out/masks/cats/b.png").read_bytes() == Path("masks/cats/b.png").read_bytes()
+    assert [record["by"] for record in records()] == ["original", "jitter"] * 3
+
+
+def test_only_what_the_command_wrote_is_overwritten_and_on_request(run, folder):
+    assert run(recolor, "set", "--output", "out")[0] == 0
+    assert run(recolor, "set", "--output", "out")[0] == 2
+    assert run(recolor, "set", "--output", "out", "--versions", 1, "--overwrite")[0] == 0
+    assert len(records()) == 3
+    Path("out/set/diary.txt").write_text("dear diary")
+    status, _, err = run(recolor, "set", "--output", "out", "--overwrite")
+    assert (status, Path("out/set/diary.txt").read_text()) == (2, "dear diary")
+    assert "diary.txt was not written by this command" in err
+
+
+@pytest.fixture
+def icon(tmp_path, rng):
+    """An indexed picture that uses its whole palette, and its file."""
+    colors = rng.integers(0, 256, (6, 4), np.uint8)
+    colors[:, 3] = [255, 255, 0, 255, 255, 255]
+    image = IndexedImage(rng.permutation(np.arange(120, dtype=np.uint8) % 6).reshape(12, 10), Palette(colors))
+    image.save(tmp_path / "icon.png")
+    return image, tmp_path / "icon.png"
+
+
+def test_recoloring_there_and_back_is_the_identity(run, icon, tmp_path):
+    image, path = icon
+    reversible = ("--by", "reversible", "--output")
+    assert run(recolor, path, "--palette", "pico-8", *reversible, tmp_path / "there")[0] == 0
+    there = IndexedImage.load(tmp_path / "there" / "icon.png")
+    assert there.palette == read_palette("pico-8").with_transparency()
+    assert run(recolor, tmp_path / "there" / "icon.png", "--palette", path, *reversible, tmp_path / "back")[0] == 0
+    back = IndexedImage.load(tmp_path / "back" / "icon.png")
+    assert np.array_equal(back.indices, image.indices)
+    assert back.palette == image.palette
+
+
+def test_recoloring_there_and_back_is_the_identity_even_of_an_animation(run, folder):
+    rng = np.random.default_rng(0)
+    still = Image.fromarray(rng.integers(0, 256, (24, 32, 3)).astype(np.uint8)).quantize(9)
+    frames = [Image.fromarray(rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)).quantize(5).convert("RGB")]
+    frames.append(frames[0].rotate(90))
+    still.convert("RGB").save("t.png")
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:], duration=100)
+    for name in ("t.png", "moving.gif"):
+        animation = read_animation(Path(name))
+        write_palette(Palette(np.unique(np.concatenate(animation.frames).reshape(-1, 4), axis=0)), Path("own.png"))
+        for source, palette, output in ((name, "resurrect-64", "there"), (f"there/{name}", "own.png", "back")):
+            words = ("--palette", palette, "--by", "reversible", "--output", output, "--overwrite")
+            assert run(recolor, source, *words)[0] == 0
+        changed, result = (read_animation(Path(folder) / name) for folder in ("there", "back"))
+        assert all(
+            (before != after).any(axis=-1).mean() > 0.9
+            for before, after in zip(animation.frames, changed.frames, strict=True)
+        )
+        assert changed.durations == result.durations == animation.durations
+        assert all(np.array_equal(*pair) for pair in zip(result.frames, animation.frames, strict=True))
+
+
+@pytest.mark.parametrize("way", ["areas", "reversible", "role", "model"])
+def test_all_pixels_of_a_color_are_recolored_alike(run, icon, tmp_path, request, way):
+    image, path = icon
+    model = ("--checkpoint", request.getfixturevalue("checkpoint")) if way in ("role", "model") else ()
+    (tmp_path / "set").mkdir()
+    image.save(tmp_path / "set" / "other.png")
+    words = ("--palette", "pico-8", "--by", way, *model, "--output", tmp_path / "out")
+    assert run(recolor, path, tmp_path / "set", *words)[0] == 0
+    for name in ("icon.png", "set/other.png"):
+        after = IndexedImage.load(tmp_path / "out" / name)
+        assert after.palette == read_palette("pico-8").with_transparency()
+        assert len({*zip(image.indices.flat, after.indices.flat, strict=True)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("transparency", "has_one", "expected"),
+    [("auto", False, False), ("auto", True, True), ("always", False, True), ("never", True, False)],
+)
+def test_a_palette_gets_a_transparent_entry_as_it_is_asked_for(run, icon, tmp_path, transparency, has_one, expected):
+    image, path = icon
+    if not has_one:
+        Image.fromarray(image.to_rgba()[..., :3].copy()).save(path)
+    words = ("--palette", "pico-8", "--transparency", transparency, "--output", tmp_path / "out")
+    assert run(recolor, path, *words)[0] == 0
+    after = IndexedImage.load(tmp_path / "out" / "icon.png")
+    pico = read_palette("pico-8")
+    assert after.palette == (pico.with_transparency() if expected else pico)
+    if has_one and not expected:
+        assert (after.to_rgba()[image.to_rgba()[..., 3] == 0] == pico.colors[7]).all()  # white, like paper
+
+
+def test_pictures_of_many_colors_are_quantized_and_others_keep_theirs(run, icon, tmp_path, rng):
+    noise, few = rng.integers(0, 256, (40, 40, 3), np.uint8), rng.integers(0, 256, (100, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "many.png")
+    Image.fromarray(few[rng.permutation(2500) % 100].reshape(50, 50, 3)).save(tmp_path / "few.png")
+    large = tmp_path / "large.png"
+    write_palette(Palette(np.column_stack([rng.permutation(256), *np.full((3, 256), 255)]).astype(np.uint8)), large)
+    for name, colors in (("many.png", 64), ("few.png", 100)):
+        words = ("--palette", large, "--by", "reversible", "--output", tmp_path / "out", "--overwrite")
+        assert run(recolor, tmp_path / name, *words)[0] == 0
+        assert len(np.unique(IndexedImage.load(tmp_path / "out" / name).indices)) == colors
+    assert run(recolor, icon[1], "--palette", tmp_path / "many.png", "--colors", 12, "--output", tmp_path / "p")[0] == 0
+    assert len(IndexedImage.load(tmp_path / "p" / "icon.png").palette) == 13
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("nowhere", "no such picture or folder: nowhere"),
+        ("set nowhere.png", "no such picture or folder: nowhere.png"),
+        ("empty", "no images"),
+        ("broken", "cut.png is broken or cut off"),
+        ("twins", "twins/a.bmp and twins/a.png would have the same name"),
+        ("set --versions 0", "--versions is 0"),
+        ("one one/a.jpg other/one", "one/a.jpg and other/one/a.jpg would have the same name"),
+        ("set --palette pico-9", "no palette 'pico-9'"),
+        (["set", "--palette", ""], "no palette ''"),
+        ("set --palette clear.hex", "clear.hex has no opaque entry"),
+        ("set --by areas", "--by areas needs the palette to move pictures to"),
+        ("set --by jitter --palette pico-8", "--by jitter takes no --palette"),
+        ("set --by magic --palette pico-8", "unknown --by 'magic'; choose from areas"),
+        ("set --by model --palette pico-8", "--by model needs a model: name its folder with --checkpoint"),
+        ("set --palette pico-8 --checkpoint set", "--checkpoint does nothing by areas"),
+        ("set --palette pico-8 --by reversible --distinct 1", "--distinct does nothing by reversible"),
+        ("set --palette pico-8 --hue 3", "--hue does nothing by areas"),
+        ("set --transparency never", "--transparency does nothing by jitter"),
+        ("set --palette pico-8 --tile x", "--tile"),
+        ("one --by others", "needs at least 2 pictures"),
+        ("clear --by others", "no other picture than a.png has a visible color"),
+        ("set --colors 1", "--colors is 1"),
+        ("set --colors many", "colors"),
+        ("set --colors all --palette pico-8", "leave --palette and --by out"),
+        ("set --hue 200", "hue is 200"),
+        ("set --noise -1", "noise is -1"),
+        ("set --distinct -1", "--distinct is -1"),
+        ("set --masks nowhere", "no such folder: nowhere"),
+        ("set --masks set/cats", "lies in set"),
+        ("set --masks empty", "empty has no file for cats/a.png"),
+        ("one --masks twins", "twins has 2 files (a.bmp, a.png) for a.jpg"),
+        ("one --masks other/one", "which is taken"),
+        ("set --output full", "is not empty"),
+        ("set --output full --overwrite", "was not written by this command"),
+        ("set --output set/more", "lie in each other"),
+        ("set/cats --output set", "lie in each other"),
+        ("set --output clear.hex", "is a file"),
+        ("set --verions 3", "--verions"),
+        ("", "images"),
+    ],
+)
+def test_mistakes_give_one_line_and_nothing_is_written(run, folder, arguments, message):
+    for name in ("empty", "full", "broken", "twins", "one", "clear", "other/one"):
+        Path(name).mkdir(parents=True)
+    Path("full/file").write_text("kept")
+    Path("clear.hex").write_text("00000000\n")
+    Path("broken/cut.png").write_bytes(Path("set/cats/a.png").read_bytes()[:80])
+    for name in ("twins/a.png", "twins/a.bmp", "one/a.jpg", "other/one/a.jpg"):
+        Image.new("RGB", (3, 3), "red").save(name)
+    for name in ("a", "b"):
+        Image.new("RGBA", (3, 3)).save(f"clear/{name}.png")
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    words = arguments.split() if isinstance(arguments, str) else arguments
+    status, out, err = run(recolor, *words, *([] if "--output" in words else ["--output", "out"]))
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def test_help_names_every_option_with_its_unit(capsys):
+    with pytest.raises(SystemExit) as stop:
+        recolor.main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--by", "--masks", "--palette", "--originals", "--hue", "degrees", "pico-8", "--distinct"):
+        assert option in text
