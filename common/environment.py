@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, code, command. Enough to ask why two runs differ."""
+"""What a result was made with: versions, machine, code and command, so that one can ask why two differ."""
 
 import datetime
 import importlib.metadata
@@ -8,29 +8,36 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .errors import InputError
 from .files import read_json, write_json
-from .processes import processes
 
 ENVIRONMENT_FILE = "environment.json"
 PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors", "numba")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, machine, code and command, as plain values."""
-    device = processes().device
+    """Versions, machine, code and command, as plain values; the devices too, where the command has loaded accelerate."""
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        **(_describe_devices() if "accelerate" in sys.modules else {}),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "code": describe_code(Path(__file__).parent.parent),
+    }
+
+
+def _describe_devices() -> dict[str, Any]:
+    import torch  # not above: it takes seconds, and reducing a picture needs no torch
+
+    from .processes import processes
+
+    device = processes().device
+    return {
         "processes": processes().num_processes,
         "processor_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "code": describe_code(Path(__file__).parent.parent),
     }
 
 

@@ -1,7 +1,18 @@
-"""Color spaces: sRGB, linear light and OKLab (Björn Ottosson 2020, "A perceptual color space for image processing")."""
+"""Color spaces: sRGB, linear light and OKLab, for NumPy's arrays and for torch's tensors alike.
 
-import torch
-from torch import Tensor
+OKLab: Björn Ottosson 2020, "A perceptual color space for image processing". Euclidean distances in
+it are about as large as differences look; black and white are 1 apart.
+"""
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
+"""Torch takes seconds to import, so it is only used through the methods of a tensor that is given."""
 
 # Ottosson's matrices, in the version of 2021-01-25: linear sRGB → cone responses, and their cube roots → Lab.
 LINEAR_TO_LMS = (
@@ -26,38 +37,47 @@ LMS_TO_LINEAR = (
 )
 
 
-def _apply(matrix: tuple[tuple[float, ...], ...], colors: Tensor) -> Tensor:
-    return colors @ torch.tensor(matrix, dtype=colors.dtype, device=colors.device).T
+def _apply(matrix: tuple[tuple[float, ...], ...], colors: Array) -> Array:
+    """The matrix times each color, ``[..., 3]``."""
+    if isinstance(colors, np.ndarray):
+        # Summed from left to right, as torch does: a BLAS product would round otherwise.
+        return (colors[..., None, :] * np.array(matrix, colors.dtype)).sum(-1)
+    return colors @ colors.new_tensor(matrix).T
 
 
-def srgb_to_linear(srgb: Tensor) -> Tensor:
+def _where(condition: Array, yes: Array, no: Array) -> Array:
+    return np.where(condition, yes, no) if isinstance(yes, np.ndarray) else yes.where(condition, no)
+
+
+def srgb_to_linear(srgb: Array) -> Array:
     """Undo the sRGB transfer curve (IEC 61966-2-1); any shape, floats in [0, 1]."""
-    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055).clamp_min(0) ** 2.4)
+    return _where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055).clip(0) ** 2.4)
 
 
-def linear_to_srgb(linear: Tensor) -> Tensor:
+def linear_to_srgb(linear: Array) -> Array:
     """Apply the sRGB transfer curve (IEC 61966-2-1); any shape, floats in [0, 1]."""
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
+    return _where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def linear_to_oklab(linear: Tensor) -> Tensor:
-    """Linear sRGB to OKLab, both ``[..., 3]``. Lightness lies in [0, 1], a and b within ±0.33 for sRGB colors."""
+def linear_to_oklab(linear: Array) -> Array:
+    """Linear sRGB to OKLab, both ``[..., 3]``. Lightness is 0 to 1, a and b are within ±0.33."""
     lms = _apply(LINEAR_TO_LMS, linear)
-    return _apply(LMS_TO_OKLAB, lms.sign() * lms.abs() ** (1 / 3))
+    roots = abs(lms) ** (1 / 3)
+    return _apply(LMS_TO_OKLAB, _where(lms < 0, -roots, roots))
 
 
-def oklab_to_linear(oklab: Tensor) -> Tensor:
-    """OKLab to linear sRGB, both ``[..., 3]``; colors outside the sRGB gamut leave [0, 1]."""
-    return _apply(LMS_TO_LINEAR, _apply(OKLAB_TO_LMS, oklab) ** 3)
+def oklab_to_linear(oklab: Array) -> Array:
+    """OKLab to linear sRGB, both ``[..., 3]``; colors that sRGB can't show leave [0, 1]."""
+    roots = _apply(OKLAB_TO_LMS, oklab)
+    return _apply(LMS_TO_LINEAR, roots * roots * roots)
 
 
-def srgb_to_oklab(srgb: Tensor) -> Tensor:
-    """SRGB to OKLab, both ``[..., 3]``: floats in [0, 1], or uint8 in [0, 255]."""
-    if srgb.dtype == torch.uint8:
-        srgb = srgb.float() / 255
-    return linear_to_oklab(srgb_to_linear(srgb))
+def srgb_to_oklab(srgb: Array) -> Array:
+    """SRGB to OKLab, both ``[..., 3]``: floats in [0, 1], or bytes."""
+    is_bytes = srgb.dtype.itemsize == 1
+    return linear_to_oklab(srgb_to_linear(srgb / 255 if is_bytes else srgb))
 
 
-def oklab_to_srgb(oklab: Tensor) -> Tensor:
-    """OKLab to sRGB floats, both ``[..., 3]``; colors outside the sRGB gamut are clipped to [0, 1]."""
-    return linear_to_srgb(oklab_to_linear(oklab).clamp(0, 1))
+def oklab_to_srgb(oklab: Array) -> Array:
+    """OKLab to sRGB floats, both ``[..., 3]``; colors that sRGB can't show are clipped to [0, 1]."""
+    return linear_to_srgb(oklab_to_linear(oklab).clip(0, 1))

@@ -1,20 +1,20 @@
-"""The spaces in which a quantizer measures distances, for arrays on the CPU; the formulas are those of color.py."""
+"""The spaces in which a quantizer measures distances, and fast formulas of color.py for many bytes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numba import njit
 
 from .color import LINEAR_TO_LMS, LMS_TO_OKLAB, linear_to_srgb, oklab_to_srgb, srgb_to_linear
 
-LINEAR_OF_BYTE = srgb_to_linear(torch.arange(256, dtype=torch.float64) / 255).numpy().astype(np.float32)
+LINEAR_OF_BYTE = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 """Linear light in [0, 1] for each sRGB byte, float32 ``[256]``."""
 
 _ROOTS = 4096
-SRGB_OF_ROOT = linear_to_srgb(torch.linspace(0, 1, _ROOTS + 1, dtype=torch.float64) ** 2).numpy().astype(np.float32)
-"""sRGB in [0, 1] for evenly spaced square roots of linear light, where the curve is nearly straight, float32 ``[4097]``."""
+SRGB_OF_ROOT = linear_to_srgb(np.linspace(0, 1, _ROOTS + 1) ** 2).astype(np.float32)
+"""sRGB in [0, 1] for evenly spaced square roots of linear light, float32 ``[4097]``: over the root,
+the curve is nearly straight."""
 
 _TO_LMS = np.array(LINEAR_TO_LMS, np.float32)
 _TO_OKLAB = np.array(LMS_TO_OKLAB, np.float32)
@@ -22,7 +22,7 @@ _TO_OKLAB = np.array(LMS_TO_OKLAB, np.float32)
 
 @njit(cache=True, nogil=True, inline="always")
 def cube_root(x: np.float32) -> np.float32:
-    """Cube root of a float32 ≥ 0 to about one unit in the last place, without a call (Halley's iteration, twice)."""
+    """Cube root of a float32 ≥ 0, to about one unit in the last place, by Halley's iteration."""
     if x <= np.float32(1e-12):
         return np.float32(0)
     # A third of the exponent, from the bits; the constant makes the first guess right within 5 %.
@@ -35,7 +35,7 @@ def cube_root(x: np.float32) -> np.float32:
 
 @njit(cache=True, nogil=True, inline="always")
 def linear_to_srgb_value(light: np.float32) -> np.float32:
-    """One channel's linear light, clipped to [0, 1], in sRGB; right to 1e-4, by a table."""
+    """One channel's linear light, clipped to [0, 1], in sRGB; a table that is right to 1e-4."""
     return SRGB_OF_ROOT[int(np.sqrt(min(max(light, np.float32(0)), np.float32(1))) * np.float32(_ROOTS) + 0.5)]
 
 
@@ -73,31 +73,27 @@ def _bytes_to_unit(rgb: np.ndarray) -> np.ndarray:
     return out
 
 
-def _oklab_to_bytes(points: np.ndarray) -> np.ndarray:
-    return (oklab_to_srgb(torch.from_numpy(points)) * 255).round().to(torch.uint8).numpy()
-
-
-def _unit_to_bytes(points: np.ndarray) -> np.ndarray:
-    return (points.clip(0, 1) * 255).round().astype(np.uint8)
+def _to_bytes(srgb: np.ndarray) -> np.ndarray:
+    return (srgb.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 class Space(NamedTuple):
     """A color space with Euclidean distances."""
 
     from_bytes: Callable[[np.ndarray], np.ndarray]
-    """sRGB uint8 ``[N, 3]`` (or more columns, which are ignored) → coordinates float32 ``[N, 3]``; frees the GIL."""
+    """sRGB bytes ``[N, 3]`` (further columns are ignored) → coordinates, float32 ``[N, 3]``."""
     to_bytes: Callable[[np.ndarray], np.ndarray]
-    """Coordinates float32 ``[N, 3]`` → the nearest sRGB color, uint8 ``[N, 3]``."""
+    """Coordinates, float32 ``[N, 3]`` → the nearest sRGB color, uint8 ``[N, 3]``."""
 
 
 SPACES: dict[str, Space] = {
-    "oklab": Space(lambda rgb: _bytes_to_oklab(rgb, LINEAR_OF_BYTE), _oklab_to_bytes),
-    "srgb": Space(_bytes_to_unit, _unit_to_bytes),
+    "oklab": Space(lambda rgb: _bytes_to_oklab(rgb, LINEAR_OF_BYTE), lambda points: _to_bytes(oklab_to_srgb(points))),
+    "srgb": Space(_bytes_to_unit, _to_bytes),
 }
 
 
 def mixing_coordinates(rgb: np.ndarray, space: str) -> np.ndarray:
-    """Bytes ``[..., 3]`` where they mix: in ``linear`` light, or in one of `SPACES`; float32 ``[..., 3]``."""
+    """Bytes ``[..., 3]`` in the space where they mix, ``linear`` or one of `SPACES`; float32."""
     if space == "linear":
         return LINEAR_OF_BYTE[rgb]
     return SPACES[space].from_bytes(np.ascontiguousarray(rgb).reshape(-1, 3)).reshape(rgb.shape)

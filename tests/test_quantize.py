@@ -1,6 +1,8 @@
 """The command quantize.py as a user calls it: what it writes, and one line for each mistake."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -382,3 +384,27 @@ def test_help_names_every_option(capsys):
     text = capsys.readouterr().out
     for option in ("--max-error", "--best-of", "--channel-bits", "--keep-colors", "--strength", "pico-8", "kmeans"):
         assert option in text
+
+
+def test_reducing_a_picture_loads_neither_torch_nor_accelerate(tmp_path, rng):
+    """They take seconds to import, and quantize.py has nothing for them to do."""
+    Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(tmp_path / "picture.png")
+    arguments = [
+        str(tmp_path / "picture.png"),
+        "--output",
+        str(tmp_path / "out"),
+        "--colors",
+        "auto",
+        "--max-error",
+        "0.1",
+    ]
+    script = (
+        "import sys, tincture; from tincture import quantize;"
+        f"quantize.main({[*arguments, '--dither', 'floyd-steinberg', '--smooth', 'mode', '--sort', 'hue']});"
+        "print({'torch', 'accelerate', 'diffusers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+    environment = json.loads((tmp_path / "out" / "report.json").read_text())["environment"]
+    assert "device" not in environment
+    assert "torch" in environment["packages"]

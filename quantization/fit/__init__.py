@@ -1,10 +1,13 @@
-"""From pictures to palettes: `fit_palette` by one of several methods; and both at once, `quantize`."""
+"""From pictures to palettes. A method is a file of this folder, and a line of `QUANTIZERS`.
+
+`fit_palette` fits a palette, `quantize` also draws the picture in it, `error_curve` and
+`choose_colors` say how many entries pictures need.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from tincture.common.errors import InputError, choose
 from tincture.common.threads import over_slices
@@ -15,23 +18,22 @@ from ..nearest import nearest
 from ..palettes.palette import MAX_ENTRIES, Palette
 from ..pictures.indexed_image import IndexedImage
 from ..spaces import SPACES, Space
-from .batched_kmeans import cluster_sets
 from .channel_bits import ChannelBits, check_representable, snap
 from .kmeans import kmeans
-from .learned import fit_learned
 from .mixtures import fit_mixtures
-from .pillow_methods import median_cut_colors, octree_colors
+from .pillow import median_cut_colors, octree_colors
 from .uniform import uniform_colors
 
-__all__ = ["QUANTIZERS", "SPACES", "choose_colors", "encode", "error_curve", "fit_palette", "fit_palettes", "quantize"]
+if TYPE_CHECKING:
+    import torch
 
 Fit = Callable[[np.ndarray, np.ndarray, int, Space, int, np.ndarray], np.ndarray]
-"""Distinct colors uint8 [N, 3], their counts [N], k < N, the space, a seed, colors that are in the palette already
-uint8 [F, 3] → at most k more colors, uint8 [≤ k, 3]. All sRGB."""
+"""A method: (distinct colors uint8 [N, 3], their counts [N], k < N, the space, a seed, the colors
+that the palette has already, uint8 [F, 3]) → at most k more colors, uint8 [≤ k, 3]. All sRGB."""
 
 
 def _clustering(cluster: Callable[..., np.ndarray]) -> Fit:
-    """A quantizer that places centers among points."""
+    """A method that places centers among points of a space."""
 
     def fit(colors: np.ndarray, counts: np.ndarray, k: int, space: Space, seed: int, fixed: np.ndarray) -> np.ndarray:
         centers = cluster(space.from_bytes(colors), counts, k, seed, space.from_bytes(fixed))
@@ -40,9 +42,15 @@ def _clustering(cluster: Callable[..., np.ndarray]) -> Fit:
     return fit
 
 
+def _learned(*arguments: Any) -> np.ndarray:
+    from .learned import fit_learned  # torch takes seconds to import, and no other method needs it
+
+    return fit_learned(*arguments)
+
+
 QUANTIZERS: dict[str, Fit] = {
     "kmeans": _clustering(kmeans),
-    "learned": _clustering(fit_learned),
+    "learned": _clustering(_learned),
     "median-cut": lambda colors, counts, k, *_: median_cut_colors(colors, counts, k),
     "octree": lambda colors, counts, k, *_: octree_colors(colors, counts, k),
     "mixtures": fit_mixtures,
@@ -50,7 +58,15 @@ QUANTIZERS: dict[str, Fit] = {
     "fixed": lambda colors, *_: colors[:0],  # the kept colors are the palette
 }
 
-_ROUNDS = 4  # of filling the places of entries that fell together
+FEW_COLORS = 64
+"""Pictures of at most so many colors need all of them: somebody chose each, and a rare one is no
+less meant."""
+
+_ROUNDS = 4
+"""How often the places of entries that fell together are filled."""
+
+_CURVE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""The sizes at which the elbow of the error is looked for."""
 
 
 def fit_palette(
@@ -65,8 +81,9 @@ def fit_palette(
 ) -> Palette:
     """Choose one palette for one or several pictures.
 
-    A transparent entry comes first if any pixel is transparent and counts among ``colors``; then the kept colors in
-    their order; then the fitted ones, from dark to light. Pictures that have few enough colors get exactly those.
+    If any pixel is transparent, a transparent entry comes first and counts among ``colors``. The
+    kept colors follow in their order, then the fitted ones, from dark to light. Pictures that have
+    few enough colors get exactly those.
 
     Args:
         images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
@@ -74,12 +91,12 @@ def fit_palette(
         method: a name in `QUANTIZERS`.
         space: a name in `SPACES`, where distances are measured.
         seed: of the method's random start.
-        keep: entries that the palette must hold exactly, each once; no fitted entry equals one of them.
-        channel_bits: bits of red, green and blue; every entry is a color that such hardware can show.
+        keep: entries that the palette must hold exactly, each once; no fitted entry equals one.
+        channel_bits: bits of red, green and blue; such hardware can show every entry.
 
     Raises:
-        InputError: ``colors`` is out of range, a name is unknown, the kept colors are too many, or one of them
-            can't be shown with ``channel_bits``.
+        InputError: ``colors`` is out of range, a name is unknown, the kept colors are too many, or
+            one of them can't be shown with ``channel_bits``.
     """
     fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
     if method == "fixed" and keep is None:
@@ -87,32 +104,12 @@ def fit_palette(
     return _assemble(fit, images, *histogram(images), colors, metric, seed, keep, channel_bits)
 
 
-def _assemble(
-    fit: Fit,
-    images: Sequence[np.ndarray],
-    distinct: np.ndarray,
-    counts: np.ndarray,
-    colors: int,
-    metric: Space,
-    seed: int,
-    keep: Palette | None,
-    channel_bits: ChannelBits | None,
-) -> Palette:
-    """The palette of pictures from their histogram: transparency, kept colors, then what ``fit`` finds."""
-    if not 2 <= colors <= MAX_ENTRIES:
-        raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
-    kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
-    kept = kept[np.sort(np.unique(kept, axis=0, return_index=True)[1])]  # each once, in their order
-    if channel_bits is not None:
-        check_representable(kept, channel_bits)
-    if (kept[:, 3] > 0).all() and any((image[..., 3] < OPAQUE_ALPHA).any() for image in images):
-        kept = np.concatenate([np.zeros((1, 4), np.uint8), kept])
-    if len(kept) > colors:
-        raise InputError(f"{len(kept)} kept colors (transparency included) don't fit among {colors}")
-    fitted = _fill(fit, distinct, counts, colors - len(kept), metric, seed, kept[kept[:, 3] == 255, :3], channel_bits)
-    fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
-    opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
-    return Palette(np.concatenate([kept, opaque]))
+def quantize(
+    image: np.ndarray, colors: int, method: str = "kmeans", space: str = "oklab", seed: int = 0
+) -> IndexedImage:
+    """Fit a palette to one picture and draw the picture in it; arguments as for `fit_palette`."""
+    palette = fit_palette([image], colors, method, space, seed)
+    return IndexedImage(encode(image, palette, space), palette)
 
 
 def fit_palettes(
@@ -124,22 +121,22 @@ def fit_palettes(
     *,
     keep: Palette | None = None,
     channel_bits: ChannelBits | None = None,
-    device: torch.device | str | None = None,
+    device: "torch.device | str | None" = None,
 ) -> list[Palette]:
     """Choose a palette for each of many pictures, several at a time.
 
     Args:
         images, colors, method, space, seed, keep, channel_bits: as for `fit_palette`.
-        device: where torch does the k-means of all pictures, in batches. None: on the processor's cores with numba,
-            which is faster there.
+        device: where torch does the k-means of all pictures, in batches. If left out, numba works
+            on the processor's cores, where it is faster than torch.
 
     Raises:
-        InputError: as for `fit_palette`; or ``device`` comes with another method or with kept colors.
+        InputError: as for `fit_palette`; or ``device`` comes with another method or kept colors.
     """
     if device is not None:
         if method != "kmeans" or keep is not None:
             raise InputError("on a device only the method 'kmeans' works, without kept colors; leave the device out")
-        return _fit_on_device(images, colors, space, seed, channel_bits, device)
+        return _fit_on_device(images, colors, choose("color space", space, SPACES), seed, channel_bits, device)
 
     def work(start: int, stop: int) -> list[Palette]:
         part = images[start:stop]
@@ -153,29 +150,59 @@ def fit_palettes(
 def _fit_on_device(
     images: Sequence[np.ndarray],
     colors: int,
-    space: str,
+    space: Space,
     seed: int,
     channel_bits: ChannelBits | None,
-    device: torch.device | str,
+    device: "torch.device | str",
 ) -> list[Palette]:
     """`fit_palettes` by `batched_kmeans`: all pictures that lack equally many colors at once."""
-    metric = choose("color space", space, SPACES)
+    from .batched_kmeans import cluster_sets  # torch takes seconds to import, and only a device needs it
+
     histograms = [histogram([image]) for image in images]
-    wanted = [colors - bool((image[..., 3] < OPAQUE_ALPHA).any()) for image in images]
+    wanted = [colors - _has_transparency([image]) for image in images]
     centers: dict[int, np.ndarray] = {}
     for k in set(wanted):
         places = [i for i, (distinct, _) in enumerate(histograms) if wanted[i] == k < len(distinct)]
-        sets = [(metric.from_bytes(histograms[i][0]), histograms[i][1]) for i in places]
+        sets = [(space.from_bytes(histograms[i][0]), histograms[i][1]) for i in places]
         centers |= dict(zip(places, cluster_sets(sets, k, device), strict=True))
     palettes = []
     for i, image in enumerate(images):
-        ready = [metric.to_bytes(centers[i])] if i in centers else []
+        ready = [space.to_bytes(centers[i])] if i in centers else []
 
         def fit(*arguments: Any, ready: list[np.ndarray] = ready) -> np.ndarray:
             return ready.pop() if ready else QUANTIZERS["kmeans"](*arguments)  # places of entries that fell together
 
-        palettes.append(_assemble(fit, [image], *histograms[i], colors, metric, seed, None, channel_bits))
+        palettes.append(_assemble(fit, [image], *histograms[i], colors, space, seed, None, channel_bits))
     return palettes
+
+
+def _assemble(
+    fit: Fit,
+    images: Sequence[np.ndarray],
+    distinct: np.ndarray,
+    counts: np.ndarray,
+    colors: int,
+    space: Space,
+    seed: int,
+    keep: Palette | None,
+    bits: ChannelBits | None,
+) -> Palette:
+    """The palette of pictures with this histogram: transparency, kept colors, then what ``fit`` finds."""
+    if not 2 <= colors <= MAX_ENTRIES:
+        raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
+    kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
+    kept = kept[np.sort(np.unique(kept, axis=0, return_index=True)[1])]  # each once, in their order
+    if bits is not None:
+        check_representable(kept, bits)
+    if (kept[:, 3] > 0).all() and _has_transparency(images):
+        kept = np.concatenate([np.zeros((1, 4), np.uint8), kept])
+    if len(kept) > colors:
+        raise InputError(f"{len(kept)} kept colors (transparency included) don't fit among {colors}")
+    wanted = 0 if fit is QUANTIZERS["fixed"] else colors - len(kept)
+    fitted = _fill(fit, distinct, counts, wanted, space, seed, _opaque(kept), bits)
+    fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
+    opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
+    return Palette(np.concatenate([kept, opaque]))
 
 
 def _fill(
@@ -188,38 +215,49 @@ def _fill(
     kept: np.ndarray,
     bits: ChannelBits | None,
 ) -> np.ndarray:
-    """Fit until ``wanted`` entries differ from each other and from the kept ones, or nothing new is found.
-
-    Where hardware shows few colors, most fits fall together; the commonest colors that are left out then fill the places.
-    """
-    goals = colors if bits is None else _unique(snap(colors, bits))
+    """Fit until ``wanted`` entries differ from each other and from the kept ones."""
+    # Few enough colors are taken as they are.
+    goals = colors if bits is None else _distinct(snap(colors, bits))
     missing = _without(goals, kept) if len(goals) <= MAX_ENTRIES else goals
     if len(missing) <= wanted:
-        return missing if fit is not QUANTIZERS["fixed"] else colors[:0]
+        return missing
+
+    # Two entries may round to the same bytes. The places that this leaves are fitted again.
     found = colors[:0]
     for _ in range(_ROUNDS):
         if len(found) == wanted:
             break
         fixed = np.concatenate([kept, found])
         new = fit(colors, counts, wanted - len(found), space, seed, fixed)
-        new = _without(_unique(new if bits is None else snap(new, bits)), fixed)
+        new = _without(_distinct(new if bits is None else snap(new, bits)), fixed)
         if len(new) == 0:
             break
         found = np.concatenate([found, new])
-    if bits is not None and fit not in (QUANTIZERS["fixed"], QUANTIZERS["uniform"]):
+
+    # Where hardware shows few colors, most fits fall together. The commonest colors fill their places.
+    if bits is not None and fit is not QUANTIZERS["uniform"]:
         taken = np.concatenate([kept, found])
         found = np.concatenate([found, _commonest(snap(colors, bits), counts, taken)[: wanted - len(found)]])
     return found
 
 
+def _has_transparency(images: Sequence[np.ndarray]) -> bool:
+    return any(bool((image[..., 3] < OPAQUE_ALPHA).any()) for image in images)
+
+
+def _opaque(colors: np.ndarray) -> np.ndarray:
+    """The fully opaque ones among uint8 ``[K, 4]``, without their alpha."""
+    return colors[colors[:, 3] == 255, :3]
+
+
 def _commonest(colors: np.ndarray, counts: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """The distinct rows of ``colors`` that aren't among those taken, the ones of most pixels first."""
+    """The distinct rows of ``colors`` that aren't taken, the ones of most pixels first."""
     distinct, place = np.unique(colors, axis=0, return_inverse=True)
     order = np.argsort(-np.bincount(place.ravel(), counts), kind="stable")
     return _without(distinct[order], taken)
 
 
-def _unique(colors: np.ndarray) -> np.ndarray:
+def _distinct(colors: np.ndarray) -> np.ndarray:
     """The distinct rows of uint8 ``[N, 3]``, sorted."""
     packed = np.unique(colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
     return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
@@ -228,14 +266,6 @@ def _unique(colors: np.ndarray) -> np.ndarray:
 def _without(colors: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The rows that are none of the others."""
     return colors[~(colors[:, None] == others).all(-1).any(-1)] if len(others) else colors
-
-
-def quantize(
-    image: np.ndarray, colors: int, method: str = "kmeans", space: str = "oklab", seed: int = 0
-) -> IndexedImage:
-    """Fit a palette to one picture and encode the picture with it; arguments as for `fit_palette`."""
-    palette = fit_palette([image], colors, method, space, seed)
-    return IndexedImage(encode(image, palette, space), palette)
 
 
 def error_curve(
@@ -248,7 +278,10 @@ def error_curve(
     keep: Palette | None = None,
     channel_bits: ChannelBits | None = None,
 ) -> list[float]:
-    """The mean OKLab ΔE over the opaque pixels, for palettes of each of ``counts`` entries; other arguments as above."""
+    """The mean ΔE in OKLab over the opaque pixels, for palettes of each of ``counts`` entries.
+
+    The other arguments are those of `fit_palette`.
+    """
     distinct, weights = histogram(images)
     if len(distinct) == 0:
         return [0.0] * len(counts)
@@ -261,12 +294,6 @@ def error_curve(
         distances = np.linalg.norm(points - SPACES["oklab"].from_bytes(entries)[labels], axis=1)
         errors.append(float(np.average(distances, weights=weights)))
     return errors
-
-
-FEW_COLORS = 64
-"""Pictures of at most so many colors need all of them: somebody chose each, and a rare one is no less meant."""
-
-_CURVE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
 def choose_colors(
@@ -282,47 +309,51 @@ def choose_colors(
     """Find how many entries the pictures need, transparency and kept colors included.
 
     Args:
-        images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
-        method: a name in `QUANTIZERS`.
-        space: a name in `SPACES`, where distances are measured.
-        seed: of the method's random start.
-        max_error: the mean OKLab ΔE that is allowed; the answer is the smallest number that bisection finds to reach
-            it, or 256 where none does. None: all colors of pictures that have at most `FEW_COLORS`; else the elbow of
-            the error over the logarithm of the number, which is the point farthest below the chord (Satopää et al.
+        images, method, space, seed, keep, channel_bits: as for `fit_palette`.
+        max_error: the mean ΔE in OKLab that is allowed. The answer is the smallest number that
+            bisection finds to reach it, or 256 where none does. If it is left out, pictures of at
+            most `FEW_COLORS` colors need them all, and the elbow of the error over the logarithm
+            of the number decides on others: the point farthest below the chord (Satopää et al.
             2011, "Finding a 'Kneedle' in a haystack").
-        keep, channel_bits: as for `fit_palette`, with which the palette will be fitted.
 
     Raises:
         InputError: a name is unknown, ``max_error`` is negative, or as `fit_palette`.
     """
     choose("quantizer", method, QUANTIZERS)
     choose("color space", space, SPACES)
-    limits = {"keep": keep, "channel_bits": channel_bits}
-    distinct = histogram(images)[0]
-    has_clear = any((image[..., 3] < OPAQUE_ALPHA).any() for image in images)
+    if max_error is not None and max_error < 0:
+        raise InputError(f"the allowed error is at least 0, not {max_error}")
     kept = np.zeros((0, 4), np.uint8) if keep is None else np.unique(keep.colors, axis=0)
-    given = len(kept) + (has_clear and bool((kept[:, 3] > 0).all()))
+    given = len(kept) + (_has_transparency(images) and bool((kept[:, 3] > 0).all()))
     least = max(given, 2)
     if method == "fixed":
         return least
+
+    def errors_of(counts: Sequence[int]) -> np.ndarray:
+        return np.array(error_curve(images, counts, method, space, seed, keep=keep, channel_bits=channel_bits))
+
     if max_error is None:
-        wanted = distinct if channel_bits is None else _unique(snap(distinct, channel_bits))
-        if len(wanted) <= FEW_COLORS:
-            return min(max(given + len(_without(wanted, kept[kept[:, 3] == 255, :3])), 2), MAX_ENTRIES)
-        places = [count for count in _CURVE if count >= least] or [MAX_ENTRIES]
-        errors = np.array(error_curve(images, places, method, space, seed, **limits))
-        exact = np.flatnonzero(errors < 1e-6)
-        last = int(exact[0]) if len(exact) else len(places) - 1
-        place = np.log(np.array(places[: last + 1]))
-        chord = np.interp(place, place[[0, -1]], errors[[0, last]])
-        return places[int(np.argmax(chord - errors[: last + 1]))]
-    if max_error < 0:
-        raise InputError(f"the allowed error is at least 0, not {max_error}")
+        distinct = histogram(images)[0]
+        needed = distinct if channel_bits is None else _distinct(snap(distinct, channel_bits))
+        if len(needed) <= FEW_COLORS:
+            return min(max(given + len(_without(needed, _opaque(kept))), 2), MAX_ENTRIES)
+        counts = [count for count in _CURVE if count >= least] or [MAX_ENTRIES]
+        return counts[_elbow(np.log(counts), errors_of(counts))]
+
+    # The error falls about evenly over the logarithm of the number, so bisect there.
     low, high = least, MAX_ENTRIES
     while low < high:
         middle = int(np.sqrt(low * high))
-        if error_curve(images, [middle], method, space, seed, **limits)[0] <= max_error:
+        if errors_of([middle])[0] <= max_error:
             high = middle
         else:
             low = middle + 1
     return low
+
+
+def _elbow(places: np.ndarray, errors: np.ndarray) -> int:
+    """Where a falling curve lies farthest below its chord; what follows the first exact fit doesn't count."""
+    exact = np.flatnonzero(errors < 1e-6)
+    last = int(exact[0]) if len(exact) else len(places) - 1
+    chord = np.interp(places[: last + 1], places[[0, last]], errors[[0, last]])
+    return int(np.argmax(chord - errors[: last + 1]))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
@@ -102,7 +101,7 @@ def _lab_to_srgb(lab: np.ndarray) -> np.ndarray:
     y = (100 * lab[0] + 16) / 116
     f = np.array([y + lab[1] / 500, y, y - lab[2] / 200])
     xyz = _LAB_WHITE * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
-    return linear_to_srgb(torch.from_numpy((_XYZ_TO_LINEAR @ xyz).clip(0, 1))).numpy()
+    return linear_to_srgb((_XYZ_TO_LINEAR @ xyz).clip(0, 1))
 
 
 _MODELS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
