@@ -9,7 +9,6 @@ from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.spaces import SPACES
-from tincture.quantization.transport import cheapest_transport
 
 from .bootstrap import Measured
 
@@ -73,10 +72,31 @@ def color_distance(palette: Palette, first: np.ndarray, second: np.ndarray) -> f
     costs = np.linalg.norm(colors[:, None] - colors, axis=2)  # [K, K]
     opaque = palette.colors[:, 3] > 0
     costs[opaque[:, None] != opaque] = TRANSPARENT_COST
-    scale = np.gcd(first.sum(), second.sum())
-    # Both sides need as many whole units: each side's pixels times the other side's number.
-    supply, demand = first * (second.sum() // scale), second * (first.sum() // scale)
-    return float(cheapest_transport(costs, supply, demand)) / supply.sum()
+    # Distances obey the triangle inequality, so what both sides have in common stays where it is.
+    surplus = first / first.sum() - second / second.sum()
+    gives, takes = np.flatnonzero(surplus > 0), np.flatnonzero(surplus < 0)
+    if len(gives) == 0:
+        return 0.0
+    return cheapest_transport(costs[np.ix_(gives, takes)], surplus[gives], -surplus[takes])
+
+
+def cheapest_transport(costs: np.ndarray, supply: np.ndarray, demand: np.ndarray) -> float:
+    """The least cost of moving all that is supplied to where it is demanded, by linear programming.
+
+    Args:
+        costs: of moving one unit from each of n sources to each of m sinks, float64 ``[n, m]``.
+        supply: at each source, positive, ``[n]``.
+        demand: at each sink, positive, ``[m]``; its sum is that of the supply.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import eye_array, kron, vstack
+
+    n, m = costs.shape
+    leaves, arrives = kron(eye_array(n), np.ones((1, m))), kron(np.ones((1, n)), eye_array(m))  # [n, n m], [m, n m]
+    # The last sink's equation follows from the others. With it, rounding could leave no solution.
+    equations = vstack([leaves, arrives]).tocsr()[:-1]
+    plan = linprog(costs.ravel(), A_eq=equations, b_eq=np.concatenate([supply, demand])[:-1])
+    return float(plan.fun)
 
 
 def _pixels_of_entries(images: Sequence[IndexedImage]) -> dict[Palette, np.ndarray]:

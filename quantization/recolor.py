@@ -16,7 +16,6 @@ from .histogram import OPAQUE_ALPHA
 from .palettes.palette import Palette
 from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
-from .transport import cheapest_flow
 
 GENTLE = 3e-4
 """A worth of distinct colors at which shades that are rare or alike come together and the others stay apart."""
@@ -48,19 +47,20 @@ def match_entries(costs: np.ndarray, weights: np.ndarray, distinct: float = np.i
         raise ValueError("costs and weights must be finite and at least 0")
     if not distinct >= 0:
         raise ValueError(f"what distinct entries are worth is {distinct}; it must be at least 0")
+    from scipy.optimize import linear_sum_assignment  # slow to import, and most commands never recolor
+
     mapping = costs.argmin(axis=1)
     used = np.flatnonzero(weights > 0)
     n, m = len(used), costs.shape[1]
     if n == 0 or distinct == 0:
         return mapping
     weighted = (weights[used] / weights.sum())[:, None] * costs[used]
-    # Two matchings differ by less than the largest cost, so a price above it is as good as an infinite one.
+    # Each target entry has a place that is free, and any number of others that cost what one more distinct entry is worth.
+    # Two matchings differ by less than the largest costs together, so a price above them is as good as an infinite one.
     price = min(distinct, 1 + weighted.max(axis=1).sum())
-    # Each target entry has one free place, and n more at a price.
-    places = np.concatenate([weighted, weighted + price], axis=1)
-    room = np.repeat(np.array([1, n]), m)
-    flow = cheapest_flow(places, np.ones(n, np.int64), room)
-    mapping[used] = flow.argmax(axis=1) % m
+    shared = np.repeat(weighted.min(axis=1, keepdims=True) + price, n, axis=1)  # [n, n]
+    _, places = linear_sum_assignment(np.concatenate([weighted, shared], axis=1))
+    mapping[used] = np.where(places < m, places, mapping[used])
     return mapping
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from tincture.common.errors import InputError
-from tincture.evaluation.colors import color_distance, color_fidelity
+from tincture.evaluation.colors import cheapest_transport, color_distance, color_fidelity
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -56,3 +57,15 @@ def test_sets_without_a_common_palette_are_refused():
         color_fidelity([image(MANY, 0)], [image(BLACK_WHITE, 0)])
     with pytest.raises(InputError, match="at least one"):
         color_fidelity([], [image(BLACK_WHITE, 0)])
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (6, 6), (5, 9)])
+def test_no_assignment_of_single_units_is_cheaper(rng, shape):
+    n, m = shape
+    supply, demand = rng.multinomial(200, np.ones(n) / n), rng.multinomial(200, np.ones(m) / m)
+    demand[0] += demand[-1]
+    demand[-1] = 0
+    costs = rng.random(shape)
+    units = costs[np.repeat(np.arange(n), supply)][:, np.repeat(np.arange(m), demand)]  # [200, 200]
+    least = units[linear_sum_assignment(units)].sum()
+    assert cheapest_transport(costs, supply, demand) == pytest.approx(least, rel=1e-9)
