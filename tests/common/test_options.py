@@ -117,7 +117,7 @@ def test_mistakes_are_told_by_flags(words, message):
         read(f"--output wall {words}")
 
 
-@pytest.mark.parametrize(("words", "message"), [("", "--output"), ("--output a --brush-size much", "--brush-size")])
+@pytest.mark.parametrize(("words", "message"), [("", "output"), ("--output a --brush-size much", "--brush-size")])
 def test_what_cannot_be_parsed_is_an_error_of_the_parser(words, message):
     with pytest.raises(ArgumentError, match=message):
         read(words)
