@@ -3,10 +3,19 @@
 from typing import Any
 
 HOMES = {
+    "Canvas": "controls.views",
+    "ColorWish": "controls.wishes",
+    "Controls": "controls.options",
+    "Guidance": "controls.options",
     "IndexedImage": "quantization.pictures.indexed_image",
+    "Init": "controls.kept",
     "InputError": "common.errors",
+    "JointPalettes": "controls.joint",
+    "LightnessWish": "controls.wishes",
     "Palette": "quantization.palettes.palette",
     "PaletteDiffusionPipeline": "pipelines.palette_diffusion",
+    "Proportions": "controls.proportions",
+    "Sampling": "controls.options",
 }
 """What `from tincture import …` gives, and where each stands."""
 

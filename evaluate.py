@@ -9,8 +9,10 @@ from jsonargparse import Namespace
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import claim_output_file, claim_output_folder, finite, write_atomically, write_json
+from tincture.common.options import add_options, read_options
 from tincture.common.plotting import require_matplotlib
 from tincture.common.processes import part, processes
+from tincture.controls.options import Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.diffusion.likelihood import mean_and_stderr
@@ -21,7 +23,7 @@ from tincture.evaluation.features import EXTRACTORS, load_extractor
 from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
 from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
-from tincture.pipelines.palette_diffusion import RANGES, PaletteDiffusionPipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -105,10 +107,7 @@ def parse(arguments: list[str]) -> Namespace:
     add("--orders", type=int, default=4, help="orders of its pixels for each picture's exact bits per pixel")
     add("--exact-images", type=int, default=32, help="pictures whose exact bits per pixel are measured")
     add("--extractor", default="efficientnet-lite0", choices=list(EXTRACTORS), help="the network of the features")
-    add("--sampler", type=str | None, default=None, help="how images are drawn; see sample.py")
-    add("--steps", type=int, default=64, help="calls of the network for each image")
-    add("--temperature", type=float, default=1.0, help="below 1: likely entries are favored")
-    add("--top-p", type=float, default=1.0, help="draw among the fewest entries that have this probability together")
+    add_options(parser, Sampling, only=("steps", "sampler", "temperature", "top_p"))
     add("--seed", type=int, default=0, help="of the drawn images, corruptions and standard errors")
     add("--device", default="auto", choices=["auto", "cpu"], help="where to measure; auto takes a GPU if there is one")
     add("--wandb", action="store_true", help="log to Weights & Biases: online where logged in, else offline")
@@ -123,8 +122,7 @@ def parse(arguments: list[str]) -> Namespace:
     for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2)):
         if options[name] < least:
             raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
-    for name in ("steps", "temperature", "top_p", "seed"):
-        RANGES[name].check(f"--{name.replace('_', '-')}", options[name])
+    read_options(Sampling, options)
     return options
 
 
@@ -161,11 +159,7 @@ def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], optio
     return pipeline(
         num_images=options.num_samples,
         palette=[pictures[number % len(pictures)].palette for number in range(options.num_samples)],
-        sampler=options.sampler,
-        steps=options.steps,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        seed=options.seed,
+        sampling=read_options(Sampling, options),
         split=True,
     ).images
 

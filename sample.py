@@ -2,6 +2,7 @@
 
 import time
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +23,10 @@ from tincture.controls.color_options import (
     read_proportions,
     read_single_palette,
 )
+from tincture.controls.command import add_control_options, check_controls, read_controls
 from tincture.controls.idle_options import check_idle_options
 from tincture.controls.joint import JointPalettes
-from tincture.controls.options import add_control_options, check_controls, read_controls
+from tincture.controls.options import Guidance, Sampling
 from tincture.controls.views import AXES
 from tincture.diffusion.samplers import SAMPLERS
 from tincture.diffusion.schedules import SCHEDULES
@@ -214,7 +216,8 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
     palette = palette if joint is None else joint.base
     pipeline = load_pipeline(options.checkpoint)
     pipeline.denoiser.to(processes().device)
-    controls = read_controls(options, palette, pipeline.config.size, pipeline.denoiser.luminance is not None)
+    is_told = pipeline.denoiser.luminance is not None
+    controls, height, width = read_controls(options, palette, pipeline.config.size, is_told)
     batches: list[list[list[IndexedImage]]] = []
 
     def keep_step(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
@@ -227,28 +230,28 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
     draws = 1 if options.dither is None else options.dither_draws
     images = pipeline(
         num_images=options.num_images * draws,
-        palette=palette if joint is None else None,
-        class_label=options.class_label,
-        guidance_scale=options.guidance_scale,
-        negative_classes=read_negative_classes(options),
-        negative_scale=options.negative_scale,
-        sampler=options.sampler,
-        sampler_options=sampler_options,
-        grid=options.grid,
-        steps=options.steps,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        heldout_palettes=options.palette == "heldout",
-        proportions=read_proportions(options, palette),
-        joint=joint,
+        palette=joint or palette or ("heldout" if options.palette == "heldout" else "train"),
+        sampling=Sampling(
+            steps=options.steps,
+            seed=options.seed,
+            sampler=options.sampler,
+            sampler_options=sampler_options,
+            grid=options.grid,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            batch_size=options.batch_size,
+        ),
+        guidance=Guidance(
+            options.class_label, options.guidance_scale, read_negative_classes(options), options.negative_scale
+        ),
+        controls=replace(controls, proportions=read_proportions(options, palette)),
+        height=height,
+        width=width,
         callback_on_step_end=keep_step if options.gif else None,
         split=True,
-        **controls.arguments(options.num_images * draws),
     ).images
     if options.dither is not None:
-        keep = None if controls.kept is None else controls.kept.keep[0].numpy()
+        keep = None if controls.init is None else controls.init.keep[0].numpy()
         images = dithered_means(images, draws, options.dither, keep)
     return Drawn(images, COLUMNS if joint is None else len(joint.palettes), first_images(batches))
 
@@ -263,7 +266,7 @@ def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedIm
     ]
 
 
-def read_sampler_options(words: list[str]) -> dict[str, float] | None:
+def read_sampler_options(words: list[str]) -> dict[str, float]:
     """``NAME=NUMBER`` words as a dictionary; none for none.
 
     Raises:
@@ -276,7 +279,7 @@ def read_sampler_options(words: list[str]) -> dict[str, float] | None:
             options[name] = float(value)
         except ValueError:
             raise InputError(f"--sampler-options takes NAME=NUMBER, not {word!r}") from None
-    return options or None
+    return options
 
 
 def save_gif(path: Path, frames: list[Image.Image]) -> None:

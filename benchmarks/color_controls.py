@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tincture.controls.joint import JointPalettes
+from tincture.controls.options import Controls, Sampling
 from tincture.controls.proportions import Proportions
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
@@ -43,14 +44,17 @@ def styles(pipeline: PaletteDiffusionPipeline, judge: PaletteDiffusionPipeline, 
     print(f"| the references | 0 | {judged_bits(judge, references).mean():.2f} |")
     for strength in (0.0, 0.5, 1.0):
         drawn = [
-            pipeline(1, reference.palette, seed=i, steps=steps, proportions=Proportions.of(reference, strength)).images[
-                0
-            ]
-            for i, reference in enumerate(references)
+            pipeline(1, reference.palette, Sampling(steps, seed), controls=controls_of(reference, strength)).images[0]
+            for seed, reference in enumerate(references)
         ]
         pairs = zip(drawn, references, strict=True)
         distances = [color_distance(a.palette, pixels_of_entries(a), pixels_of_entries(b)) for a, b in pairs]
         print(f"| {strength:g} | {np.mean(distances):.4f} | {judged_bits(judge, drawn).mean():.2f} |", flush=True)
+
+
+def controls_of(reference: IndexedImage, strength: float) -> Controls:
+    """What is asked of a drawing in the style of ``reference``."""
+    return Controls(proportions=Proportions.of(reference, strength))
 
 
 def joint_palettes(
@@ -59,11 +63,11 @@ def joint_palettes(
     """Print the second table."""
     palettes = [read_palette(name).with_transparency() for name in NAMES]
     joint = JointPalettes.matched(palettes)
-    together = pipeline(number, joint=joint, steps=steps).images
-    alone = pipeline(number, joint.base, steps=steps).images
+    together = pipeline(number, joint, Sampling(steps)).images
+    alone = pipeline(number, joint.base, Sampling(steps)).images
     matched = [version for image in alone for version in joint.show(image)]
     by_areas = [recolor(image, palette, reversible=False) for image in alone for palette in palettes]
-    own = [pipeline(number, palette, steps=steps).images for palette in palettes]
+    own = [pipeline(number, palette, Sampling(steps)).images for palette in palettes]
     of: dict[str, Callable[[int], list[IndexedImage]]] = {
         "drawn in all at once": lambda n: together[n :: len(NAMES)],
         f"drawn in {NAMES[joint.first]}, entries matched": lambda n: matched[n :: len(NAMES)],

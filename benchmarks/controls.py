@@ -7,9 +7,10 @@ images. A draw from a posterior is not its best guess: "median of 16" takes for 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from tincture.common import cli
 from tincture.common.errors import choose
 from tincture.common.files import write_json
 from tincture.controls.kept import Init
+from tincture.controls.options import Controls, Sampling
 from tincture.controls.views import Canvas
 from tincture.controls.wishes import ColorWish, LightnessWish
 from tincture.data.config import DataConfig
@@ -40,7 +42,9 @@ from tincture.quantization.palettes.palette import Palette
 CALLS = 16
 """Of the network, for each drawing."""
 MEDIAN_DRAWS = 16
-GREEDY = {"sampler": "confidence", "sampler_options": {"choice_temperature": 0.0}, "temperature": 0.0}
+DRAWN = Sampling(CALLS, sampler="first-hitting")
+CONFIDENT = Sampling(CALLS, sampler="confidence")
+GREEDY = replace(CONFIDENT, sampler_options={"choice_temperature": 0.0}, temperature=0.0)
 COLORFUL = ("endesga-64", "resurrect-64")
 LEVELS = 8
 NOISE = 0.06
@@ -97,15 +101,21 @@ def medians(draws: Tensor, palettes: PaletteBatch) -> Tensor:
     return expected.argmin(dim=1)
 
 
-def draw(pipeline: PaletteDiffusionPipeline, palettes: list[Palette], seed: int = 0, **options: Any) -> Tensor:
-    """One image in each palette, int64 ``[N, H, W]``."""
-    return pipeline(len(palettes), palettes, seed=seed, output_type="pt", **options).images
+Drawer = Callable[[Sampling, Controls], Tensor]
+"""Draws with a model in the palettes of a task, int64 ``[N, H, W]``."""
 
 
-def median_of_draws(pipeline: PaletteDiffusionPipeline, palettes: list[Palette], **options: Any) -> Tensor:
-    """`medians` of drawings with different seeds."""
-    draws = torch.stack([draw(pipeline, palettes, seed, **options) for seed in range(MEDIAN_DRAWS)])
-    return medians(draws, PaletteBatch.from_palettes(palettes))
+def drawer(pipeline: PaletteDiffusionPipeline, palettes: list[Palette]) -> tuple[Drawer, Drawer]:
+    """What draws one image in each palette, and what takes `medians` of drawings with different seeds."""
+
+    def draw(sampling: Sampling, controls: Controls) -> Tensor:
+        return pipeline(len(palettes), palettes, sampling, controls=controls, output_type="pt").images
+
+    def median(sampling: Sampling, controls: Controls) -> Tensor:
+        draws = torch.stack([draw(replace(sampling, seed=seed), controls) for seed in range(MEDIAN_DRAWS)])
+        return medians(draws, PaletteBatch.from_palettes(palettes))
+
+    return draw, median
 
 
 def each_image(one: Callable[[np.ndarray, Palette], np.ndarray], pictures: np.ndarray, truth: Truth) -> Tensor:
@@ -141,15 +151,15 @@ def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tupl
 
         return each_image(one, pictures, truth)
 
-    init = Init(truth.indices, ~hidden)
-    options = {"init": init, "sampler": "first-hitting", "steps": CALLS}
+    draw, median = drawer(pipeline, palettes)
+    controls = Controls(Init(truth.indices, ~hidden))
     return truth, {
         "nearest kept pixel": lambda: truth.indices[:, near[0], near[1]],
         "OpenCV, Telea": lambda: by_opencv(cv2.INPAINT_TELEA),
         "OpenCV, Navier-Stokes": lambda: by_opencv(cv2.INPAINT_NS),
-        "one draw": lambda: draw(pipeline, palettes, **options),
-        "surest first, likeliest entries": lambda: draw(pipeline, palettes, **options | GREEDY),
-        f"median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options),
+        "one draw": lambda: draw(DRAWN, controls),
+        "surest first, likeliest entries": lambda: draw(GREEDY, controls),
+        f"median of {MEDIAN_DRAWS} draws": lambda: median(DRAWN, controls),
     }
 
 
@@ -175,23 +185,24 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
         bias = LightnessWish(luminance, fidelity).bias(truth.batch, slice(None))
         return categorical(bias.softmax(dim=1), torch.Generator().manual_seed(0))
 
-    wish = {"wishes": [LightnessWish(luminance, fidelity)], "sampler": "first-hitting", "steps": CALLS}
+    draw, median = drawer(pipeline, palettes)
+    wish = Controls(wishes=[LightnessWish(luminance, fidelity)])
     ways: Ways = {
         "nearest lightness": nearest,
         "any entry of about that lightness": arbitrary,
-        f"bias (F = {fidelity:.0f}), one draw": lambda: draw(pipeline, palettes, **wish),
-        "bias, surest first, likeliest entries": lambda: draw(pipeline, palettes, **wish | GREEDY),
-        f"bias, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **wish),
+        f"bias (F = {fidelity:.0f}), one draw": lambda: draw(DRAWN, wish),
+        "bias, surest first, likeliest entries": lambda: draw(GREEDY, wish),
+        f"bias, median of {MEDIAN_DRAWS} draws": lambda: median(DRAWN, wish),
     }
     if pipeline.denoiser.luminance is not None:
-        told = {"luminance": luminance, "sampler": "first-hitting", "steps": CALLS}
+        told, both = Controls(luminance=luminance), replace(wish, luminance=luminance)
         ways |= {
-            "condition, one draw": lambda: draw(pipeline, palettes, **told),
-            "condition, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | GREEDY),
-            f"condition, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told),
-            "both, one draw": lambda: draw(pipeline, palettes, **told | wish),
-            "both, surest first, likeliest entries": lambda: draw(pipeline, palettes, **told | wish | GREEDY),
-            f"both, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **told | wish),
+            "condition, one draw": lambda: draw(DRAWN, told),
+            "condition, surest first, likeliest entries": lambda: draw(GREEDY, told),
+            f"condition, median of {MEDIAN_DRAWS} draws": lambda: median(DRAWN, told),
+            "both, one draw": lambda: draw(DRAWN, both),
+            "both, surest first, likeliest entries": lambda: draw(GREEDY, both),
+            f"both, median of {MEDIAN_DRAWS} draws": lambda: median(DRAWN, both),
         }
     return truth, ways
 
@@ -222,12 +233,13 @@ def palettize_ways(
     targets[..., 3] = pictures[..., 3]
     truth = truth._replace(where=torch.from_numpy(pictures[..., 3] > 0))
 
-    def options(fidelity: float) -> dict[str, Any]:
-        wishes = [ColorWish(torch.from_numpy(targets), fidelity)]
-        return {"wishes": wishes, "sampler": "confidence", "steps": CALLS}
+    draw, median = drawer(pipeline, palettes)
+
+    def near(fidelity: float) -> Controls:
+        return Controls(wishes=[ColorWish(torch.from_numpy(targets), fidelity)])
 
     def one_draw(fidelity: float, temperature: float = 1.0) -> Callable[[], Tensor]:
-        return lambda: draw(pipeline, palettes, temperature=temperature, **options(fidelity))
+        return lambda: draw(replace(CONFIDENT, temperature=temperature), near(fidelity))
 
     return truth, {
         "nearest entry": lambda: each_image(encode, targets, truth),
@@ -235,8 +247,8 @@ def palettize_ways(
         "blue noise": lambda: each_image(lambda t, p: dither(t, p, "blue-noise"), targets, truth),
         **{f"F = {f}, one draw (confidence)": one_draw(f) for f in (30, 100, 300, 1000)},
         "F = 300, likeliest entries": one_draw(300, temperature=0.0),
-        f"F = 300, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options(300)),
-        f"F = 100, median of {MEDIAN_DRAWS} draws": lambda: median_of_draws(pipeline, palettes, **options(100)),
+        f"F = 300, median of {MEDIAN_DRAWS} draws": lambda: median(CONFIDENT, near(300)),
+        f"F = 100, median of {MEDIAN_DRAWS} draws": lambda: median(CONFIDENT, near(100)),
     }
 
 
@@ -278,10 +290,8 @@ def seams(pipeline: PaletteDiffusionPipeline, tiles: int) -> list[dict]:
     )
     records = []
     for name, canvas in {"drawn without tiling": Canvas(), "tile both": Canvas(tile="both")}.items():
-        images = pipeline(
-            tiles, canvas=canvas, heldout_palettes=True, sampler="first-hitting", steps=CALLS, output_type="pt"
-        )
-        palettes = pipeline(tiles, heldout_palettes=True, steps=1).images  # drawn first, so the same
+        images = pipeline(tiles, "heldout", DRAWN, controls=Controls(canvas=canvas), output_type="pt")
+        palettes = pipeline(tiles, "heldout", Sampling(1)).images  # drawn first, so the same
         colors = of_pixels(seen_colors(PaletteBatch.from_palettes([p.palette for p in palettes])), images.images)
         across, inside = [], []
         for axis in (1, 2):

@@ -8,6 +8,7 @@ held-out images (docs/evaluation.md, "Is the floor a floor?").
 from pathlib import Path
 
 from tincture.common import cli
+from tincture.controls.options import Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.evaluation.feature_metrics import METRICS, compare_features
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
     for name, images in real.items():
         palettes = [image.palette for image in images]
         sets[f"drawn in {name} palettes"] = pipeline(
-            num_images=len(palettes), palette=palettes, steps=options.steps, seed=options.seed
+            num_images=len(palettes), palette=palettes, sampling=Sampling(options.steps, options.seed)
         ).images
     reference = extractor(rgba_of(heldout.pictures(heldout.random_rows(len(heldout), options.seed))))
     print(f"| {' | '.join(['', 'images', *METRICS])} |")

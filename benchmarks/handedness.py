@@ -11,6 +11,7 @@ import numpy as np
 
 from tincture.common import cli
 from tincture.common.errors import InputError
+from tincture.controls.options import Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
     print(line(f"a share of {TURNED:g} of them mirrored", cost_of_mirroring(judge, turned)))
     for checkpoint in options.checkpoints:
         pipeline = load_pipeline(checkpoint)
-        drawn = pipeline(len(real), [image.palette for image in real], sampler=options.sampler).images
+        drawn = pipeline(len(real), [image.palette for image in real], Sampling(sampler=options.sampler)).images
         print(line(f"drawn by {checkpoint}", cost_of_mirroring(judge, drawn)), flush=True)
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tincture.common import cli
 from tincture.common.files import write_json
+from tincture.controls.options import Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.diffusion.samplers import SAMPLERS
@@ -119,11 +120,7 @@ def draw(
     drawn = pipeline(
         num_images=len(palettes),
         palette=palettes,
-        sampler=way.sampler,
-        sampler_options=way.options,
-        grid=way.grid,
-        steps=way.steps(calls),
-        seed=seed,
+        sampling=Sampling(way.steps(calls), seed, way.sampler, way.options, way.grid),
     )
     return drawn.images, drawn.image_calls / len(palettes)
 

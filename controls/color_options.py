@@ -12,8 +12,8 @@ from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 
+from .command import own_palette
 from .joint import JointPalettes
-from .options import own_palette
 from .pictures import read_indices
 from .proportions import Proportions
 

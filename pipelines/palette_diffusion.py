@@ -1,6 +1,6 @@
-"""PaletteDiffusionPipeline: draw indexed images in given palettes; saved and loaded as one folder (diffusers)."""
+"""PaletteDiffusionPipeline: draw indexed images in given palettes; one folder, saved and loaded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,12 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
-from tincture.common.errors import SEED, InputError, Range, choose
+from tincture.common.errors import InputError, choose
 from tincture.common.processes import gathered, own_batches
 from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
-from tincture.controls.proportions import Proportions
-from tincture.controls.views import SIDE, WHOLE, Canvas, View
-from tincture.controls.wishes import Wish
+from tincture.controls.options import COUNT, Controls, Guidance, Sampling
+from tincture.controls.views import SIDE, View
 from tincture.diffusion.draws import image_generators
 from tincture.diffusion.prediction import Prediction
 from tincture.diffusion.reuse import Reuse
@@ -27,13 +26,13 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
-from .guidance import guidance_branches
+from .guidance import Branch, guidance_branches
 from .guided_denoiser import GuidedDenoiser
 from .joint_denoiser import JointDenoiser
 from .palette_bank import PaletteBank
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
-"""diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → those that it replaces, of "x_t"."""
+"""diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → a new "x_t", or {}."""
 
 OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
     "indexed": lambda images: images,
@@ -43,6 +42,9 @@ OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
 }
 """`IndexedImage`; Pillow images of mode P; RGBA, uint8 ``[N, H, W, 4]``; index maps, int64 ``[N, H, W]``."""
 
+BANK = ("train", "heldout")
+"""The palettes that the model brings, by the side of the split of its data set."""
+
 
 @dataclass
 class PaletteDiffusionOutput(BaseOutput):
@@ -50,8 +52,8 @@ class PaletteDiffusionOutput(BaseOutput):
 
     images: list[IndexedImage] | list[Image.Image] | np.ndarray | Tensor
     image_calls: int = 0
-    """How many images the denoiser was asked about, over all steps: those in which nothing changed are not.
-    An image that it sees in windows counts once each time."""
+    """How many images the denoiser was asked about, over all steps. It isn't asked about an image
+    in which nothing changed; an image that it sees in windows counts once each time."""
 
 
 class PaletteDiffusionPipeline(DiffusionPipeline):
@@ -82,223 +84,171 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
     def __call__(
         self,
         num_images: int = 1,
-        palette: Palette | Sequence[Palette] | None = None,
-        class_label: str | None = None,
-        guidance_scale: float = 1.0,
-        negative_classes: Sequence[str] = (),
-        negative_scale: float = 1.0,
-        sampler: str | None = None,
-        sampler_options: Mapping[str, float] | None = None,
-        grid: str | None = None,
-        steps: int = 64,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        generator: Sequence[torch.Generator] | None = None,
+        palette: Palette | Sequence[Palette] | JointPalettes | str = "train",
+        sampling: Sampling = Sampling(),
+        guidance: Guidance = Guidance(),
+        controls: Controls = Controls(),
         height: int | None = None,
         width: int | None = None,
-        batch_size: int = 64,
-        heldout_palettes: bool = False,
-        luminance: Tensor | None = None,
-        logit_bias: Tensor | None = None,
-        wishes: Sequence[Wish] = (),
-        init: Init | None = None,
-        canvas: Canvas = WHOLE,
-        proportions: Proportions | None = None,
-        joint: JointPalettes | None = None,
+        generator: Sequence[torch.Generator] | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
         split: bool = False,
     ) -> PaletteDiffusionOutput:
-        """Draw images; image i depends on ``seed`` and i alone.
+        """Draw images; image i depends on the seed and i alone.
 
         Args:
             num_images: how many.
-            palette: one for all images, or one for each; without it, each image draws one from the bank (among the
-                palettes of ``class_label``, if that is given).
-            class_label: one of ``label_names``; without it, any class.
-            guidance_scale: how strongly to follow the class and the luminance: 1 as the model learned it, above 1 more so,
-                0 not at all.
-            negative_classes: of ``label_names``, to keep away from.
-            negative_scale: how strongly, for each of them; 0 not at all (`guidance_branches` has the formula).
-            sampler: a name in `SAMPLERS` that fits the model's process; the scheduler's own if left out.
-            sampler_options: of that sampler; its defaults if left out.
-            grid: the schedule whose even steps are taken: a name in `SCHEDULES`, or ``fitted``; the process's own if left out.
-            steps: calls of the denoiser for each image, at most; each of ancestral's ``corrector_steps`` is one more, every time.
-            temperature: below 1 favors likely entries, 0 takes the likeliest.
-            top_p: draw among the fewest entries that together have this probability, in (0, 1].
-            seed: of all random draws.
-            generator: instead of ``seed``, a CPU generator for each image.
+            palette: one for all images, or one for each; ``"train"`` or ``"heldout"`` to draw one for
+                each from that side of the bank (among the palettes of the class, if one is given); or
+                several in which each drawing is shown (`JointPalettes`): then the images are those of
+                the first drawing in each palette, then those of the second, and so on.
+            sampling: how the process is reversed, from which seed.
+            guidance: classes to draw and to keep away from.
+            controls: what pixels shall be like.
             height, width: in pixels; the data set's size if left out.
-            batch_size: images drawn at once; it changes memory and speed, not the images.
-            heldout_palettes: draw from the bank's held-out palettes instead of the training ones.
-            luminance: how light each pixel shall be, float ``[num_images, H, W]`` as in `quantization.palettes.luminance`, for a
-                model that was trained with such maps.
-            logit_bias: added to the logits of every step, float ``[num_images, K, H, W]``, with K the size of the
-                largest palette.
-            wishes: asked of every pixel (`ColorWish`, `LightnessWish`); their biases add up.
-            init: a picture to start from, with kept pixels or only partly corrupted.
-            canvas: symmetry, seamless borders, and the size of the windows through which the network sees large pictures.
-            proportions: which share of each image each entry shall have (`Proportions`).
-            joint: instead of ``palette``, several palettes in which each drawing is shown (`JointPalettes`); the images
-                are those of the first drawing in each palette, then those of the second, and so on.
+            generator: instead of the seed, a CPU generator for each image.
             output_type: a name in `OUTPUT_TYPES`.
-            callback_on_step_end: called after each step of each batch (see `StepEnd`); pixels still masked show the
-                palette's first entry in its ``images``. In a mirrored picture, ``x_t`` is the part that is drawn.
-            split: share the images among the processes of one launch; all must call this alike, and all get all images.
+            callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels still
+                masked show the palette's first entry in its ``images``. In a mirrored picture, ``x_t``
+                is the part that is drawn.
+            split: share the images among the processes of one launch; all must call this alike, and
+                all get all images.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
         """
-        _check(num_images, seed, guidance_scale, negative_scale, steps, temperature, top_p, batch_size)
+        # Which images, in which palettes.
+        COUNT.check("num_images", num_images)
         convert = choose("output_type", output_type, OUTPUT_TYPES)
-        scheduler = self._scheduler(sampler, sampler_options, grid)
-        label = self._label(class_label)
-        height, width = self._size("height", height), self._size("width", width)
-        generators = image_generators(seed, 0, num_images) if generator is None else list(generator)
+        height, width = self._side("height", height), self._side("width", width)
+        generators = image_generators(sampling.seed, 0, num_images) if generator is None else list(generator)
         if len(generators) != num_images:
             raise InputError(f"{len(generators)} generators for {num_images} images; give one for each")
-        if joint is not None and palette is not None:
-            raise InputError("palette and joint both say which palettes to draw in; give one of the two")
-        palette = palette if joint is None else joint.base
-        palettes = self._palettes(palette, generators, heldout_palettes, label)
-        denoiser = self.denoiser if joint is None else self._joint_denoiser(joint)
-        padded = max(len(p) for p in palettes)
-        self._check_controls((num_images, padded, height, width), luminance, logit_bias, wishes, proportions)
-        if init is not None:
-            init.check(palettes, height, width)
-        tie = canvas.tie(height, width)
+        joint = palette if isinstance(palette, JointPalettes) else None
+        palettes = self._palettes(palette, generators, self._label(guidance.class_label))
+        padded = max(map(len, palettes))
+
+        # What is asked of them, and of the network.
+        controls.check(palettes, height, width)
+        branches = self._branches(num_images, guidance, controls.luminance)
+        denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
+        scheduler = self._scheduler(sampling)
+        start = 1.0 if controls.init is None else controls.init.strength
+        scheduler.set_timesteps(sampling.steps, self.denoiser.device, start)
+        tie = controls.canvas.tie(height, width)
         tie = None if tie is None else tie.to(self.denoiser.device)
-        scheduler.set_timesteps(steps, self.denoiser.device, start=1.0 if init is None else init.strength)
-        negatives = [self._label(name) for name in negative_classes]
-        branches = guidance_branches(num_images, label, negatives, luminance, guidance_scale, negative_scale)
+        drawn_size = (height, width) if tie is None else tie.size
 
         images, image_calls = [], 0
-        batches = own_batches(num_images, batch_size, split)
+        batches = own_batches(num_images, sampling.batch_size, split)
         with self.progress_bar(total=len(scheduler.timesteps) * len(batches)) as progress:
             for rows in batches:
+                # Start at noise, or at the picture to start from.
                 batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
-                bias = _bias(batch, wishes, logit_bias, rows)
-                denoise = GuidedDenoiser(
-                    denoiser,
-                    batch,
-                    [branch.conditions[rows].to(self.denoiser.device) for branch in branches],
-                    bias,
-                    canvas,
-                    tie,
-                    generators[rows],
-                    max(batch_size // (1 if joint is None else len(joint.palettes)), 1),
-                )
-                reuse = Reuse(denoise, self.denoiser.depends_on_time)
-                size = (height, width) if tie is None else tie.size
-                x_t = scheduler.prior(batch, *size, generators[rows])
-                x_t, hold = _begin(x_t, scheduler, batch, generators[rows], init, rows, tie)
+                x_t = scheduler.prior(batch, *drawn_size, generators[rows])
+                x_t, hold = _begin(x_t, scheduler, batch, generators[rows], controls.init, rows, tie)
                 x_t = scheduler.start(x_t, batch, generators[rows])
+                ask = Reuse(
+                    GuidedDenoiser(
+                        denoiser,
+                        batch,
+                        [branch.conditions[rows].to(self.denoiser.device) for branch in branches],
+                        controls.bias(batch, rows),
+                        controls.canvas,
+                        tie,
+                        generators[rows],
+                        max(sampling.batch_size // (1 if joint is None else len(joint.palettes)), 1),
+                    ),
+                    self.denoiser.depends_on_time,
+                )
                 for step, t in enumerate(scheduler.timesteps):
                     if not scheduler.finished:
-                        logits = reuse(x_t, scheduler.times).unbind(0)
-                        prediction = Prediction(logits, [branch.weight for branch in branches], temperature, top_p)
-                        if proportions is not None:
+                        # Ask the network under the conditions of each branch.
+                        logits, weights = ask(x_t, scheduler.times).unbind(0), [branch.weight for branch in branches]
+                        prediction = Prediction(logits, weights, sampling.temperature, sampling.top_p)
+                        if controls.proportions is not None:
                             drawn = x_t if scheduler.process.has_mask else torch.full_like(x_t, padded)
-                            prediction = proportions.steer(prediction, drawn, rows, None if tie is None else tie.area)
+                            area = None if tie is None else tie.area
+                            prediction = controls.proportions.steer(prediction, drawn, rows, area)
+                        # Step, and hold what is kept.
                         x_t = hold(scheduler.step(prediction, t, x_t).prev_sample)
                         if callback_on_step_end is not None:
                             seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows], tie)
                             x_t = callback_on_step_end(self, step, t, {"x_t": x_t, "images": seen}).get("x_t", x_t)
                     progress.update()
                 images += _indexed(x_t, palettes[rows], tie)
-                image_calls += reuse.image_calls
+                image_calls += ask.image_calls
+
+        # What every process drew, in every palette.
         images, image_calls = gathered(images, split), sum(gathered([image_calls], split))
         if joint is not None:
             images = [version for image in images for version in joint.show(image)]
-        return PaletteDiffusionOutput(convert(images), image_calls * (1 if joint is None else len(joint.palettes)))
+            image_calls *= len(joint.palettes)
+        return PaletteDiffusionOutput(convert(images), image_calls)
 
-    def _scheduler(
-        self, sampler: str | None, options: Mapping[str, float] | None, grid: str | None
-    ) -> PaletteScheduler:
+    def _scheduler(self, sampling: Sampling) -> PaletteScheduler:
         """A scheduler for one call, since it keeps its place."""
-        changes: dict[str, Any] = {"sampler": sampler, "sampler_options": {}} if sampler is not None else {}
-        changes |= {"sampler_options": dict(options)} if options is not None else {}
-        changes |= {"grid": grid} if grid is not None else {}
+        changes: dict[str, Any] = {}
+        if sampling.sampler is not None:
+            changes = {"sampler": sampling.sampler, "sampler_options": {}}
+        if sampling.sampler_options:
+            changes["sampler_options"] = dict(sampling.sampler_options)
+        if sampling.grid is not None:
+            changes["grid"] = sampling.grid
         scheduler = self.scheduler.but(**changes)
-        if grid is not None and not scheduler.sampler.takes_grid:
+        if sampling.grid is not None and not scheduler.sampler.takes_grid:
             raise InputError(f"the sampler {scheduler.config.sampler} draws its own times; leave the grid out")
         return scheduler
 
-    def _size(self, name: str, pixels: int | None) -> int:
+    def _branches(self, num_images: int, guidance: Guidance, luminance: Tensor | None) -> list[Branch]:
+        """Under which conditions the network is asked."""
+        if luminance is not None:
+            if self.denoiser.luminance is None:
+                raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
+            luminance = luminance.expand(num_images, -1, -1)
+        label = self._label(guidance.class_label)
+        negatives = [self._label(name) for name in guidance.negative_classes]
+        scales = guidance.guidance_scale, guidance.negative_scale
+        return guidance_branches(num_images, label, negatives, luminance, *scales)
+
+    def _side(self, name: str, pixels: int | None) -> int:
         if pixels is None:
             return self.config.size
         SIDE.check(name, pixels)
         return pixels
 
-    def _label(self, class_label: str | None) -> int | None:
-        names = self.config.label_names
-        if class_label is None:
+    def _label(self, name: str | None) -> int | None:
+        if name is None:
             return None
+        names = self.config.label_names
         if not names:
             raise InputError("this model was trained without classes; leave --class-label out")
-        return choose("class", class_label, {name: index for index, name in enumerate(names)})
+        return choose("class", name, {each: index for index, each in enumerate(names)})
 
     def _palettes(
         self,
-        palette: Palette | Sequence[Palette] | None,
+        palette: Palette | Sequence[Palette] | JointPalettes | str,
         generators: list[torch.Generator],
-        heldout: bool,
         label: int | None,
     ) -> list[Palette]:
-        if palette is None:
-            palettes = [self.palette_bank.draw(generator, heldout, label) for generator in generators]
+        """The palette that each image is drawn in."""
+        if isinstance(palette, str):
+            side = choose("palette", palette, {"train": False, "heldout": True})
+            palettes = [self.palette_bank.draw(generator, side, label) for generator in generators]
         elif isinstance(palette, Palette):
             palettes = [palette] * len(generators)
+        elif isinstance(palette, JointPalettes):
+            palettes = [palette.base] * len(generators)
         else:
             palettes = list(palette)
         if len(palettes) != len(generators):
             raise InputError(f"{len(palettes)} palettes for {len(generators)} images; give one, or one for each")
-        for p in palettes:
-            self._check_palette(p)
+        for each in [*palettes, *(palette.palettes if isinstance(palette, JointPalettes) else [])]:
+            if len(each) < 2:
+                raise InputError("a palette to draw with has at least 2 entries, not 1")
+            self.denoiser.check_palette(each)
         return palettes
-
-    def _check_palette(self, palette: Palette) -> None:
-        if len(palette) < 2:
-            raise InputError("a palette to draw with has at least 2 entries, not 1")
-        self.denoiser.check_palette(palette)
-
-    def _joint_denoiser(self, joint: JointPalettes) -> JointDenoiser:
-        for palette in joint.palettes:
-            self._check_palette(palette)
-        return JointDenoiser(self.denoiser, joint)
-
-    def _check_controls(
-        self,
-        shape: tuple[int, int, int, int],
-        luminance: Tensor | None,
-        logit_bias: Tensor | None,
-        wishes: Sequence[Wish],
-        proportions: Proportions | None,
-    ) -> None:
-        """Raise InputError if a control doesn't fit images of that shape, ``(N, K, H, W)``, or the model."""
-        images, entries, height, width = shape
-        if luminance is not None and self.denoiser.luminance is None:
-            raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
-        if luminance is not None and luminance.shape != (images, height, width):
-            raise InputError(f"luminance has the shape {list(luminance.shape)}, not {[images, height, width]}")
-        if logit_bias is not None and logit_bias.shape != shape:
-            raise InputError(f"logit_bias has the shape {list(logit_bias.shape)}, not {list(shape)}")
-        for wish in wishes:
-            if wish.shape[0] not in (1, images) or wish.shape[1:] != (height, width):
-                raise InputError(
-                    f"a {type(wish).__name__} has the shape {list(wish.shape)}, not {[images, height, width]}"
-                )
-        if proportions is not None and not (
-            len(proportions.shares) in (1, images) and proportions.shares.shape[1] == entries
-        ):
-            raise InputError(f"proportions have the shape {list(proportions.shares.shape)}, not {[images, entries]}")
-
-
-def _bias(palette: PaletteBatch, wishes: Sequence[Wish], logit_bias: Tensor | None, images: slice) -> Tensor | None:
-    biases = [wish.bias(palette, images) for wish in wishes]
-    biases += [] if logit_bias is None else [logit_bias[images].to(palette.colors.device)]
-    return sum(biases) if biases else None
 
 
 def _begin(
@@ -324,24 +274,3 @@ def _indexed(x: Tensor, palettes: list[Palette], tie: View | None) -> list[Index
     whole = x if tie is None else tie.show(x)
     index_maps = whole.cpu().numpy().astype(np.uint8)
     return [IndexedImage(indices, palette) for indices, palette in zip(index_maps, palettes, strict=True)]
-
-
-_COUNT, _FACTOR = Range(1, 1_000_000), Range(0, 1e6)
-
-RANGES = {
-    "num_images": _COUNT,
-    "seed": SEED,
-    "guidance_scale": _FACTOR,
-    "negative_scale": _FACTOR,
-    "steps": _COUNT,
-    "temperature": _FACTOR,
-    "top_p": Range(0, 1, without_low=True),
-    "batch_size": _COUNT,
-}
-"""What the numbers of a call may be."""
-
-
-def _check(*numbers: float) -> None:
-    """Raise InputError if one of the numbers of `RANGES` is out of range."""
-    for (name, allowed), value in zip(RANGES.items(), numbers, strict=True):
-        allowed.check(name, value)

@@ -22,6 +22,7 @@ from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
 from tincture.common.processes import process_count, processes
 from tincture.common.signals import StoppedBySignalError
+from tincture.controls.options import Sampling
 from tincture.data.config import check_data_config
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
@@ -325,8 +326,8 @@ def measure(
 def preview(pipeline: PaletteDiffusionPipeline, config: RunConfig) -> Image.Image:
     """A sheet of pictures in held-out palettes, the same ones each time."""
     pipeline.set_progress_bar_config(disable=True)
-    count, steps = config.train.preview_images, config.train.preview_steps
-    return contact_sheet(pipeline(count, steps=steps, heldout_palettes=True, seed=config.seed, split=True).images)
+    sampling = Sampling(config.train.preview_steps, config.seed)
+    return contact_sheet(pipeline(config.train.preview_images, "heldout", sampling, split=True).images)
 
 
 def learning_rate_factor(fraction: float, warmup: float) -> float:

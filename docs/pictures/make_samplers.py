@@ -6,15 +6,16 @@ Rows, of an absorbing model: ancestral with 256 calls, then with 16 calls ancest
 import sys
 from pathlib import Path
 
+from tincture.controls.options import Sampling
 from tincture.pipelines.saving import load_pipeline
 from tincture.pipelines.sheet import contact_sheet
 
-COLUMNS = 16
+COLUMNS, SEED = 16, 2
 ROWS = (
-    {"sampler": "ancestral", "steps": 256},
-    {"sampler": "ancestral", "steps": 16},
-    {"sampler": "confidence", "grid": "cosine", "steps": 16},
-    {"sampler": "remasking", "sampler_options": {"remasking_rate": 16.0}, "steps": 16},
+    Sampling(256, SEED, "ancestral"),
+    Sampling(16, SEED, "ancestral"),
+    Sampling(16, SEED, "confidence", grid="cosine"),
+    Sampling(16, SEED, "remasking", {"remasking_rate": 16.0}),
 )
 
 
@@ -22,7 +23,7 @@ def main(checkpoint: Path) -> None:
     """Draw, lay out, save."""
     pipeline = load_pipeline(checkpoint)
     pipeline.set_progress_bar_config(disable=True)
-    images = [image for row in ROWS for image in pipeline(COLUMNS, heldout_palettes=True, seed=2, **row).images]
+    images = [image for row in ROWS for image in pipeline(COLUMNS, "heldout", row).images]
     contact_sheet(images, COLUMNS, scale=3).save(Path(__file__).with_name("samplers.png"))
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tincture.common.errors import InputError
-from tincture.controls.options import read_margins
+from tincture.controls.command import read_margins
 from tincture.controls.pictures import read_indices, read_mask, resized, with_margins
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette

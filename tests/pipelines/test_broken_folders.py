@@ -14,6 +14,7 @@ from safetensors.torch import load
 
 from tincture import evaluate, sample
 from tincture.common.errors import InputError
+from tincture.controls.options import Sampling
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
@@ -57,7 +58,7 @@ def works(folder):
         pipeline = load_pipeline(folder)
         pipeline.set_progress_bar_config(disable=True)
         for grid in (None, "fitted"):
-            images = pipeline(2, steps=1, grid=grid).images
+            images = pipeline(2, sampling=Sampling(1, grid=grid)).images
             assert all((image.indices < len(image.palette)).all() for image in images)
     except InputError as error:
         assert len(str(error).splitlines()) == 1, error

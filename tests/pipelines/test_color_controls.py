@@ -7,6 +7,7 @@ from diffusers.configuration_utils import register_to_config
 
 from tincture.common.errors import InputError
 from tincture.controls.joint import JointPalettes
+from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.controls.proportions import Proportions
 from tincture.controls.views import Canvas
 from tincture.diffusion.prediction import Prediction
@@ -77,17 +78,17 @@ def test_weights_of_guidance_add_up_to_1(label, negatives, luminance):
 
 
 def test_a_negative_class_at_the_scale_of_the_same_class_cancels_it(by_class):
-    palette, scales = random_palette(4), {"guidance_scale": 1.5, "negative_scale": 1.5}
-    drawn = by_class(2, palette, class_label="dog", negative_classes=["dog"], steps=4, **scales)
-    assert np.array_equal(index_maps(drawn), index_maps(by_class(2, palette, steps=4)))
-    assert not np.array_equal(index_maps(drawn), index_maps(by_class(2, palette, class_label="dog", steps=4)))
+    palette, both = random_palette(4), Guidance("dog", 1.5, ["dog"], 1.5)
+    drawn = by_class(2, palette, Sampling(4), both)
+    assert np.array_equal(index_maps(drawn), index_maps(by_class(2, palette, Sampling(4))))
+    assert not np.array_equal(index_maps(drawn), index_maps(by_class(2, palette, Sampling(4), Guidance("dog"))))
 
 
 def test_pixels_of_a_negative_class_become_rarer_the_higher_its_scale(by_class):
     shares = []
     for scale in (0.0, 0.5, 1.0, 2.0):
-        options = {"negative_classes": ["dog"], "negative_scale": scale, "class_label": "cat", "steps": 8}
-        shares.append((index_maps(by_class(4, random_palette(4), **options)) == 1).mean())
+        guidance = Guidance("cat", negative_classes=["dog"], negative_scale=scale)
+        shares.append((index_maps(by_class(4, random_palette(4), Sampling(8), guidance)) == 1).mean())
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 2 * shares[-1] > 0
 
@@ -112,7 +113,7 @@ def test_marginals_are_the_wanted_proportions(rng, temperature):
 def test_proportions_hold_at_low_temperatures(network, temperature):
     shares = torch.tensor([0.1, 0.2, 0.3, 0.4])
     styled = make_pipeline(network)(
-        4, random_palette(4), steps=32, temperature=temperature, proportions=Proportions(shares)
+        4, random_palette(4), Sampling(32, temperature=temperature), controls=Controls(proportions=Proportions(shares))
     )
     for image in styled.images:
         assert counts(image) / 64 == pytest.approx(shares.numpy(), abs=0.07)
@@ -134,8 +135,8 @@ def test_drawings_have_the_proportions_of_the_reference(network, rng, process):
     palette = random_palette(4)
     reference = IndexedImage(rng.choice(4, (8, 8), p=[0.1, 0.2, 0.3, 0.4]).astype(np.uint8), palette)
     pipeline = make_pipeline(network, process=process)
-    free = pipeline(4, palette, steps=16).images
-    styled = pipeline(4, palette, steps=16, proportions=Proportions.of(reference)).images
+    free = pipeline(4, palette, Sampling(16)).images
+    styled = pipeline(4, palette, Sampling(16), controls=Controls(proportions=Proportions.of(reference))).images
     off = [np.mean([abs(counts(x) - counts(reference)).sum() for x in images]) for images in (free, styled)]
     assert off[1] < off[0] / 2
     assert process == "uniform" or off[1] <= 6
@@ -144,7 +145,12 @@ def test_drawings_have_the_proportions_of_the_reference(network, rng, process):
 def test_proportions_hold_for_the_whole_of_a_mirrored_picture(network):
     shares = torch.tensor([0.25, 0.75])
     drawn = make_pipeline(network)(
-        2, random_palette(2), height=8, width=9, steps=36, proportions=Proportions(shares), canvas=Canvas(mirror="x")
+        2,
+        random_palette(2),
+        Sampling(36),
+        controls=Controls(proportions=Proportions(shares), canvas=Canvas(mirror="x")),
+        height=8,
+        width=9,
     )
     for image in drawn.images:
         assert counts(image) / 72 == pytest.approx(shares.numpy(), abs=0.05)
@@ -181,7 +187,7 @@ def test_the_same_drawing_in_every_palette(network):
         random_palette(2, 4),
     ]
     joint = JointPalettes.matched(palettes)
-    drawn = make_pipeline(network)(3, joint=joint, steps=4).images
+    drawn = make_pipeline(network)(3, joint, Sampling(4)).images
     assert [image.palette for image in drawn] == palettes * 3
     for n in range(3):
         versions = drawn[4 * n : 4 * n + 4]
@@ -214,32 +220,33 @@ def test_a_strip_runs_from_one_palette_to_the_other(sizes, clear):
 def test_image_i_depends_on_the_seed_and_i_alone_whatever_its_colors(network, sampler):
     joint = JointPalettes.matched([random_palette(5, 1), random_palette(3, 2)])
     options = {
-        "joint": joint,
-        "proportions": Proportions(torch.tensor([0.1, 0.2, 0.3, torch.nan, 0.2])),
-        "class_label": "cat",
-        "guidance_scale": 1.5,
-        "negative_classes": ["dog", "cow"],
-        "negative_scale": 0.5,
+        "palette": joint,
+        "guidance": Guidance("cat", 1.5, ["dog", "cow"], 0.5),
+        "controls": Controls(proportions=Proportions(torch.tensor([0.1, 0.2, 0.3, torch.nan, 0.2]))),
     }
     pipeline = make_pipeline(network)
-    drawn = index_maps(pipeline(3, steps=6, sampler=sampler, **options))
-    assert np.array_equal(drawn, index_maps(pipeline(3, steps=6, sampler=sampler, batch_size=2, **options)))
-    assert np.array_equal(drawn[:2], index_maps(pipeline(1, steps=6, sampler=sampler, **options)))
+    drawn = index_maps(pipeline(3, sampling=Sampling(6, sampler=sampler), **options))
+    assert np.array_equal(
+        drawn, index_maps(pipeline(3, sampling=Sampling(6, sampler=sampler, batch_size=2), **options))
+    )
+    assert np.array_equal(drawn[:2], index_maps(pipeline(1, sampling=Sampling(6, sampler=sampler), **options)))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (lambda: {"negative_classes": ["unicorn"]}, "unknown class 'unicorn'"),
-        (lambda: {"negative_classes": ["cat"], "negative_scale": -1}, "negative_scale is -1"),
-        (lambda: {"proportions": Proportions(torch.ones(3))}, r"proportions have the shape \[1, 3\], not \[2, 4\]"),
-        (lambda: {"proportions": Proportions(torch.zeros(4))}, "at least one of them above 0"),
-        (lambda: {"proportions": Proportions(torch.ones(4), 2.0)}, "strength of proportions is 2"),
-        (lambda: {"joint": JointPalettes.matched([random_palette(3)])}, "palette and joint both"),
-        (lambda: {"joint": JointPalettes.matched([])}, "at least one palette"),
-        (lambda: {"joint": JointPalettes.strip(random_palette(3), random_palette(3), 1)}, "a strip has 1 steps"),
+        (lambda: {"guidance": Guidance(negative_classes=["unicorn"])}, "unknown class 'unicorn'"),
+        (lambda: {"guidance": Guidance(negative_classes=["cat"], negative_scale=-1)}, "negative_scale is -1"),
+        (
+            lambda: {"controls": Controls(proportions=Proportions(torch.ones(3)))},
+            r"proportions have the shape \[1, 3\], not \[2, 4\]",
+        ),
+        (lambda: Proportions(torch.zeros(4)), "at least one of them above 0"),
+        (lambda: Proportions(torch.ones(4), 2.0), "strength of proportions is 2"),
+        (lambda: JointPalettes.matched([]), "at least one palette"),
+        (lambda: JointPalettes.strip(random_palette(3), random_palette(3), 1), "a strip has 1 steps"),
     ],
 )
 def test_mistakes_are_refused(by_class, options, message):
     with pytest.raises(InputError, match=message):
-        by_class(2, random_palette(4), steps=1, **options())
+        by_class(2, random_palette(4), Sampling(1), **options())

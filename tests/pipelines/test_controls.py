@@ -1,5 +1,6 @@
 """What people ask of pixels, through the whole pipeline: kept pixels, wishes, symmetry, tiles, windows."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.controls.kept import Init
+from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.controls.views import Canvas, View
 from tincture.controls.wishes import ColorWish, LightnessWish, color_distances
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
@@ -70,20 +72,25 @@ def test_kept_pixels_never_change(process, sampler, strength):
         seen.append(np.stack([image.indices for image in state["images"]]))
         return {}
 
-    options = {"palette": palette, "height": 7, "width": 9, "steps": 6, "sampler": sampler}
-    init = Init(indices, keep, strength)
-    drawn = index_maps(pipeline(5, init=init, callback_on_step_end=note, **options))
+    options = {"palette": palette, "height": 7, "width": 9, "controls": Controls(Init(indices, keep, strength))}
+    sampling = Sampling(6, sampler=sampler)
+    drawn = index_maps(pipeline(5, sampling=sampling, callback_on_step_end=note, **options))
     assert (drawn == indices.numpy())[keep.numpy()].all()
     assert (drawn != indices.numpy())[~keep.numpy()].any()
     assert all((maps == indices.numpy())[keep.numpy()].all() for maps in seen)
     for batch_size in (1, 2):  # image i depends on the seed and i alone, however few pixels others have to draw
-        assert np.array_equal(index_maps(pipeline(5, init=init, batch_size=batch_size, **options)), drawn)
+        assert np.array_equal(
+            index_maps(pipeline(5, sampling=replace(sampling, batch_size=batch_size), **options)), drawn
+        )
 
 
 def test_a_weaker_strength_leaves_more_of_the_picture(pipeline):
     palette, indices = random_palette(6), torch.randint(0, 6, (16, 8, 8), generator=torch.Generator().manual_seed(0))
     same = [
-        (index_maps(pipeline(16, palette, init=Init(indices, strength=s), steps=8)) == indices.numpy()).mean()
+        (
+            index_maps(pipeline(16, palette, Sampling(8), controls=Controls(Init(indices, strength=s))))
+            == indices.numpy()
+        ).mean()
         for s in (0.02, 0.25, 0.5, 0.75)
     ]
     assert same == sorted(same, reverse=True)
@@ -99,14 +106,16 @@ def test_from_free_drawing_to_the_nearest_entry(pipeline, rng):
     of_entries = color_distances(PaletteBatch.from_palettes([palette] * 32), torch.from_numpy(target)[None])
 
     def distance(fidelity):
-        drawn = pipeline(32, palette, wishes=[ColorWish(target, fidelity)], steps=4, output_type="pt").images
+        drawn = pipeline(
+            32, palette, Sampling(4), controls=Controls(wishes=[ColorWish(target, fidelity)]), output_type="pt"
+        ).images
         return of_entries.gather(1, drawn[:, None]).mean().item()
 
     # 2,048 pixels with a spread of about 0.1: the means are known to 0.003, and neighbors are farther apart.
     distances = [distance(fidelity) for fidelity in (0.0, 3.0, 10.0, 30.0, 100.0)]
     assert all(weaker > stronger + 0.003 for weaker, stronger in pairwise(distances))
     for fidelity in (1e8, float("inf")):
-        drawn = index_maps(pipeline(3, palette, wishes=[ColorWish(target, fidelity)], steps=2))
+        drawn = index_maps(pipeline(3, palette, Sampling(2), controls=Controls(wishes=[ColorWish(target, fidelity)])))
         assert (drawn == goal).all()
 
 
@@ -116,23 +125,30 @@ def test_a_mirrored_target_at_infinite_fidelity_is_met_as_nearly_as_both_halves_
     target, palette = rng.integers(0, 256, (8, 8, 4), np.uint8), random_palette(7, 3)
     target[..., 3] = 255
     distances = color_distances(PaletteBatch.from_palettes([palette]), torch.from_numpy(target)[None])
-    options = {"wishes": [ColorWish(target, float("inf"))], "canvas": Canvas(mirror="x"), "steps": 3}
-    guidance = {"luminance": torch.rand(2, 8, 8), "guidance_scale": guidance_scale}
-    drawn = make_pipeline(process)(2, palette, output_type="pt", **options, **guidance).images
+    wishes = [ColorWish(target, float("inf"))]
+    options = {
+        "sampling": Sampling(3),
+        "guidance": Guidance(guidance_scale=guidance_scale),
+        "controls": Controls(wishes=wishes, luminance=torch.rand(2, 8, 8), canvas=Canvas(mirror="x")),
+    }
+    drawn = make_pipeline(process)(2, palette, output_type="pt", **options).images
     assert (drawn == (distances + distances.flip(3)).argmin(dim=1)).all()
 
 
 def test_free_of_wishes_is_free_drawing(pipeline, rng):
     target = rng.integers(0, 256, (8, 8, 4), np.uint8)
     assert np.array_equal(
-        index_maps(pipeline(3, wishes=[ColorWish(target, 0.0)], steps=3)), index_maps(pipeline(3, steps=3))
+        index_maps(pipeline(3, sampling=Sampling(3), controls=Controls(wishes=[ColorWish(target, 0.0)]))),
+        index_maps(pipeline(3, sampling=Sampling(3))),
     )
 
 
 def test_a_colorization_is_as_light_as_the_palette_allows(pipeline, rng):
     luminance, palette = torch.from_numpy(rng.random((8, 8), np.float32)), random_palette(16)
     batch = PaletteBatch.from_palettes([palette] * 8)
-    drawn = pipeline(8, palette, wishes=[LightnessWish(luminance, 1e4)], steps=4, output_type="pt").images
+    drawn = pipeline(
+        8, palette, Sampling(4), controls=Controls(wishes=[LightnessWish(luminance, 1e4)]), output_type="pt"
+    ).images
     error = (luminance_of_indices(drawn, batch) - luminance).abs().mean()
     best = (luminance - batch.oklab()[0, :, 0, None, None]).abs().min(dim=0).values.mean()
     assert error <= 1.05 * best
@@ -141,9 +157,9 @@ def test_a_colorization_is_as_light_as_the_palette_allows(pipeline, rng):
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9)])
 def test_a_mirrored_picture_is_symmetric(pipeline, size):
-    options = {"palette": random_palette(5), "steps": 4, "height": size[0], "width": size[1]}
+    options = {"palette": random_palette(5), "sampling": Sampling(4), "height": size[0], "width": size[1]}
     for axes, flips in {"x": [2], "y": [1], "both": [1, 2]}.items():
-        drawn = index_maps(pipeline(3, canvas=Canvas(mirror=axes), **options))
+        drawn = index_maps(pipeline(3, controls=Controls(canvas=Canvas(mirror=axes)), **options))
         assert drawn.shape == (3, *size)
         assert all(np.array_equal(np.flip(drawn, axis), drawn) for axis in flips)
     assert not np.array_equal(np.flip(drawn[:, :, : size[1] // 2], 2), drawn[:, :, : size[1] // 2])
@@ -155,36 +171,37 @@ def test_image_i_depends_on_the_seed_and_i_alone_whatever_is_asked(rng, sampler,
     target = rng.integers(0, 256, (3, 8, 9, 4), np.uint8)
     keep = torch.zeros(8, 9, dtype=torch.bool)
     keep[3:6, 4] = True
-    controls = {
-        "wishes": [ColorWish(target, 3.0), LightnessWish(torch.rand(8, 9), 2.0)],
-        "init": Init(torch.zeros(8, 9, dtype=torch.long), keep),
-        "luminance": torch.rand(3, 8, 9),
-        "canvas": Canvas(mirror="x", tile="x", window=16),
-    }
-    options = {"height": 8, "width": 9, "steps": 3, "sampler": sampler, "guidance_scale": 2.0, **controls}
-    drawn = index_maps(pipeline(3, **options))
+    controls = Controls(
+        Init(torch.zeros(8, 9, dtype=torch.long), keep),
+        [ColorWish(target, 3.0), LightnessWish(torch.rand(8, 9), 2.0)],
+        luminance=torch.rand(3, 8, 9),
+        canvas=Canvas(mirror="x", tile="x", window=16),
+    )
+    options = {"height": 8, "width": 9, "guidance": Guidance(guidance_scale=2.0), "controls": controls}
+    sampling = Sampling(3, sampler=sampler)
+    drawn = index_maps(pipeline(3, sampling=sampling, **options))
     assert (drawn[:, keep.numpy()] == 0).all()
     assert np.array_equal(np.flip(drawn, 2), drawn)
-    assert np.array_equal(index_maps(pipeline(3, batch_size=2, **options)), drawn)
+    assert np.array_equal(index_maps(pipeline(3, sampling=replace(sampling, batch_size=2), **options)), drawn)
 
 
 def test_windows_of_only_as_many_images_are_held_at_once_as_fill_a_batch(pipeline, monkeypatch):
     held = []
     gather = View.gather
     monkeypatch.setattr(View, "gather", lambda view, logits: held.append(len(logits)) or gather(view, logits))
-    options = {"height": 16, "width": 16, "steps": 2, "canvas": Canvas(tile="both", window=16)}
-    drawn = index_maps(pipeline(5, **options, batch_size=64))
+    options = {"height": 16, "width": 16, "controls": Controls(canvas=Canvas(tile="both", window=16))}
+    drawn = index_maps(pipeline(5, sampling=Sampling(2, batch_size=64), **options))
     assert set(held) == {4 * 16, 4, 16, 1}  # the windows of four images, what they become, those of the fifth
     held.clear()
-    assert np.array_equal(index_maps(pipeline(5, **options, batch_size=3)), drawn)
+    assert np.array_equal(index_maps(pipeline(5, sampling=Sampling(2, batch_size=3), **options)), drawn)
     assert set(held) == {16, 1}
 
 
 def test_a_tile_and_a_window_change_what_the_network_sees_but_not_what_it_can_draw(pipeline):
     palette = random_palette(4)
-    plain = index_maps(pipeline(3, palette, steps=4, height=16, width=16))
+    plain = index_maps(pipeline(3, palette, Sampling(4), height=16, width=16))
     for canvas in (Canvas(tile="both"), Canvas(window=8)):
-        drawn = index_maps(pipeline(3, palette, steps=4, height=16, width=16, canvas=canvas))
+        drawn = index_maps(pipeline(3, palette, Sampling(4), controls=Controls(canvas=canvas), height=16, width=16))
         assert drawn.shape == plain.shape
         assert drawn.max() < 4
         assert not np.array_equal(drawn, plain)
@@ -216,4 +233,4 @@ HALF[:, 0], HALF[:, 7] = True, True
 )
 def test_controls_that_do_not_fit_are_refused(pipeline, options, message):
     with pytest.raises(InputError, match=message):
-        pipeline(2, random_palette(5), steps=1, **options())
+        pipeline(2, random_palette(5), Sampling(1), controls=Controls(**options()))

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
+from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.diffusion.draws import image_generators
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.denoiser import PaletteDenoiser
@@ -42,7 +43,7 @@ def same(first, second):
 @pytest.mark.parametrize("size", [8, 11])
 def test_every_pixel_is_an_entry_of_the_palette_it_was_asked_for(pipeline, tmp_path, entries, size):
     palette = random_palette(entries, transparent=entries // 2)
-    images = pipeline(3, palette=palette, steps=4, height=size, width=size).images
+    images = pipeline(3, palette, Sampling(4), height=size, width=size).images
     for number, image in enumerate(images):
         assert image.palette == palette
         assert image.indices.shape == (size, size)
@@ -54,25 +55,26 @@ def test_every_pixel_is_an_entry_of_the_palette_it_was_asked_for(pipeline, tmp_p
 
 
 def test_image_i_depends_on_the_seed_and_i_alone(pipeline):
-    drawn = pipeline(7, steps=6, seed=3, batch_size=7).images
+    drawn = pipeline(7, sampling=Sampling(6, seed=3, batch_size=7)).images
     for batch_size in (1, 2, 3, 64):
-        assert same(pipeline(7, steps=6, seed=3, batch_size=batch_size).images, drawn)
-    assert same(pipeline(2, steps=6, seed=3).images, drawn[:2])
-    assert not same(pipeline(7, steps=6, seed=4).images, drawn)
+        assert same(pipeline(7, sampling=Sampling(6, seed=3, batch_size=batch_size)).images, drawn)
+    assert same(pipeline(2, sampling=Sampling(6, seed=3)).images, drawn[:2])
+    assert not same(pipeline(7, sampling=Sampling(6, seed=4)).images, drawn)
 
 
 def test_palettes_come_from_the_bank_by_side_and_class(pipeline):
-    def sizes(**options):
-        return {len(image.palette) for image in pipeline(20, steps=1, **options).images}
+    def sizes(*arguments, **options):
+        drawn = pipeline(20, *arguments, sampling=Sampling(1), **options).images
+        return {len(image.palette) for image in drawn}
 
-    assert sizes() == {3, 8}
-    assert sizes(heldout_palettes=True) == {5, 4}
-    assert sizes(class_label="dog") == {8}
+    assert sizes() == sizes("train") == {3, 8}
+    assert sizes("heldout") == {5, 4}
+    assert sizes(guidance=Guidance("dog")) == {8}
 
 
 def test_a_palette_for_each_image(pipeline):
     palettes = [random_palette(n) for n in (2, 9, 5)]
-    assert [image.palette for image in pipeline(3, palette=palettes, steps=2).images] == palettes
+    assert [image.palette for image in pipeline(3, palettes, Sampling(2)).images] == palettes
 
 
 def test_a_logit_bias_decides_pixels(pipeline):
@@ -80,7 +82,7 @@ def test_a_logit_bias_decides_pixels(pipeline):
     bias = torch.zeros(2, 4, 8, 8)
     bias[:, 2, :, :4] = torch.inf
     bias = bias.where(bias == 0, 1e4)
-    for image in pipeline(2, palette=palette, steps=3, logit_bias=bias).images:
+    for image in pipeline(2, palette, Sampling(3), controls=Controls(logit_bias=bias)).images:
         assert (image.indices[:, :4] == 2).all()
         assert (image.indices[:, 4:] != 2).any()
 
@@ -89,20 +91,28 @@ def test_a_luminance_map_is_told_to_the_model_image_by_image(pipeline):
     torch.nn.init.normal_(pipeline.denoiser.luminance.project.weight, std=3.0)
     palette, maps = random_palette(6), torch.rand(5, 8, 8)
     maps[0] = torch.nan
-    told = pipeline(5, palette, luminance=maps, steps=4, batch_size=2, sampler="confidence").images
-    assert same(told, pipeline(5, palette, luminance=maps, steps=4, sampler="confidence").images)
-    free = pipeline(5, palette, steps=4, sampler="confidence").images
+    told = pipeline(
+        5, palette, Sampling(4, sampler="confidence", batch_size=2), controls=Controls(luminance=maps)
+    ).images
+    assert same(told, pipeline(5, palette, Sampling(4, sampler="confidence"), controls=Controls(luminance=maps)).images)
+    free = pipeline(5, palette, Sampling(4, sampler="confidence")).images
     assert same(told[:1], free[:1])  # nothing is known of the first image
     assert not any(same([a], [b]) for a, b in zip(told[1:], free[1:], strict=True))
-    unguided = pipeline(5, palette, luminance=maps, guidance_scale=0.0, steps=4, sampler="confidence").images
+    unguided = pipeline(
+        5,
+        palette,
+        Sampling(4, sampler="confidence"),
+        guidance=Guidance(guidance_scale=0.0),
+        controls=Controls(luminance=maps),
+    ).images
     assert same(unguided, free)
 
 
 def test_temperature_zero_leaves_nothing_to_chance_but_the_order(pipeline):
     palette = random_palette(4)
     assert same(
-        pipeline(2, palette=palette, steps=1, temperature=0, seed=0).images,
-        pipeline(2, palette=palette, steps=1, temperature=0, seed=1).images,
+        pipeline(2, palette, Sampling(1, seed=0, temperature=0)).images,
+        pipeline(2, palette, Sampling(1, seed=1, temperature=0)).images,
     )
 
 
@@ -113,7 +123,7 @@ def test_steps_are_reported(pipeline):
         seen.append((step, t.item(), state["images"]))
         return {}
 
-    drawn = pipeline(2, steps=5, callback_on_step_end=note).images
+    drawn = pipeline(2, sampling=Sampling(5), callback_on_step_end=note).images
     assert [step for step, _, _ in seen] == [0, 1, 2, 3, 4]
     assert [t for _, t, _ in seen] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
     assert same(seen[-1][2], drawn)
@@ -125,13 +135,13 @@ def test_a_callback_may_change_the_image(pipeline):
     def paint(pipe, step, t, state):
         return {"x_t": torch.full_like(state["x_t"], 3)}
 
-    images = pipeline(2, palette=palette, steps=5, callback_on_step_end=paint).images
+    images = pipeline(2, palette, Sampling(5), callback_on_step_end=paint).images
     assert all((image.indices == 3).all() for image in images)
 
 
 def test_output_types_agree(pipeline):
     def draw(output_type):
-        return pipeline(3, palette=random_palette(5, transparent=0), steps=3, output_type=output_type).images
+        return pipeline(3, random_palette(5, transparent=0), Sampling(3), output_type=output_type).images
 
     indexed = draw("indexed")
     assert np.array_equal(draw("pt").numpy(), np.stack([image.indices for image in indexed]))
@@ -141,20 +151,22 @@ def test_output_types_agree(pipeline):
 
 def test_generators_stand_for_the_seed(pipeline):
     generators = image_generators(5, 0, 3)
-    assert same(pipeline(3, steps=3, generator=generators).images, pipeline(3, steps=3, seed=5).images)
+    assert same(
+        pipeline(3, sampling=Sampling(3), generator=generators).images, pipeline(3, sampling=Sampling(3, seed=5)).images
+    )
 
 
 @pytest.mark.parametrize("sampler", sampler_names(PaletteScheduler().process))
 def test_every_sampler_draws_the_same_whatever_the_batch(pipeline, sampler):
     palettes = [random_palette(n) for n in (3, 9, 5, 4, 2)]
-    drawn = pipeline(5, palette=palettes, sampler=sampler, steps=6, seed=2).images
-    assert same(pipeline(5, palette=palettes, sampler=sampler, steps=6, seed=2, batch_size=2).images, drawn)
+    drawn = pipeline(5, palettes, Sampling(6, seed=2, sampler=sampler)).images
+    assert same(pipeline(5, palettes, Sampling(6, seed=2, sampler=sampler, batch_size=2)).images, drawn)
     assert all((image.indices < len(image.palette)).all() for image in drawn)
 
 
 def test_images_in_which_nothing_changed_cost_no_call(pipeline):
-    assert pipeline(4, sampler="first-hitting", steps=200).image_calls == 4 * 64  # one for each pixel
-    assert pipeline(4, steps=3).image_calls == 12  # this model is told the time, and that changes
+    assert pipeline(4, sampling=Sampling(200, sampler="first-hitting")).image_calls == 4 * 64  # one for each pixel
+    assert pipeline(4, sampling=Sampling(3)).image_calls == 12  # this model is told the time, and that changes
 
 
 def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
@@ -164,7 +176,10 @@ def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
     assert (tmp_path / "model" / "metrics.jsonl").read_text() == "kept"
     loaded = load_pipeline(tmp_path / "model")
     loaded.set_progress_bar_config(disable=True)
-    assert same(loaded(3, steps=4, class_label="cat").images, pipeline(3, steps=4, class_label="cat").images)
+    assert same(
+        loaded(3, sampling=Sampling(4), guidance=Guidance("cat")).images,
+        pipeline(3, sampling=Sampling(4), guidance=Guidance("cat")).images,
+    )
     assert not [path for path in (tmp_path / "model").rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
 
 
@@ -196,39 +211,46 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_images": 0}, "num_images is 0"),
-        ({"steps": 0}, "steps is 0"),
-        ({"seed": -1}, "seed is -1"),
-        ({"temperature": -1.0}, "temperature is -1"),
-        ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
-        ({"top_p": 0.0}, "top_p is 0"),
-        ({"sampler": "magic"}, "unknown sampler 'magic'; choose from ancestral"),
-        ({"sampler": "stratified-hazard"}, "needs a process without a mask"),
+        (lambda: {"num_images": 0}, "num_images is 0"),
+        (lambda: {"sampling": Sampling(0)}, "steps is 0"),
+        (lambda: {"sampling": Sampling(seed=-1)}, "seed is -1"),
+        (lambda: {"sampling": Sampling(temperature=-1.0)}, "temperature is -1"),
+        (lambda: {"guidance": Guidance("cat", float("nan"))}, "guidance_scale is nan"),
+        (lambda: {"sampling": Sampling(top_p=0.0)}, "top_p is 0"),
+        (lambda: {"sampling": Sampling(sampler="magic")}, "unknown sampler 'magic'; choose from ancestral"),
+        (lambda: {"sampling": Sampling(sampler="stratified-hazard")}, "needs a process without a mask"),
         (
-            {"sampler_options": {"speed": 1}},
+            lambda: {"sampling": Sampling(sampler_options={"speed": 1})},
             "unknown option of the sampler ancestral 'speed'; choose from corrector_steps",
         ),
-        ({"grid": "fitted"}, "no fitted schedule"),
-        ({"grid": "cosine", "sampler": "first-hitting"}, "first-hitting draws its own times; leave the grid out"),
-        ({"generator": [torch.Generator()]}, "1 generators for 2 images"),
-        ({"class_label": "horse"}, "unknown class 'horse'; choose from cat, dog"),
-        ({"palette": Palette.from_hex(["000000"])}, "at least 2 entries"),
-        ({"palette": [Palette.from_hex(["000000", "ffffff"])] * 3}, "3 palettes for 2 images"),
+        (lambda: {"sampling": Sampling(grid="fitted")}, "no fitted schedule"),
         (
-            {"logit_bias": torch.zeros(2, 3, 8, 8), "palette": Palette.from_hex(["000000"] * 2)},
+            lambda: {"sampling": Sampling(grid="cosine", sampler="first-hitting")},
+            "first-hitting draws its own times; leave the grid out",
+        ),
+        (lambda: {"generator": [torch.Generator()]}, "1 generators for 2 images"),
+        (lambda: {"guidance": Guidance("horse")}, "unknown class 'horse'; choose from cat, dog"),
+        (lambda: {"palette": Palette.from_hex(["000000"])}, "at least 2 entries"),
+        (lambda: {"palette": [Palette.from_hex(["000000", "ffffff"])] * 3}, "3 palettes for 2 images"),
+        (lambda: {"palette": "own"}, "unknown palette 'own'; choose from train, heldout"),
+        (
+            lambda: {
+                "controls": Controls(logit_bias=torch.zeros(2, 3, 8, 8)),
+                "palette": Palette.from_hex(["000000"] * 2),
+            },
             "logit_bias has the shape",
         ),
-        ({"output_type": "jpeg"}, "output_type"),
-        ({"height": 0}, "height is 0"),
-        ({"width": 10**20}, "width is 10"),
-        ({"steps": 10**20}, "steps is 10"),
-        ({"guidance_scale": 1e38}, "guidance_scale is 1e"),
-        ({"luminance": torch.zeros(2, 8, 9)}, "luminance has the shape"),
+        (lambda: {"output_type": "jpeg"}, "output_type"),
+        (lambda: {"height": 0}, "height is 0"),
+        (lambda: {"width": 10**20}, "width is 10"),
+        (lambda: {"sampling": Sampling(10**20)}, "steps is 10"),
+        (lambda: {"guidance": Guidance("cat", 1e38)}, "guidance_scale is 1e"),
+        (lambda: {"controls": Controls(luminance=torch.zeros(2, 8, 9))}, "luminance has the shape"),
     ],
 )
 def test_wrong_arguments_are_refused(pipeline, options, message):
     with pytest.raises(InputError, match=message):
-        pipeline(**{"num_images": 2, "steps": 1, **options})
+        pipeline(**{"num_images": 2, "sampling": Sampling(1), **options()})
 
 
 def test_half_precision_is_half_as_large_and_loads_as_single(pipeline, tmp_path):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from wandb.proto import wandb_internal_pb2
 
 from tincture.common.errors import InputError
+from tincture.controls.options import Guidance, Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.models.config import DenoiserConfig, build_denoiser
@@ -101,7 +102,7 @@ def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
     assert lines[-1]["heldout/bits_per_pixel"] == result.mean
     assert lines[-1]["heldout/bits_per_pixel_stderr"] == result.stderr
     assert len(list((tmp_path / "run" / "previews").glob("*.png"))) == 2
-    images = load_pipeline(tmp_path / "run")(2, steps=2, class_label="folder").images
+    images = load_pipeline(tmp_path / "run")(2, sampling=Sampling(2), guidance=Guidance("folder")).images
     assert len(images) == 2
     saved = load_file(tmp_path / "run" / "denoiser" / "diffusion_pytorch_model.safetensors")
     average = weights(tmp_path / "run")
@@ -119,7 +120,7 @@ def test_a_model_of_each_process_draws_by_the_process_that_it_was_trained_for(co
     assert pipeline.scheduler.config.fitted_knots[-1] == 1
     if kind == "color-heat":
         assert (pipeline.scheduler.process.width, pipeline.scheduler.process.leap) == (0.3, 0.2)
-    assert len(pipeline(2, steps=3, sampler="stratified-hazard", grid="fitted").images) == 2
+    assert len(pipeline(2, sampling=Sampling(3, sampler="stratified-hazard", grid="fitted")).images) == 2
 
 
 def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path, cache_dir):
@@ -129,9 +130,9 @@ def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path
     train(index_config, training, first_images(heldout, 8), tmp_path / "run")
     pipeline = load_pipeline(tmp_path / "run")
     assert pipeline.denoiser.config.num_entries == 16
-    assert pipeline(1, steps=2).images[0].palette == read_palette("pico-8")
+    assert pipeline(1, sampling=Sampling(2)).images[0].palette == read_palette("pico-8")
     with pytest.raises(InputError, match="knows 16 indices"):
-        pipeline(1, steps=2, palette=read_palette("endesga-32"))
+        pipeline(1, read_palette("endesga-32"), Sampling(2))
 
 
 def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tmp_path):
