@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tincture.common import cli
 from tincture.common.errors import InputError
-from tincture.common.files import claim_output_folder, folder_written_whole
+from tincture.common.output_folder import claimed
 from tincture.data.config import DataConfig, check_data_config, expanded
 from tincture.data.encoded_rows import encode_rows, encoded_features
 from tincture.data.hugging_face import open_table, reading
@@ -45,37 +45,37 @@ def main(arguments: Sequence[str]) -> None:
     check_data_config(config)
     if config.palette == "shared":
         raise InputError("one palette for all: fit it with quantize.py --shared, and name its file with data.palette")
-    claim_output_folder(
-        parsed.output,
-        parsed.overwrite,
-        written=lambda folder: [path.name for path in folder.glob("train-*.parquet")],
-        inputs=[expanded(Path(name), "path") for name in (str(config.path), *glob(str(config.path)))],  # noqa: PTH207  # absolute ones too
-    )
-    table = open_table(config)
-    if table.columns.image is None:
-        raise InputError(f"{config.path} is encoded already")
-    work = functools.partial(encode_rows, columns=table.columns, config=config, given=given_palette(config))
-    with reading(config.path):
-        encoded = table.data.map(
-            work,
-            batched=True,
-            batch_size=256,
-            remove_columns=table.data.column_names,
-            features=encoded_features(table.columns),
-            num_proc=parsed.num_proc if parsed.num_proc > 1 else None,
-            desc="encoding images",
-            load_from_cache_file=False,  # its key knows the config, but not the code
-        )
-    if len(encoded) == 0:
-        raise InputError(f"no picture of {config.path} can be used")
-    mixed = encoded.shuffle(seed=0, load_from_cache_file=False)
-    shards = min(parsed.shards, len(mixed))
-    with folder_written_whole(parsed.output) as folder:
-        for number in range(shards):
-            mixed.shard(shards, number).to_parquet(folder / _file_name(number))
+    inputs = [expanded(Path(name), "path") for name in (str(config.path), *glob(str(config.path)))]  # noqa: PTH207  # absolute ones too
+    with claimed(parsed.output, parsed.overwrite, _encoded_files, inputs) as output:
+        table = open_table(config)
+        if table.columns.image is None:
+            raise InputError(f"{config.path} is encoded already")
+        work = functools.partial(encode_rows, columns=table.columns, config=config, given=given_palette(config))
+        with reading(config.path):
+            encoded = table.data.map(
+                work,
+                batched=True,
+                batch_size=256,
+                remove_columns=table.data.column_names,
+                features=encoded_features(table.columns),
+                num_proc=parsed.num_proc if parsed.num_proc > 1 else None,
+                desc="encoding images",
+                load_from_cache_file=False,  # its key knows the config, but not the code
+            )
+        if len(encoded) == 0:
+            raise InputError(f"no picture of {config.path} can be used")
+        mixed = encoded.shuffle(seed=0, load_from_cache_file=False)
+        shards = min(parsed.shards, len(mixed))
+        with output.written_whole() as folder:
+            for number in range(shards):
+                mixed.shard(shards, number).to_parquet(folder / _file_name(number))
     print(
         f"{len(mixed)} of {len(table.data)} pictures are in {parsed.output}: train with --data.source datasets and this data.path"
     )
+
+
+def _encoded_files(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("train-*.parquet")]
 
 
 def _file_name(number: int) -> str:

@@ -1,17 +1,20 @@
 """Judge a trained model: `python evaluate.py --checkpoint runs/demo/model --output runs/demo/evaluation.json`."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from jsonargparse import Namespace
 
 from tincture.common import cli
 from tincture.common.errors import InputError
-from tincture.common.files import claim_output_file, claim_output_folder, finite, write_atomically, write_json
+from tincture.common.files import finite, write_atomically, write_json
 from tincture.common.options import add_options, read_options
+from tincture.common.output_folder import claim_output_file, claimed
 from tincture.common.plotting import require_matplotlib
-from tincture.common.processes import part, processes
+from tincture.common.processes import leave_group, processes
 from tincture.controls.options import Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
@@ -27,7 +30,7 @@ from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.saving import load_pipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.training.config import TrainConfig
+from tincture.training.run_config import TrainConfig
 from tincture.training.tracking import start_wandb
 
 METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
@@ -36,9 +39,15 @@ DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
 
 
 def main(arguments: list[str]) -> None:
-    """Parse, measure, write, report."""
+    """Parse, evaluate."""
     options = parse(arguments)
     state = processes(options.device == "cpu")
+    with claimed(options.plots, options.overwrite) if options.plots and state.is_main_process else nullcontext():
+        evaluate(options, state)
+
+
+def evaluate(options: Namespace, state: PartialState) -> None:
+    """Measure, write, report; ``state`` is this process among those that evaluate."""
     pipeline = load_pipeline(options.checkpoint)
     pipeline.denoiser.to(state.device)
     if options.sampler is not None:
@@ -62,7 +71,7 @@ def main(arguments: list[str]) -> None:
         pictures = reference.pictures(reference.random_rows(len(reference), options.seed))
         drawn = draw(pipeline, pictures, options)
         samples |= {"drawn_images": len(drawn)}
-    part()
+    leave_group()
     if not state.is_main_process:
         return
     if extractor is not None:
@@ -115,7 +124,6 @@ def parse(arguments: list[str]) -> Namespace:
     options = parser.parse_args(arguments)
     claim_output_file(options.output, options.overwrite)
     if options.plots:
-        claim_output_folder(options.plots, options.overwrite)
         require_matplotlib()
     if "images" in options.metrics and options.num_samples < MIN_IMAGES:
         raise InputError(f"--num-samples is {options.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn")
@@ -137,14 +145,14 @@ def likelihood(
     if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
         rows = reference.random_rows(options.exact_images, options.seed)
         exact = exact_estimates(
-            pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, split=True
+            pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, distributed=True
         )
         scalars |= named(f"{options.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
         scalars |= named(f"{options.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
         samples |= {"exact_images": len(rows), "exact_orders": options.orders}
     if "bits-per-pixel" in options.metrics:
         estimates = heldout_estimates(
-            pipeline.denoiser, process, reference, options.times, seed=options.seed, split=True
+            pipeline.denoiser, process, reference, options.times, seed=options.seed, distributed=True
         )
         scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
         samples |= {"bits_per_pixel_times": options.times}
@@ -160,7 +168,7 @@ def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], optio
         num_images=options.num_samples,
         palette=[pictures[number % len(pictures)].palette for number in range(options.num_samples)],
         sampling=read_options(Sampling, options),
-        split=True,
+        distributed=True,
     ).images
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tincture.common import cli
 from tincture.common.errors import InputError
-from tincture.common.files import claim_output_folder, files_in, write_atomically
+from tincture.common.files import files_in, write_atomically
+from tincture.common.output_folder import claimed
 from tincture.pipelines.saving import load_pipeline, save_pipeline
-from tincture.training.loop import CONFIG_FILE
+from tincture.training.run_config import CONFIG_FILE
 from tincture.training.tracking import METRICS_FILE
 
 
@@ -31,16 +32,16 @@ def main(arguments: list[str]) -> None:
         raise InputError(f"there is no {CONFIG_FILE} in {options.checkpoint}: give the folder that train.py wrote")
     if options.output.resolve() == options.checkpoint.resolve() or (options.output / METRICS_FILE).exists():
         raise InputError(f"{options.output} is a training run, whose weights would be lost; name another folder")
-    claim_output_folder(
-        options.output,
-        options.overwrite,
-        written=lambda folder: files_in(folder) if (folder / CONFIG_FILE).is_file() else (),  # what is no part stays
-    )
-    save_pipeline(pipeline, options.output, half=True)
-    text = config.read_text()
-    write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
+    with claimed(options.output, options.overwrite, _published_files):
+        save_pipeline(pipeline, options.output, half=True)
+        text = config.read_text()
+        write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
     size = sum(file.stat().st_size for file in options.output.rglob("*") if file.is_file())
     print(f"{options.output}: {size / 1e6:.1f} MB")
+
+
+def _published_files(folder: Path) -> list[str]:
+    return files_in(folder) if (folder / CONFIG_FILE).is_file() else []  # what is no part of a model stays
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from tincture.common import cli
 from tincture.common.errors import SEED, SHARE, InputError
-from tincture.common.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
+from tincture.common.files import files_in, write_json
+from tincture.common.output_folder import claimed, recorded_in
 from tincture.common.plotting import require_matplotlib
 from tincture.quantization.conversion import (
     SMOOTHERS,
@@ -109,23 +110,24 @@ def main(arguments: list[str]) -> None:
     """Parse, quantize, write, report."""
     options = make_parser().parse_args(arguments)
     check_options(options)
-    claim_output(options)
-    chooser = make_chooser(options)
-    names = output_names(options.images)
-    records: list[dict] = []
-    palettes: list[Palette] = []
-    bar = tqdm(results(options, chooser), total=len(names), unit="image", disable=None, leave=False)
-    with folder_written_whole(options.output) as folder, bar:
-        for name, result in zip(names, bar, strict=True):
-            records.append(describe(result, save(result, folder, name)))
-            palettes.append(result.converted.palette)
-            if options.plot:
-                plot(result, folder / PLOTS_FOLDER / f"{name}.png", options)
-        is_one = len(set(palettes)) == 1
-        for name, record, palette in zip(names, records, palettes, strict=True):
-            record["palette_file"] = PALETTE_FILE if is_one else f"{name}.hex"
-            write_palette(palette, folder / record["palette_file"])
-        write_json(folder / REPORT_FILE, describe_run(options, records, files_in(folder)))
+    inputs = [*options.images, *(Path(path) for path in (options.palette, options.best_of) if path is not None)]
+    with claimed(options.output, options.overwrite, recorded_in(REPORT_FILE), inputs) as output:
+        chooser = make_chooser(options)
+        names = output_names(options.images)
+        records: list[dict] = []
+        palettes: list[Palette] = []
+        bar = tqdm(results(options, chooser), total=len(names), unit="image", disable=None, leave=False)
+        with output.written_whole() as folder, bar:
+            for name, result in zip(names, bar, strict=True):
+                records.append(describe(result, save(result, folder, name)))
+                palettes.append(result.converted.palette)
+                if options.plot:
+                    plot(result, folder / PLOTS_FOLDER / f"{name}.png", options)
+            is_one = len(set(palettes)) == 1
+            for name, record, palette in zip(names, records, palettes, strict=True):
+                record["palette_file"] = PALETTE_FILE if is_one else f"{name}.hex"
+                write_palette(palette, folder / record["palette_file"])
+            write_json(folder / REPORT_FILE, describe_run(options, records, files_in(folder)))
     print(summary(records, options.output / REPORT_FILE))
 
 
@@ -148,12 +150,6 @@ def check_options(options: Namespace) -> None:
     SEED.check("--seed", options.seed)
     if options.plot:
         require_matplotlib()
-
-
-def claim_output(options: Namespace) -> None:
-    """Refuse an output folder that holds an input, or anything that this command didn't write; see `claim_output_folder`."""
-    inputs = [*options.images, *(Path(path) for path in (options.palette, options.best_of) if path is not None)]
-    claim_output_folder(options.output, options.overwrite, written=recorded_in(REPORT_FILE), inputs=inputs)
 
 
 def output_names(sources: Sequence[Path]) -> list[str]:

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from tincture.common import cli
 from tincture.common.errors import SEED, InputError, choose
-from tincture.common.files import claim_output_folder, folder_written_whole, recorded_in, write_json
+from tincture.common.files import write_json
+from tincture.common.output_folder import claimed, recorded_in
 from tincture.data.palette_jitter import PaletteJitter
 from tincture.data.versions import (
     DEFAULT_COLORS,
@@ -138,36 +139,37 @@ def main(arguments: list[str]) -> None:
     pictures = find_pictures(options.images, options.masks)
     if OTHERS in options.by and len(pictures) < 2:
         raise InputError(f"--by {OTHERS} needs at least 2 pictures; there is one")
-    claim_output(options)
-    check_names(pictures, options)
-    maker = VersionMaker(
-        pictures,
-        turns,
-        matchers(options),
-        options.versions,
-        options.colors,
-        options.transparency,
-        options.seed,
-        jitter,
-    )
-    records: list[dict] = []
-    with (
-        folder_written_whole(options.output) as folder,
-        tqdm(pictures, unit="image", disable=None, leave=False) as bar,
-    ):
-        for picture in bar:
-            if options.originals:
-                file = new_name(picture.folder, picture.name, None, picture.path.suffix)
-                shutil.copyfile(picture.path, with_parents(folder / file))
-                records.append(describe(picture, file, 0, None, copy_annotations(picture, None, folder, options)))
-            for number, version in enumerate(maker.versions_of(picture), 1):
-                shown = number if is_numbered(options) else None
-                file = new_name(picture.folder, picture.name, shown, version.suffix)
-                version.save(with_parents(folder / file))
-                records.append(
-                    describe(picture, file, number, version, copy_annotations(picture, shown, folder, options))
-                )
-        write_json(folder / REPORT_FILE, {**cli.describe_run(options), "files": records})
+    check_output(options)
+    with claimed(options.output, options.overwrite, recorded_in(REPORT_FILE, files_of)) as output:
+        check_names(pictures, options)
+        maker = VersionMaker(
+            pictures,
+            turns,
+            matchers(options),
+            options.versions,
+            options.colors,
+            options.transparency,
+            options.seed,
+            jitter,
+        )
+        records: list[dict] = []
+        with (
+            output.written_whole() as folder,
+            tqdm(pictures, unit="image", disable=None, leave=False) as bar,
+        ):
+            for picture in bar:
+                if options.originals:
+                    file = new_name(picture.folder, picture.name, None, picture.path.suffix)
+                    shutil.copyfile(picture.path, with_parents(folder / file))
+                    records.append(describe(picture, file, 0, None, copy_annotations(picture, None, folder, options)))
+                for number, version in enumerate(maker.versions_of(picture), 1):
+                    shown = number if is_numbered(options) else None
+                    file = new_name(picture.folder, picture.name, shown, version.suffix)
+                    version.save(with_parents(folder / file))
+                    records.append(
+                        describe(picture, file, number, version, copy_annotations(picture, shown, folder, options))
+                    )
+            write_json(folder / REPORT_FILE, {**cli.describe_run(options), "files": records})
     print(f"{summary(records, len(pictures))}: see {options.output / REPORT_FILE}")
 
 
@@ -251,19 +253,14 @@ def check_options(options: Namespace, turns: Sequence[Turn]) -> None:
         taken.add(name)
 
 
-def claim_output(options: Namespace) -> None:
-    """Refuse an output folder that holds an input or lies in one, or that this command didn't write.
-
-    Raises:
-        InputError: it does, or it isn't empty and ``--overwrite`` is missing.
-    """
+def check_output(options: Namespace) -> None:
+    """Raise InputError if the output folder holds an input or lies in one."""
     output = options.output.resolve()
     named = [Path(name) for name in options.palette if Path(name).exists()]
     checkpoint = [] if options.checkpoint is None else [options.checkpoint]
     for path in (*options.images, *options.masks, *named, *checkpoint):
         if path.resolve().is_relative_to(output) or (path.is_dir() and output.is_relative_to(path.resolve())):
             raise InputError(f"the output folder {options.output} and the input {path} lie in each other; name another")
-    claim_output_folder(options.output, options.overwrite, written=recorded_in(REPORT_FILE, files_of))
 
 
 def files_of(records: list[dict]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import time
 from argparse import Namespace
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from tincture.common import cli
 from tincture.common.errors import InputError, Range
-from tincture.common.files import claim_output_folder, files_in, folder_written_whole, recorded_in, write_json
-from tincture.common.processes import part, processes
+from tincture.common.files import files_in, write_json
+from tincture.common.output_folder import claimed, recorded_in
+from tincture.common.processes import leave_group, processes
 from tincture.controls.color_options import (
     add_color_options,
     add_palette_options,
@@ -159,37 +161,38 @@ def main(arguments: list[str]) -> None:
     check_color_options(options)
     check_controls(options)
     state = processes(options.device == "cpu")
-    if state.is_main_process:
-        claim_output_folder(
-            options.output, options.overwrite, written=recorded_in(SAMPLES_FILE), inputs=inputs_of(options)
-        )
-    palette = read_single_palette(options)
-    joint = read_joint(options, palette)
-    for each in ([palette] if joint is None else joint.palettes) if options.variants_gif else []:
-        if each is not None:
-            check_gif_palette(each)
-    started = time.perf_counter()
-    drawn = draw(options, palette, joint)
-    seconds = time.perf_counter() - started
-    part()
-    if not state.is_main_process:
-        return
-    options.columns = options.columns or drawn.columns
-    scale = SHEET_SCALE if options.scale is None else options.scale
-    images = drawn.images
-    with folder_written_whole(options.output) as folder:
-        for number, image in enumerate(images):
-            image.save(folder / f"{number:04d}.png")
-        contact_sheet(images, options.columns, scale).save(folder / "sheet.png")
-        if options.tile is not None:
-            times = [3 if tiled else 1 for tiled in AXES[options.tile]]
-            tiles = [repeated(image, *times) for image in images]
-            contact_sheet(tiles, options.columns, scale).save(folder / "tiled.png")
-        if drawn.steps:
-            frames = [contact_sheet(step, options.columns, scale) for step in drawn.steps]
-            save_gif(folder / "trajectory.gif", frames)
-        write_exports(folder, images, options)
-        write_json(folder / SAMPLES_FILE, {**describe(options, images, seconds), "files": files_in(folder)})
+    with (
+        claimed(options.output, options.overwrite, recorded_in(SAMPLES_FILE), inputs_of(options))
+        if state.is_main_process
+        else nullcontext()
+    ) as output:
+        palette = read_single_palette(options)
+        joint = read_joint(options, palette)
+        for each in ([palette] if joint is None else joint.palettes) if options.variants_gif else []:
+            if each is not None:
+                check_gif_palette(each)
+        started = time.perf_counter()
+        drawn = draw(options, palette, joint)
+        seconds = time.perf_counter() - started
+        leave_group()
+        if not state.is_main_process:
+            return
+        options.columns = options.columns or drawn.columns
+        scale = SHEET_SCALE if options.scale is None else options.scale
+        images = drawn.images
+        with output.written_whole() as folder:
+            for number, image in enumerate(images):
+                image.save(folder / f"{number:04d}.png")
+            contact_sheet(images, options.columns, scale).save(folder / "sheet.png")
+            if options.tile is not None:
+                times = [3 if tiled else 1 for tiled in AXES[options.tile]]
+                tiles = [repeated(image, *times) for image in images]
+                contact_sheet(tiles, options.columns, scale).save(folder / "tiled.png")
+            if drawn.steps:
+                frames = [contact_sheet(step, options.columns, scale) for step in drawn.steps]
+                save_gif(folder / "trajectory.gif", frames)
+            write_exports(folder, images, options)
+            write_json(folder / SAMPLES_FILE, {**describe(options, images, seconds), "files": files_in(folder)})
     print(f"drew {len(images)} images in {seconds:.1f} s: see {options.output / 'sheet.png'}")
 
 
@@ -248,7 +251,7 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
         height=height,
         width=width,
         callback_on_step_end=keep_step if options.gif else None,
-        split=True,
+        distributed=True,
     ).images
     if options.dither is not None:
         keep = None if controls.init is None else controls.init.keep[0].numpy()

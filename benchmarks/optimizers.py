@@ -15,9 +15,10 @@ from jsonargparse import ActionConfigFile
 
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
-from tincture.common.files import claim_output_folder, write_json
+from tincture.common.files import write_json
+from tincture.common.output_folder import claimed
 from tincture.data.index_maps import IndexMaps, load_index_maps
-from tincture.training.config import RunConfig
+from tincture.training.run_config import RunConfig
 
 from .peer_models import PEERS
 from .peer_models.training import PeerTraining
@@ -104,21 +105,21 @@ def main(arguments: list[str]) -> None:
     parser.add_class_arguments(RunConfig)
     options = parser.parse_args(arguments)
     runs = {text: Run.parse(text) for text in options.runs}
-    claim_output_folder(options.output, options.overwrite, written=lambda _: [RESULTS])
-    config = parser.instantiate(options)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
-    training, heldout = load_index_maps(icons_in("own", config.data))
-    trainings = {text: run.start(config, training, device) for text, run in runs.items()}
-    curves = take_turns(trainings, heldout, 60 * options.minutes, options.slices)
-    records = [
-        {"optimizer": runs[text].optimizer, "rate": runs[text].rate}
-        | training_figures(each, heldout, options.times)
-        | {"curve": curves[text]}
-        for text, each in trainings.items()
-    ]
-    records.sort(key=lambda record: record["bits_per_pixel"])
-    print(table(records))
-    write_json(options.output / RESULTS, {"options": plain_options(parser, options), "records": records})
+    with claimed(options.output, options.overwrite, lambda _: [RESULTS]):
+        config = parser.instantiate(options)
+        device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
+        training, heldout = load_index_maps(icons_in("own", config.data))
+        trainings = {text: run.start(config, training, device) for text, run in runs.items()}
+        curves = take_turns(trainings, heldout, 60 * options.minutes, options.slices)
+        records = [
+            {"optimizer": runs[text].optimizer, "rate": runs[text].rate}
+            | training_figures(each, heldout, options.times)
+            | {"curve": curves[text]}
+            for text, each in trainings.items()
+        ]
+        records.sort(key=lambda record: record["bits_per_pixel"])
+        print(table(records))
+        write_json(options.output / RESULTS, {"options": plain_options(parser, options), "records": records})
 
 
 def table(records: list[dict[str, Any]]) -> str:

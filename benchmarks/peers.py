@@ -29,7 +29,8 @@ from tqdm import tqdm
 
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
-from tincture.common.files import claim_output_folder, files_in, read_json, write_atomically, write_json
+from tincture.common.files import files_in, read_json, write_atomically, write_json
+from tincture.common.output_folder import claimed
 from tincture.common.plotting import require_matplotlib
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
@@ -40,7 +41,7 @@ from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.training.config import RunConfig, TrainConfig
+from tincture.training.run_config import RunConfig, TrainConfig
 
 from .peer_models import PEERS, num_parameters
 from .peer_models.ddpm import TIMES
@@ -106,30 +107,30 @@ def main(arguments: list[str]) -> None:
     results = options.output / "peers.json"
     plain = plain_options(parser, options)
     defaults = plain_options(parser, parser.get_defaults())
-    records = []
-    if options.resume and results.exists():
-        records += earlier_records(results, plain, defaults)
-    else:
-        claim_output_folder(
-            options.output, options.overwrite, written=lambda folder: files_in(folder) if results.exists() else ()
-        )
-    for folder in options.take:
-        have = {(record["palettes"], record["peer"], record.get("seed")) for record in records}
-        taken = earlier_records(folder / results.name, plain, defaults)
-        records += [each for each in taken if (each["palettes"], each["peer"], each.get("seed")) not in have]
-    require_matplotlib()
+    goes_on = options.resume and results.exists()
+    with claimed(
+        options.output,
+        overwrite=options.overwrite or goes_on,
+        written=None if goes_on else lambda folder: files_in(folder) if results.exists() else (),
+    ):
+        records = earlier_records(results, plain, defaults) if goes_on else []
+        for folder in options.take:
+            have = {(record["palettes"], record["peer"], record.get("seed")) for record in records}
+            taken = earlier_records(folder / results.name, plain, defaults)
+            records += [each for each in taken if (each["palettes"], each["peer"], each.get("seed")) not in have]
+        require_matplotlib()
 
-    config = parser.instantiate(options)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
-    extractor = load_extractor(device=device)
-    for record in compare(options, config, list(records), extractor, device):
-        records.append(record)
+        config = parser.instantiate(options)
+        device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
+        extractor = load_extractor(device=device)
+        for record in compare(options, config, list(records), extractor, device):
+            records.append(record)
+            write_json(results, {"options": plain, "device": str(device), "records": records})
         write_json(results, {"options": plain, "device": str(device), "records": records})
-    write_json(results, {"options": plain, "device": str(device), "records": records})
-    text = tables(records)
-    write_atomically(options.output / "peers.md", lambda path: path.write_text(text))
-    plot(options.output / "peers.png", records)
-    print(text)
+        text = tables(records)
+        write_atomically(options.output / "peers.md", lambda path: path.write_text(text))
+        plot(options.output / "peers.png", records)
+        print(text)
 
 
 def check(options: Namespace) -> None:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from tincture.common.files import write_json
 from tincture.data.config import DataConfig
 from tincture.data.stream import start_stream
-from tincture.training.stream import StreamFeed
+from tincture.training.feeds import StreamFeed
 
 SHARD = 20_000
 """Pictures in a shard."""

@@ -27,8 +27,7 @@ from tincture.data.index_maps import load_index_maps
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.heldout import heldout_estimates
 from tincture.pipelines.saving import INDEX, load_pipeline
-from tincture.training.config import RunConfig
-from tincture.training.loop import CONFIG_FILE
+from tincture.training.run_config import CONFIG_FILE, RunConfig, add_run_options
 from tincture.training.tracking import METRICS_FILE
 
 
@@ -143,8 +142,7 @@ def saved_config(folder: Path) -> RunConfig:
 def parsed_config(arguments: list[str]) -> RunConfig:
     """The config that ``train.py`` makes of its arguments."""
     parser = cli.make_parser("")
-    parser.add_argument("--config", action=cli.ConfigFile)
-    parser.add_class_arguments(RunConfig)
+    add_run_options(parser)
     return RunConfig.of(parser.instantiate(parser.parse_args(arguments)))
 
 

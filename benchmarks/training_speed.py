@@ -18,11 +18,10 @@ from tincture.common import cli
 from tincture.data.index_maps import load_index_maps
 from tincture.diffusion.losses import hybrid_loss
 from tincture.models.config import build_denoiser
-from tincture.training.config import RunConfig
 from tincture.training.examples import ExampleMaker, Examples
 from tincture.training.feeds import WholeSet
-from tincture.training.loop import exponential_average
-from tincture.training.optimizers import OPTIMIZERS
+from tincture.training.optimizers import OPTIMIZERS, exponential_average
+from tincture.training.run_config import RunConfig
 
 from .costs.counters import operations
 from .process_memory import can_measure, peak_mib, reset_peak, resident_mib

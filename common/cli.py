@@ -162,8 +162,13 @@ class ConfigFile(ActionConfigFile):
     """The option that names a config file. A file can't say where a command writes and what it replaces."""
 
     def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
-        """Check the file, then read it as jsonargparse does."""
-        taken = {"config", "output", "overwrite", "resume"} & set(read_config(Path(values), parser))
+        """Read the file, then set what it says as jsonargparse does."""
+        content = self.read(Path(values), parser)
+        taken = {"config", "output", "overwrite", "resume"} & set(content)
         if taken:
             raise InputError(f"the config {values} sets {', '.join(sorted(taken))}: only the command line does")
-        super().__call__(parser, cfg, values, option_string)
+        super().__call__(parser, cfg, yaml.safe_dump(content), option_string)
+
+    def read(self, path: Path, parser: ArgumentParser) -> dict[str, Any]:
+        """What the file sets; see `read_config`."""
+        return read_config(path, parser)

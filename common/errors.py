@@ -41,6 +41,10 @@ class Range(NamedTuple):
     high: float
     without_low: bool = False
 
+    def __repr__(self) -> str:
+        start = f"above {self.low:,}, at most" if self.without_low else f"{self.low:,} to"
+        return f"{start} {self.high:,}"
+
     def check(self, name: str, value: float) -> None:
         """Raise InputError unless ``value``, which the message calls ``name``, lies inside; what is no number doesn't."""
         if not self.low <= value <= self.high or (self.without_low and value == self.low):

@@ -159,6 +159,17 @@ def check_options(group: object) -> None:
             option.allowed.check(option.name, value)
 
 
+def check_ranges(config: object, prefix: str = "") -> None:
+    """Raise InputError if a number of a config, or of a group in it, isn't allowed. It is called as YAML calls it: train.shift."""
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        value = getattr(config, name)
+        if is_dataclass(value):
+            check_ranges(value, f"{prefix}{name}.")
+        elif get_origin(hint) is Annotated and value is not None:
+            for allowed in get_args(hint)[1:]:
+                allowed.check(f"{prefix}{name}", value)
+
+
 @cache
 def _options(group: type, section: str | None = None, leader: str | None = None) -> list[Option]:
     """The flags of a group and of the groups inside; ``leader`` is the field that turns it on."""

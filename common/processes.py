@@ -1,6 +1,6 @@
-"""Split: work shared among the processes of one launch, and put together again on all of them.
+"""The processes of one launch (torchrun, ``accelerate launch``): each takes a share of the work, and all get all results.
 
-Nothing here does anything in a single process, or where ``split`` is false.
+In a single process, or where ``distributed`` is false, one process takes all of the work.
 """
 
 import os
@@ -24,40 +24,40 @@ def process_count() -> int:
 
 
 def processes(cpu: bool = False) -> PartialState:
-    """This process among those that ``accelerate launch`` or torchrun started; on processors if ``cpu``, else on a GPU if there is one."""
+    """This process among those of its launch: on processors if ``cpu`` or if there is no GPU, else on a GPU."""
     # Without a GPU, accelerate takes several processes for single ones unless it is told to use processors.
     return PartialState(cpu=cpu or (process_count() > 1 and not torch.cuda.is_available()), timeout=PATIENCE)
 
 
-def own_batches(count: int, batch_size: int, split: bool) -> list[slice]:
-    """This process's share of ``count`` rows, in batches: neighbors, none twice and none left out."""
+def own_batches(count: int, batch_size: int, distributed: bool) -> list[slice]:
+    """This process's share of ``count`` rows, cut into batches. Shares are neighboring rows, and together all rows."""
     start, stop = 0, count
-    if split:
+    if distributed:
         state = processes()
         start, stop = (count * (state.process_index + edge) // state.num_processes for edge in (0, 1))
     return [slice(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
 
 
-def joined(values: Tensor, split: bool) -> Tensor:
-    """The values of all processes, each of which has zeros where others know the value.
+def joined(values: Tensor, distributed: bool) -> Tensor:
+    """The values of all processes, each of which holds zeros where others know the value.
 
-    A sum in which all terms but one are zero is exact, and nothing is padded.
+    A sum is exact if all of its terms but one are zero, and nothing needs padding.
     """
-    if not split or processes().num_processes == 1:
+    if not distributed or processes().num_processes == 1:
         return values
     return reduce(values.to(processes().device), reduction="sum").to(values.device)
 
 
-def gathered(items: list[Item], split: bool) -> list[Item]:
+def gathered(items: list[Item], distributed: bool) -> list[Item]:
     """The items of all processes, in the order of the processes."""
-    return gather_object(items) if split else items
+    return gather_object(items) if distributed else items
 
 
-def part() -> None:
-    """Part from the other processes, once all have come here; nothing can be shared after it.
+def leave_group() -> None:
+    """Wait until all processes have come here, then leave their group; nothing can be shared afterwards.
 
-    A process that ends while they are joined may abort: gloo's threads still let go of tensors when the interpreter is
-    gone (https://github.com/pytorch/pytorch/pull/179291).
+    A process that ends while the group exists may abort, because gloo's threads still free tensors after the
+    interpreter has gone (https://github.com/pytorch/pytorch/pull/179291).
     """
     state = PartialState()
     state.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: the step is finished and saved before the run stops."""
+"""Ctrl-C and SIGTERM during training: the run finishes its step and saves it before it stops."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedBySignalError(Exception):
-    """Training stopped where it can go on.
+    """A signal stopped the training, which can go on later.
 
     Args:
-        signal_number: which signal asked for it.
+        signal_number: the signal.
         step: the step that was saved.
     """
 
@@ -21,9 +21,9 @@ class StoppedBySignalError(Exception):
 
 
 class SignalWatch:
-    """A context that notes the first of `SIGNALS` instead of ending the process; the second one ends it as usual.
+    """A context that notes the first of `SIGNALS` instead of ending the process. A second signal ends it as usual.
 
-    Only a process's main thread can receive signals; elsewhere it notes nothing.
+    Only a process's main thread receives signals, so in other threads this context does nothing.
     """
 
     def __init__(self) -> None:

@@ -55,7 +55,7 @@ def heldout_estimates(
     batch_size: int = 64,
     told: str = "nothing",
     seed: int = 0,
-    split: bool = False,
+    distributed: bool = False,
 ) -> Estimates:
     """Estimate the negative ELBO of every image at several times.
 
@@ -68,8 +68,8 @@ def heldout_estimates(
         told: what the denoiser is told about each image, a name in `TOLD`.
         seed: of times and corruptions. Each image's own follow from the seed and the image's place,
             so two models with the same seed can be compared image by image.
-        split: share the images among the processes of one launch, all of which must call this
-            alike.
+        distributed: share the images among the processes of one launch, all of which must call
+            this alike.
     """
     conditions = choose("told", told, TOLD)
     device = next(denoiser.parameters()).device
@@ -80,14 +80,14 @@ def heldout_estimates(
     for repeat in range(times_per_image):
         repeat_seed = mixed_seed(seed, repeat)
         times[repeat] = low_discrepancy_times(len(images), torch.Generator().manual_seed(repeat_seed))
-        for rows in own_batches(len(images), batch_size, split):
+        for rows in own_batches(len(images), batch_size, distributed):
             batch = images.batch(rows).to(device)
             denoise = bind(denoiser, batch.palette, conditions(batch))
             t = times[repeat, rows].to(device)
             generators = image_generators(repeat_seed, rows.start, len(t))
             bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generators).cpu()
     denoiser.train(was_training)
-    return Estimates(times, joined(bits, split))
+    return Estimates(times, joined(bits, distributed))
 
 
 @torch.inference_mode()
@@ -98,7 +98,7 @@ def exact_estimates(
     orders: int = 4,
     batch_size: int = 64,
     seed: int = 0,
-    split: bool = False,
+    distributed: bool = False,
 ) -> AnyOrderBits:
     """The exact likelihood of images in random orders of their pixels.
 
@@ -111,7 +111,7 @@ def exact_estimates(
         orders: how many orders of each image.
         batch_size: images at once.
         seed: of the orders. Each image's own follow from the seed and the image's place.
-        split: as for `heldout_estimates`.
+        distributed: as for `heldout_estimates`.
 
     Returns:
         Bits per pixel of each image, float64 ``[N]`` each.
@@ -129,11 +129,11 @@ def exact_estimates(
     pixels = images.indices[0].numel()
     times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
     measured = torch.zeros(len(AnyOrderBits._fields), len(images), dtype=torch.float64)
-    for rows in tqdm(own_batches(len(images), batch_size, split), desc="exact bits", unit="batch", leave=False):
+    for rows in tqdm(own_batches(len(images), batch_size, distributed), desc="exact bits", unit="batch", leave=False):
         batch = images.batch(rows).to(device)
         denoise = bind(denoiser, batch.palette, NO_CONDITIONS)
         generators = image_generators(seed, rows.start, len(batch.x_0))
         bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generators, times)
         measured[:, rows] = torch.stack(bits).cpu().double()
     denoiser.train(was_training)
-    return AnyOrderBits(*joined(measured, split))
+    return AnyOrderBits(*joined(measured, distributed))

@@ -93,7 +93,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         generator: Sequence[torch.Generator] | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
-        split: bool = False,
+        distributed: bool = False,
     ) -> PaletteDiffusionOutput:
         """Draw images; image i depends on the seed and i alone.
 
@@ -112,8 +112,8 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
             callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels still
                 masked show the palette's first entry in its ``images``. In a mirrored picture, ``x_t``
                 is the part that is drawn.
-            split: share the images among the processes of one launch; all must call this alike, and
-                all get all images.
+            distributed: share the images among the processes of one launch; all must call this
+                alike, and all get all images.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
@@ -141,7 +141,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         drawn_size = (height, width) if tie is None else tie.size
 
         images, image_calls = [], 0
-        batches = own_batches(num_images, sampling.batch_size, split)
+        batches = own_batches(num_images, sampling.batch_size, distributed)
         with self.progress_bar(total=len(scheduler.timesteps) * len(batches)) as progress:
             for rows in batches:
                 # Start at noise, or at the picture to start from.
@@ -181,7 +181,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
                 image_calls += ask.image_calls
 
         # What every process drew, in every palette.
-        images, image_calls = gathered(images, split), sum(gathered([image_calls], split))
+        images, image_calls = gathered(images, distributed), sum(gathered([image_calls], distributed))
         if joint is not None:
             images = [version for image in images for version in joint.show(image)]
             image_calls *= len(joint.palettes)

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tincture.common.errors import InputError, Range
-from tincture.common.files import folder_written_whole, read_json
+from tincture.common.files import TEMPORARY, folder_written_whole, read_json
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 
 from .palette_diffusion import PaletteDiffusionPipeline
@@ -40,7 +40,7 @@ def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path, half: bool =
         parts = {"scheduler": pipeline.scheduler, "palette_bank": pipeline.palette_bank}
         options = {"size": pipeline.config.size, "label_names": pipeline.config.label_names}
         pipeline = PaletteDiffusionPipeline(denoiser, **parts, **options)
-    with TemporaryDirectory(prefix=".pipeline-", dir=folder) as temporary:
+    with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
         for config in Path(temporary).rglob("*.json"):
             values = json.loads(config.read_text())

@@ -72,7 +72,7 @@ CLASSES = {
     "class_path at the top": f"class_path: subprocess.Popen\ninit_args: {{args: {TOUCH}}}",
     "class_path inside": f"model: {{unet: {{class_path: subprocess.Popen, init_args: {{args: {TOUCH}}}}}}}",
     "class_path of a file here": "data: {class_path: evil.Evil}",
-    "class_path of another config": "model: {class_path: training.config.TrainConfig}",
+    "class_path of another config": "model: {class_path: training.run_config.TrainConfig}",
     "a class as text": "data: evil.Evil",
     "another file": "data: /etc/passwd",
     "a config in a config": "config: other.yaml",

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tincture import quantize, recolor, sample, train
+from tincture.common.output_folder import claimed
 from tincture.data.image_folder import folder
 from tincture.data.versions import find_pictures
 
@@ -81,6 +82,19 @@ def test_an_output_that_is_a_link_is_refused(run, tmp_path, checkpoint, name):
         assert (status, len(err.splitlines())) == (2, 1)
         assert "is a link" in err
     assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["quantize", "recolor", "sample", "train"])
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_folder_that_another_process_writes_to_is_refused_whatever_it_holds(run, tmp_path, checkpoint, name, more):
+    command, arguments = commands(tmp_path, checkpoint)[name]
+    with claimed(tmp_path / "out", overwrite=False):
+        (tmp_path / "out" / "half.png").write_text("half")
+        before = everything(tmp_path)
+        status, _, err = run(command, *arguments, "--output", tmp_path / "out", *more)
+        assert (status, len(err.splitlines())) == (2, 1)
+        assert err.startswith("error: another process is writing to")
+        assert everything(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["quantize", "recolor", "sample"])

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from tincture import sample, train
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.examples import BLOCK, shares
+from tincture.training.examples import BLOCK, cut_batch
 
 ROOT = Path(__file__).parent.parent
 MODEL = [
@@ -55,18 +55,17 @@ def processes_of(folder):
 
 @pytest.fixture(scope="module")
 def runs(cache_dir, tmp_path_factory):
-    """A folder with the same training by one process, by one that accumulates, by two, and by two that take over and shard."""
+    """A folder with the same training by one process, by one that accumulates, by two, and by one that takes over from two."""
     folder = tmp_path_factory.mktemp("runs")
     words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
     for name, more in (("one", []), ("accumulated", ["--train.accumulation=3"])):
         train.main([*map(str, words), *more, "--output", str(folder / name)])
     finished = launch("train.py", *words, "--output", folder / "two")
-    shutil.copytree(folder / "one", folder / "sharded")
-    shutil.rmtree(list_checkpoints(folder / "sharded")[-1])
-    sharded = launch("train.py", *words, "--train.shard=true", "--output", folder / "sharded", "--resume")
-    assert sharded.returncode == 0, sharded.stderr
     assert finished.returncode == 0, finished.stderr
-    assert processes_of(folder / "two") == processes_of(folder / "sharded") == 2 * processes_of(folder / "one")
+    assert processes_of(folder / "two") == 2 * processes_of(folder / "one")
+    shutil.copytree(folder / "two", folder / "taken over")
+    shutil.rmtree(list_checkpoints(folder / "taken over")[-1])
+    train.main(["--output", str(folder / "taken over"), "--resume"])
     assert finished.stdout.count("held-out bits per pixel") == 1
     return folder
 
@@ -77,7 +76,7 @@ def flat(folder, file):
     return torch.cat([tensors[key].flatten().double() for key in sorted(tensors) if not key.endswith(".step")])
 
 
-@pytest.mark.parametrize("other", ["accumulated", "two", "sharded"])
+@pytest.mark.parametrize("other", ["accumulated", "two", "taken over"])
 def test_a_step_may_be_cut_in_parts_and_shared_without_changing_the_weights(runs, other):
     """Up to rounding, which AdamW magnifies where a gradient is nothing else: distances are of whole vectors."""
     folders = runs / "one", runs / other
@@ -112,9 +111,6 @@ def test_accelerate_reads_its_configs(path):
 
 def test_what_several_processes_need_is_said(run, cache_dir, tmp_path):
     words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
-    status, _, err = run(train, *words, "--train.shard=true", "--output", tmp_path / "run")
-    assert status == 2
-    assert "train.shard is for several processes" in err.splitlines()[-1]
     status, _, err = run(train, *words, "--train.accumulation=4", "--output", tmp_path / "run")
     assert status == 2
     assert "train.batch_size 24 is too small for 4 parts" in err.splitlines()[-1]
@@ -123,7 +119,7 @@ def test_what_several_processes_need_is_said(run, cache_dir, tmp_path):
 def test_parts_of_a_batch_are_whole_blocks_without_gaps():
     for batch_size in (8, 20, 64, 100):
         for parts in range(1, -(-batch_size // BLOCK) + 1):
-            cut = shares(batch_size, parts)
+            cut = cut_batch(batch_size, parts)
             assert [position for part in cut for position in range(batch_size)[part]] == list(range(batch_size))
             assert all(part.start % BLOCK == 0 for part in cut)
             assert (

@@ -1,37 +1,26 @@
-"""Checkpoints: folders of safetensors that appear whole or not at all; the last two and the best are kept."""
+"""Checkpoints: folders of safetensors that appear whole or not at all. The last two and the best are kept."""
 
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import NoneType
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from tincture.common.errors import InputError, Range
-from tincture.common.files import folder_written_whole, read_json, write_json
-from tincture.common.processes import processes
+from tincture.common.errors import InputError
+from tincture.common.files import TEMPORARY, folder_written_whole, read_json, write_json
 from tincture.pipelines.parts import read_tensors, shapes
-
-from .sharding import share_like, whole
 
 KEPT = 2
 """How many of the latest checkpoints stay, besides the best."""
 
 Optimizers = Sequence[torch.optim.Optimizer]
-
-_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 
 
 @dataclass
@@ -42,49 +31,47 @@ class Progress:
     minutes: float = 0.0
     """Time spent in the loop by the run's clock, over all its interruptions."""
     best_step: int | None = None
-    best_bits_per_pixel: float = float("inf")
+    best_bits_per_pixel: float = math.inf
 
 
 def save_checkpoint(
     output: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers, progress: Progress
 ) -> Path:
-    """Write ``output/checkpoints/step-N``, with what `stage_feed` left, and remove those that are neither recent nor the best.
+    """Write ``output/checkpoints/step-N`` with the feeds that `stage_feed` left, and remove old checkpoints.
 
-    All processes call this alike, since each may hold a share of the weights; the first one writes.
+    The first process calls this, once all processes have staged their feeds.
     """
     tensors = {
-        "denoiser": _contiguous(denoiser.state_dict()),
-        "average": _contiguous(average.state_dict()),
-        "optimizer": _contiguous(_optimizer_tensors(denoiser, optimizers)),
+        "denoiser": denoiser.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": _optimizer_tensors(denoiser, optimizers),
     }
-    folder = _folder(output) / f"step-{progress.step:08d}"
-    if not processes().is_main_process:
-        return folder
+    checkpoints = output / "checkpoints"
+    folder = checkpoints / f"step-{progress.step:08d}"
     try:
         with folder_written_whole(folder) as temporary:
             for name, values in tensors.items():
-                save_file(values, temporary / f"{name}.safetensors")
-            for staged in _folder(output).glob(".feed-*"):
-                staged.replace(temporary / staged.name.removeprefix("."))
+                save_file(_contiguous(values), temporary / f"{name}.safetensors")
+            for staged in checkpoints.glob(f"{TEMPORARY}feed-*.safetensors"):
+                staged.replace(temporary / staged.name.removeprefix(TEMPORARY))
             write_json(temporary / "progress.json", asdict(progress))
     finally:
-        for staged in _folder(output).glob(".feed-*"):
+        for staged in checkpoints.glob(f"{TEMPORARY}feed-*.safetensors"):
             staged.unlink()
-    checkpoints = list_checkpoints(output)
-    for old in checkpoints[:-KEPT]:
+    for old in list_checkpoints(output)[:-KEPT]:
         if _step(old) != progress.best_step:
             shutil.rmtree(old)
     return folder
 
 
-def stage_feed(output: Path, process: int, state: Mapping[str, torch.Tensor]) -> None:
-    """Write a process's feed, if it has a state, where `save_checkpoint`, called when all processes have done so, finds it."""
+def stage_feed(output: Path, process: int, state: Mapping[str, Tensor]) -> None:
+    """Write the state of a process's feed, if it has one, where `save_checkpoint` finds it."""
     if state:
-        _folder(output).mkdir(parents=True, exist_ok=True)
-        save_file(_contiguous(dict(state)), _folder(output) / f".{_feed_file(process)}")
+        (output / "checkpoints").mkdir(parents=True, exist_ok=True)
+        save_file(_contiguous(state), output / "checkpoints" / f"{TEMPORARY}{_feed_file(process)}")
 
 
-def load_feed(folder: Path, process: int) -> dict[str, torch.Tensor]:
+def load_feed(folder: Path, process: int) -> dict[str, Tensor]:
     """What `stage_feed` wrote; nothing if it wrote nothing.
 
     Raises:
@@ -97,101 +84,86 @@ def load_feed(folder: Path, process: int) -> dict[str, torch.Tensor]:
         raise InputError(f"the checkpoint {folder} can't be resumed: {error}") from error
 
 
-def remove_leftovers(output: Path) -> None:
-    """Remove what a killed run was writing when it ended."""
-    leftovers = [*_folder(output).glob(".*"), *(output / "previews").glob(".writing-*")]
-    for name in ("pipeline", "writing", "denoiser", "scheduler", "palette_bank"):
-        leftovers += output.glob(f".{name}-*")
-    for leftover in leftovers:
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
-
-
 def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers) -> Progress:
     """Put the state of ``folder`` back into the denoiser, its average and its optimizers.
 
     Raises:
-        InputError: a file is missing or damaged, or belongs to another architecture.
+        InputError: a file is missing or damaged, or belongs to another architecture. The weights are then unchanged.
     """
-    state = get_optimizer_state_dict(denoiser, optimizers, options=_FLAT)
+    state = _optimizer_tensors(denoiser, optimizers)
     try:
         progress = _read_progress(folder)
         weights = read_tensors(folder / "denoiser.safetensors", shapes(denoiser.state_dict()))
         averages = read_tensors(folder / "average.safetensors", shapes(average.state_dict()))
-        state |= _shares(read_tensors(folder / "optimizer.safetensors", shapes(_tensors_of(state))), state)
+        moments = read_tensors(folder / "optimizer.safetensors", shapes(state))
     except InputError as error:
         raise InputError(
             f"the checkpoint {folder} can't be resumed: {error}; remove it to go on from the one before"
         ) from error
-    denoiser.load_state_dict(_shares(weights, denoiser.state_dict()))
+    denoiser.load_state_dict(weights)
     average.load_state_dict(averages)
-    set_optimizer_state_dict(denoiser, optimizers, state, options=_FLAT)
-    _restore_memory_format(optimizers)
+    for name, moment in moments.items():
+        state[name].copy_(moment)  # in place, so it keeps its layout: fused AdamW trusts that it is the weight's
     return progress
 
 
 def _read_progress(folder: Path) -> Progress:
-    """How far the run had come; raises InputError if the file says anything else."""
-    path = folder / "progress.json"
-    values = read_json(path)
+    values = read_json(folder / "progress.json")
     try:
         progress = Progress(**values)
+        is_sound = (
+            progress.step == _step(folder)
+            and 0 <= progress.minutes < math.inf
+            and progress.best_step in (None, *range(progress.step + 1))
+            and progress.best_bits_per_pixel >= 0
+        )
     except TypeError:
-        raise InputError(f"{path} doesn't say how far the run had come") from None
-    if any(type(value) not in (int, float, NoneType) for value in values.values()):
-        raise InputError(f"{path} holds something else than numbers")
-    if progress.step != _step(folder):
-        raise InputError(f"{path} is of step {progress.step}")
-    Range(0, 1e9).check(f"minutes in {path}", progress.minutes)
-    Range(0, float("inf")).check(f"best_bits_per_pixel in {path}", progress.best_bits_per_pixel)
-    if progress.best_step is not None and progress.best_step not in range(progress.step + 1):
-        raise InputError(f"best_step in {path} is {progress.best_step}, which lies ahead")
+        is_sound = False
+    if not is_sound:
+        raise InputError("progress.json doesn't say how far the run had come")
     return progress
 
 
 def list_checkpoints(output: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    found = (path for path in _folder(output).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+    found = (path for path in (output / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
     return sorted(found, key=_step)
-
-
-def _feed_file(process: int) -> str:
-    return f"feed-{process:05d}.safetensors"
-
-
-def _folder(output: Path) -> Path:
-    return output / "checkpoints"
 
 
 def _step(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
-def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:
-    """The optimizer's state by parameter name; its settings come from the config, not from the checkpoint."""
-    return _tensors_of(get_optimizer_state_dict(denoiser, optimizers, options=_FLAT))
+def _feed_file(process: int) -> str:
+    return f"feed-{process:05d}.safetensors"
 
 
-def _tensors_of(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    return {key: value for key, value in state.items() if key.startswith("state.")}
+def _make_state(optimizers: Optimizers) -> None:
+    """Make the state of new optimizers. They make it in their first step, so this takes one that changes nothing."""
+    for optimizer in (each for each in optimizers if not each.state):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        optimizer.zero_grad()
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
-def _restore_memory_format(optimizers: Optimizers) -> None:
-    """Lay state out in memory as its weights are: fused AdamW reads both in one sweep and trusts that they agree."""
-    for optimizer in optimizers:
-        for weight, state in optimizer.state.items():
-            for key, value in state.items():
-                if isinstance(value, torch.Tensor) and value.shape == weight.shape:
-                    state[key] = torch.empty_like(weight).copy_(value)
+def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, Tensor]:
+    """The optimizers' state by parameter name. Their settings come from the config, not from the checkpoint."""
+    _make_state(optimizers)
+    names = {weight: name for name, weight in denoiser.named_parameters()}
+    return {
+        f"state.{names[weight]}.{key}": value
+        for optimizer in optimizers
+        for weight, state in optimizer.state.items()
+        for key, value in state.items()
+    }
 
 
-def _contiguous(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Whole copies in plain memory order, which is all that safetensors stores (weights here are channels_last)."""
-    return {key: whole(value.detach()).contiguous() for key, value in tensors.items()}
-
-
-def _shares(tensors: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What this process holds of whole tensors; a tensor that is unknown stays, for the loader to refuse."""
-    return {key: share_like(value, like.get(key, value)) for key, value in tensors.items()}
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In plain memory order, which is all that safetensors stores. Weights here are channels_last."""
+    return {key: value.detach().contiguous() for key, value in tensors.items()}

@@ -1,7 +1,7 @@
-"""Examples: what a step learns from, pictures augmented and corrupted, the same however many processes share the step.
+"""Examples: what a step learns from. They are pictures, augmented and corrupted.
 
-All that is random depends on the run's seed, the step and the place in the step's batch alone. So a resumed run needs no saved
-generators, and neither the number of processes nor that of accumulated parts changes what is learned.
+All that is random depends on the run's seed, the step and the place in the step's batch alone. So a resumed run needs
+no saved generators, and a batch may be cut for several processes or accumulated parts without changing what is learned.
 """
 
 import itertools
@@ -20,15 +20,15 @@ from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import Conditions, Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 
-from .config import TrainConfig
+from .run_config import TrainConfig
 
 BLOCK = 8
-"""Neighboring images of a batch that are augmented together, from one stream of random numbers; no process takes a part of a block."""
+"""Neighboring images of a batch that are augmented together, from one stream of random numbers. Blocks are never cut."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Corrupted pictures, and what is to be predicted."""
+    """Corrupted pictures, and the clean ones that are to be predicted."""
 
     x_0: Tensor
     """int64 ``[B, H, W]``."""
@@ -44,12 +44,12 @@ class ExampleMaker:
     """Turns pictures into examples for a denoiser.
 
     Args:
-        denoiser: which conditions it has, and how often they are hidden from it.
-        process: corrupts.
+        denoiser: has conditions, and says how often they are hidden from it.
+        process: corrupts pictures.
         pool: palettes into which pictures are recolored.
-        config: augmentations and batch size.
+        config: says how pictures are augmented, and how many a batch has.
         seed: of the run.
-        device: where examples are wanted.
+        device: where examples shall be.
     """
 
     def __init__(
@@ -65,8 +65,15 @@ class ExampleMaker:
         self.config, self.seed, self.device = config, seed, device
 
     def __call__(self, pictures: IndexMaps, step: int, first: int) -> Examples:
-        """Make the examples of ``pictures``, which stand at ``first`` (the beginning of a block) of the batch of ``step``."""
+        """Make the examples of ``pictures``.
+
+        Args:
+            pictures: neighbors in the batch of ``step``.
+            step: of the run.
+            first: their place in the batch, where a block begins.
+        """
         count = len(pictures)
+        # Augment, block by block.
         blocks = [
             self._augmented(pictures.batch(slice(start, start + BLOCK)), step, (first + start) // BLOCK)
             for start in range(0, count, BLOCK)
@@ -77,6 +84,7 @@ class ExampleMaker:
             torch.cat([batch.palette.valid for batch, _ in blocks]),
         ).to(self.device)
         conditions = Conditions.cat([conditions for _, conditions in blocks]).to(self.device)
+        # Corrupt: t is spread evenly over the whole batch, and x_t ~ q(x_t | x_0).
         step_seed = mixed_seed(self.seed, step)
         times = low_discrepancy_times(self.config.batch_size, torch.Generator().manual_seed(step_seed))
         t = times[first : first + count].to(self.device)
@@ -84,9 +92,7 @@ class ExampleMaker:
         return Examples(x_0, x_t, t, palette, conditions)
 
     def _augmented(self, batch: Batch, step: int, block: int) -> tuple[Batch, Conditions]:
-        torch.default_generator.manual_seed(
-            mixed_seed(self.seed, step, block)
-        )  # torch.manual_seed is slow: it seeks GPUs
+        torch.default_generator.manual_seed(mixed_seed(self.seed, step, block))  # torch.manual_seed seeks GPUs: slow
         batch, changes = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
         batch = with_foreign_palettes(batch, self.pool, self.config.foreign_palettes)
         conditions = Conditions(
@@ -97,7 +103,7 @@ class ExampleMaker:
         return batch, self.denoiser.hide(conditions)
 
 
-def shares(batch_size: int, parts: int) -> list[slice]:
+def cut_batch(batch_size: int, parts: int) -> list[slice]:
     """Cut a batch into parts of whole blocks, as even as that allows.
 
     Raises:

@@ -1,10 +1,14 @@
-"""Feeds: where a step's pictures come from, the same again after a resume."""
+"""Feeds: where the pictures of a step come from. A resumed run gets the pictures that it would have got without the stop.
+
+`WholeSet` holds its data set in memory. `StreamFeed` reads a data set that doesn't fit, and mixes it in a `ShuffleBuffer`.
+"""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,15 +17,19 @@ from tincture.common.errors import InputError
 from tincture.common.processes import processes
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.diffusion.draws import mixed_seed
+from tincture.quantization.palettes.batch import PaletteBatch
 
-from .config import RunConfig
+from .run_config import RunConfig
+
+if TYPE_CHECKING:
+    from tincture.data.stream import StreamStart
 
 
 class Feed(Protocol):
     """Pictures for one step after the other."""
 
     pool: IndexMaps
-    """Pictures at hand, all of the training side or a sample: others are recolored into their palettes, and the model keeps them."""
+    """All training pictures or a sample of them. Other pictures are recolored into their palettes, and the model keeps these."""
 
     def pictures(self, step: int, positions: slice) -> IndexMaps:
         """The pictures at ``positions`` of the batch of ``step``, which all processes share. Steps come in order."""
@@ -37,11 +45,13 @@ class Feed(Protocol):
 
 
 def open_feed(config: RunConfig) -> tuple[Feed, IndexMaps]:
-    """The training side of a run's data, for this process, and the held-out side; raises InputError as `load_index_maps` does."""
-    if config.data.streaming:
-        from tincture.data.stream import start_stream  # the library takes seconds to import
+    """The training side of a run's data, for this process, and the held-out side.
 
-        from .stream import StreamFeed
+    Raises:
+        InputError: as `load_index_maps`.
+    """
+    if config.data.streaming:
+        from tincture.data.stream import start_stream  # imports datasets, which takes seconds
 
         start, state = start_stream(config.data), processes(config.train.device == "cpu")
         return StreamFeed(start, config.seed, state.process_index, state.num_processes), start.heldout
@@ -51,7 +61,11 @@ def open_feed(config: RunConfig) -> tuple[Feed, IndexMaps]:
 
 @contextmanager
 def dead_workers_reported() -> Iterator[None]:
-    """Turn what torch raises when a process that reads data dies, which may be anywhere in the block, into one line."""
+    """Report the death of a process that reads data in one line. torch may raise its error anywhere in the block.
+
+    Raises:
+        InputError: such a process died.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -64,13 +78,13 @@ def dead_workers_reported() -> Iterator[None]:
 
 
 class WholeSet:
-    """A data set in memory, in a new random order each epoch, cut into batches without a rest.
+    """A data set in memory. Each epoch has a new random order, and batches leave no rest between epochs.
 
-    Its state is what the pictures are, since the step says where a run stands.
+    The step says where a run stands, so the saved state only says which pictures these are.
 
     Args:
-        pool: all its pictures.
-        heldout: those that it is measured on.
+        pool: all training pictures.
+        heldout: the pictures that the run is measured on.
         batch_size: over all processes.
         seed: of the orders.
     """
@@ -90,7 +104,7 @@ class WholeSet:
         """See `Feed.restore`.
 
         Raises:
-            InputError: the pictures aren't those of the run, whose orders and held-out side would be others.
+            InputError: these aren't the pictures of the run, so their orders and the held-out side would differ.
         """
         if any(not torch.equal(state[name], digest) for name, digest in self._digests.items() if name in state):
             raise InputError("the data have changed since the run began, so it can't be resumed: start a new one")
@@ -101,7 +115,6 @@ class WholeSet:
 
 
 def _digest(images: IndexMaps) -> Tensor:
-    """What changes if a picture does, uint8 ``[32]``."""
     found = hashlib.blake2b("\n".join(images.names).encode(), digest_size=32)
     for tensor in (images.indices, images.palettes.colors, images.palettes.valid, images.labels):
         found.update(tensor.contiguous().numpy())
@@ -109,16 +122,172 @@ def _digest(images: IndexMaps) -> Tensor:
 
 
 def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
-    """The rows of step ``step``: ``count`` rows in a new random order each epoch, cut into batches without a rest.
+    """The rows of a step: ``count`` rows in a new random order each epoch, cut into batches without a rest.
 
     Returns:
         int64 ``[batch_size]``; a function of the arguments alone.
     """
     positions = torch.arange(step * batch_size, (step + 1) * batch_size)
     rows = torch.empty_like(positions)
-    for epoch in (positions // count).unique().tolist():
+    for epoch in (positions // count).unique().tolist():  # a batch may end one epoch and begin the next
         generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
         order = torch.randperm(count, generator=generator)
         here = positions // count == epoch
         rows[here] = order[positions[here] % count]
     return rows
+
+
+class StreamFeed:
+    """A data set that is read while the run goes on. Each process reads its own share.
+
+    All pictures of an epoch are drawn, each once, before any of the next epoch. The next picture is a draw among those
+    in the buffer.
+
+    Args:
+        start: the stream.
+        seed: of the orders.
+        process: which of the processes that train this is.
+        processes: how many there are.
+    """
+
+    def __init__(self, start: "StreamStart", seed: int, process: int = 0, processes: int = 1) -> None:
+        from tincture.data.stream import Lanes
+
+        self.pool = start.pool
+        self._start, self._seed = start, seed
+        self._share = {"process": process, "processes": processes, "fingerprint": start.fingerprint}
+        self._lanes = Lanes(start, seed, process, processes)
+        self._buffer = ShuffleBuffer(start.pool)
+
+    def pictures(self, step: int, positions: slice) -> IndexMaps:
+        """See `Feed.pictures`.
+
+        Raises:
+            InputError: as `data.stream.Lanes.next`.
+        """
+        count = positions.stop - positions.start
+        # More than two epochs in the buffer would only be the same pictures, encoded several times.
+        while len(self._buffer) < count or (len(self._buffer) < self._start.config.buffer and self._buffer.epochs <= 2):
+            epoch, encoded = self._lanes.next()
+            self._buffer.add(self._start.index_maps(encoded), epoch)
+        return self._buffer.take(count, mixed_seed(self._seed, step, positions.start))
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Feed.state`."""
+        return {**self._buffer.state(), "lanes": _as_tensor(self._share | {"lanes": self._lanes.state()})}
+
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
+        """See `Feed.restore`.
+
+        Raises:
+            InputError: the stream begins with other pictures than before, or the state is damaged or of another share.
+        """
+        try:
+            # A process without a state wasn't there when the checkpoint was written.
+            share = _from_tensor(state["lanes"]) if "lanes" in state else {"processes": "fewer"}
+            if share["processes"] != self._share["processes"]:
+                raise InputError(
+                    f"the checkpoint has the places of {share['processes']} processes in the stream, not of "
+                    f"{self._share['processes']}: resume with as many as before"
+                )
+            lanes = share.pop("lanes")
+            if share != self._share:
+                raise InputError(
+                    f"{self._start.config.path} holds other pictures than when the run began; start a new one"
+                )
+            self._lanes.restore(lanes)
+            self._buffer.restore(state)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"the checkpoint's place in the stream is damaged: {error}") from error
+
+
+class ShuffleBuffer:
+    """Encoded pictures that wait to be drawn, with the numbers of their epochs. Thousands of them are a few megabytes.
+
+    Args:
+        like: pictures of the same size, with equally padded palettes and the same label names.
+    """
+
+    def __init__(self, like: IndexMaps) -> None:
+        self._label_names = like.label_names
+        # Columns are longer than the buffer: only their first rows count, as many as there are names.
+        self._rows = {key: value[:0].clone() for key, value in _columns(like, 0).items()}
+        self._names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are from the oldest picture's to the newest one's."""
+        epochs = self._rows["epoch"][: len(self)]
+        return int(epochs.max() - epochs.min()) + 1 if len(self) else 0
+
+    def add(self, pictures: IndexMaps, epoch: int) -> None:
+        """Put in pictures of an epoch."""
+        start, stop = len(self), len(self) + len(pictures)
+        for key, value in _columns(pictures, epoch).items():
+            if stop > len(self._rows[key]):
+                room = value.new_empty(stop, *value.shape[1:])  # as much again, so that copying stays rare
+                self._rows[key] = torch.cat([self._rows[key][:start], value, room])
+            self._rows[key][start:stop] = value
+        self._names += pictures.names
+
+    def take(self, count: int, seed: int) -> IndexMaps:
+        """Draw ``count`` pictures and remove them: any of the oldest epoch, then of the next one."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        drawn = order[self._rows["epoch"][order].argsort(stable=True)][:count]
+        taken = {key: value[drawn] for key, value in self._rows.items()}
+        names = [self._names[row] for row in drawn.tolist()]
+        self._remove(drawn)
+        palettes = PaletteBatch(taken["colors"], taken["valid"])
+        return IndexMaps(taken["indices"], palettes, taken["labels"], self._label_names, names)
+
+    def _remove(self, drawn: Tensor) -> None:
+        """Fill the holes with the last rows, so that the other rows needn't move."""
+        left = len(self) - len(drawn)
+        stays = torch.ones(len(self), dtype=torch.bool)
+        stays[drawn] = False
+        holes, movers = torch.nonzero(~stays[:left])[:, 0], left + torch.nonzero(stays[left:])[:, 0]
+        for value in self._rows.values():
+            value[holes] = value[movers]
+        for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
+            self._names[hole] = self._names[mover]
+        del self._names[left:]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the buffer holds, as tensors."""
+        return {**{key: value[: len(self)] for key, value in self._rows.items()}, "names": _as_tensor(self._names)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Hold what a `state` holds, in the same order.
+
+        Raises:
+            ValueError: it is no state of such a buffer.
+        """
+        names = _from_tensor(state["names"])
+        for key, own in self._rows.items():
+            if (state[key].dtype, state[key].shape) != (own.dtype, (len(names), *own.shape[1:])):
+                raise ValueError(f"{key} is {state[key].dtype} {list(state[key].shape)}")
+        self._rows = {key: state[key].clone() for key in self._rows}
+        self._names = names
+
+
+def _columns(pictures: IndexMaps, epoch: int) -> dict[str, Tensor]:
+    return {
+        "indices": pictures.indices,
+        "colors": pictures.palettes.colors,
+        "valid": pictures.palettes.valid,
+        "labels": pictures.labels,
+        "epoch": torch.full((len(pictures),), epoch),
+    }
+
+
+def _as_tensor(value: Any) -> Tensor:
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+
+
+def _from_tensor(tensor: Tensor) -> Any:
+    return json.loads(tensor.numpy().tobytes())

@@ -1,4 +1,4 @@
-"""The training loop: from a config and a data set to a pipeline folder, resumable to the bit."""
+"""The training loop: from a config and a data set to a pipeline folder. A resumed run ends with the same weights, to the bit."""
 
 import logging
 import math
@@ -19,18 +19,17 @@ from tqdm import tqdm
 
 from tincture.common.environment import record_environment
 from tincture.common.errors import InputError
-from tincture.common.files import write_atomically
+from tincture.common.files import remove_leftovers, write_atomically
 from tincture.common.processes import process_count, processes
 from tincture.common.signals import StoppedBySignalError
 from tincture.controls.options import Sampling
-from tincture.data.config import check_data_config
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.losses import hybrid_loss
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import fitted_knots
 from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
-from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.config import build_denoiser
 from tincture.models.denoiser import Denoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -38,20 +37,11 @@ from tincture.pipelines.saving import save_pipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.palettes.batch import PaletteBatch
 
-from .checkpoints import (
-    Progress,
-    list_checkpoints,
-    load_checkpoint,
-    load_feed,
-    remove_leftovers,
-    save_checkpoint,
-    stage_feed,
-)
-from .config import RunConfig, TrainConfig, check_ranges
-from .examples import ExampleMaker, shares
+from .checkpoints import Progress, list_checkpoints, load_checkpoint, load_feed, save_checkpoint, stage_feed
+from .examples import ExampleMaker, cut_batch
 from .feeds import Feed
-from .optimizers import OPTIMIZERS
-from .sharding import shard, whole, whole_weights
+from .optimizers import OPTIMIZERS, exponential_average, learning_rate_factor, set_learning_rates
+from .run_config import CONFIG_FILE, RunConfig, check_config
 from .tracking import Tracker
 
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -60,16 +50,13 @@ CLOCKS: dict[str, Callable[[], float]] = {
 }
 """Seconds that pass, and seconds in which this process had all its threads' processors to itself."""
 
-logger = logging.getLogger(__name__)
-
-CONFIG_FILE = "config.yaml"
-"""The resolved config, in the output folder."""
-
 SCALARS_EVERY = 10
 """Steps between training scalars."""
 
+logger = logging.getLogger(__name__)
 
-def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
+
+def train(  # noqa: PLR0915  # one loop, top to bottom
     config: RunConfig,
     feed: Feed,
     heldout: IndexMaps,
@@ -80,7 +67,7 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
 
-    All processes of one launch call this alike; they share each batch, and the first one writes.
+    All processes of one launch call this alike. They share each batch, and the first one writes.
 
     Args:
         config: the whole run.
@@ -89,8 +76,8 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
         stop: asked after each step; a signal's number stops the run there.
-        earlier_set_aside: entered by the first process before the first file is written, when nothing is known to be wrong with the
-            run, and left when all of them are: until then it can still fail.
+        earlier_set_aside: the first process writes its first files in this context, when nothing is known to be wrong with
+            the run any more. Until the context ends, an earlier run in ``output`` can still be kept.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
@@ -99,219 +86,269 @@ def train(  # noqa: PLR0912, PLR0915  # one loop, top to bottom
         InputError: the config contradicts itself, there is nothing to resume, or the loss is not finite.
         StoppedBySignalError: ``stop`` said so; a checkpoint of the last step is there.
     """
-    check_config(config)
-    cpu = processes(config.train.device == "cpu").device.type == "cpu"
-    accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
-    first = accelerator.is_main_process
-    _check_launch(config.train, accelerator)
-    own, parts = own_share(config.train, accelerator)
-
-    torch.manual_seed(config.seed)
-    label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
-    _check_told_nothing(config.model, bool(label_names))
-    denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
-    scheduler = config.process.make_scheduler()
-    process = scheduler.process
-    memory_format = torch.contiguous_format if config.train.shard else torch.channels_last  # FSDP knows no other
-    denoiser = denoiser.to(accelerator.device, memory_format=memory_format)
-    average = AveragedModel(denoiser, multi_avg_fn=exponential_average(config.train.ema_decay), use_buffers=False)
-    if config.train.shard:
-        shard(denoiser, accelerator.device, accelerator.num_processes)
-    optimizers = OPTIMIZERS[config.train.optimizer](denoiser, config.train)
-    peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-    prepared = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
-    model = denoiser if config.train.shard else accelerator.prepare_model(denoiser)
-    make_examples = ExampleMaker(denoiser, process, feed.pool.palettes, config.train, config.seed, accelerator.device)
-    bank = _bank(feed.pool, heldout)
-    pipeline = PaletteDiffusionPipeline(average.module, scheduler, bank, config.data.size, tuple(label_names))
-
-    progress = Progress()
+    # ---- Set up, or go on ----
+    run = Run(config, feed, heldout, output)
     if resume:
-        if first:
-            remove_leftovers(output)
-        checkpoints = list_checkpoints(output)
-        if not checkpoints:
-            raise InputError(f"there is no checkpoint to resume in {output}")
-        progress = load_checkpoint(checkpoints[-1], denoiser, average, optimizers)
-        feed.restore(load_feed(checkpoints[-1], accelerator.process_index), progress.step)
-        logger.info("resumed at step %d", progress.step)
-    tracker = None
-    if first:
+        run.restore()
+    if run.is_first:
         with earlier_set_aside():
-            write_atomically(
-                output / CONFIG_FILE, lambda path: path.write_text(yaml.safe_dump(config.to_dict(), sort_keys=False))
-            )
-            record_environment(output, progress.step)
-            project = config.track.project if config.track.wandb else None
-            tracker = Tracker(output, config.to_dict(), project, progress.step)
+            run.start_record()
+    accelerator, process, progress, options = run.accelerator, run.process, run.progress, config.train
+    meter = Meter(run)
+    run.start_clock()
 
-    def log(scalars: dict[str, float]) -> None:
-        if tracker is not None:
-            tracker.scalars(progress.step, scalars)
+    while (fraction := run.fraction_done()) < 1:
+        meter.show(fraction)
+        rate = learning_rate_factor(fraction, options.warmup)
+        set_learning_rates(run.optimizers, rate)
 
-    def save() -> None:
-        stage_feed(output, accelerator.process_index, feed.state())
-        accelerator.wait_for_everyone()
-        save_checkpoint(output, denoiser, average, optimizers, progress)
-        accelerator.wait_for_everyone()
-
-    def evaluate(times_per_image: int) -> Estimates:
-        """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
-        scalars, estimates = measure(average.module, process, heldout, times_per_image, config)
-        log(scalars)
-        sheet = preview(pipeline, config)
-        if tracker is not None:
-            tracker.sheet(progress.step, "preview", sheet)
-        bits = estimates.result().mean
-        if bits < progress.best_bits_per_pixel:
-            progress.best_bits_per_pixel, progress.best_step = bits, progress.step
-        return estimates
-
-    clock = CLOCKS[config.train.clock]
-    started, minutes_before = clock(), progress.minutes
-    bar = tqdm(
-        total=1.0,
-        desc="training",
-        bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}",
-        disable=not first,
-    )
-    smoothed = window_started = None
-    while True:
-        progress.minutes = minutes_before + (clock() - started) / 60
-        fraction = _fraction_done(config.train, progress, accelerator.device)
-        bar.update(min(fraction, 1) - bar.n)
-        if fraction >= 1:
-            break
-        rate_factor = learning_rate_factor(fraction, config.train.warmup)
-        for optimizer, peaks in zip(optimizers, peak_rates, strict=True):
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * rate_factor
-
-        model.train()
+        # ---- One step: all that is random depends on the seed, the step and the place in the batch ----
+        run.model.train()
         torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # dropout on a GPU
-        for optimizer in prepared:
+        for optimizer in run.prepared_optimizers:
             optimizer.zero_grad()
-        pictures = feed.pictures(progress.step, own)
+        pictures = feed.pictures(progress.step, run.share)
         bits = []
-        for part in parts:
-            rows = torch.arange(part.start - own.start, part.stop - own.start)
-            examples = make_examples(pictures.subset(rows), progress.step, part.start)
-            # Gradients are averaged over processes, once for all parts, so each part brings its sum over the mean.
-            with nullcontext() if part is parts[-1] else accelerator.no_sync(model):
-                with accelerator.autocast():
-                    logits = model(examples.x_t, examples.t, examples.palette, examples.conditions).float()
-                losses, part_bits = hybrid_loss(
-                    process,
-                    logits,
-                    examples.x_0,
-                    examples.x_t,
-                    examples.t,
-                    examples.palette,
-                    config.train.cross_entropy,
+        for part in run.parts:  # one after the other, to save memory
+            rows = torch.arange(part.start - run.share.start, part.stop - run.share.start)
+            # x_t ~ q(x_t | x_0) at times t, in palettes of K entries
+            batch = run.make_examples(pictures.subset(rows), progress.step, part.start)
+            # Gradients are averaged over processes once, in the last part.
+            with nullcontext() if part is run.parts[-1] else accelerator.no_sync(run.model):
+                with accelerator.autocast():  # logits of p(x_0 | x_t), [B, K, H, W]
+                    logits = run.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
+                # L = L_vb + λ E[-log p(x_0 | x_t)] (Austin et al. 2021, eq. 5) and L_vb, the bound, in bits per pixel, [B]
+                losses, bound = hybrid_loss(
+                    process, logits, batch.x_0, batch.x_t, batch.t, batch.palette, options.cross_entropy
                 )
-                accelerator.backward(losses.sum() * accelerator.num_processes / config.train.batch_size)
-            bits.append(part_bits.detach())
-        norm = whole(accelerator.clip_grad_norm_(denoiser.parameters(), config.train.clip_norm))
-        bits = torch.cat(bits)
-        value = accelerator.reduce(bits.sum()).item() / config.train.batch_size
+                # The mean over the whole batch: a sum over this part, times the processes that will be averaged over.
+                accelerator.backward(losses.sum() * accelerator.num_processes / options.batch_size)
+            bits.append(bound.detach())
+        norm = accelerator.clip_grad_norm_(run.denoiser.parameters(), options.clip_norm)
+        value = accelerator.reduce(torch.cat(bits).sum()).item() / options.batch_size
         if not math.isfinite(value) or not torch.isfinite(norm):
-            culprits = [name for name, each in zip(pictures.names, bits, strict=True) if not each.isfinite()]
-            culprits = gather_object(culprits)
-            raise InputError(
-                f"the loss is {value} and its gradient's norm {norm:.3g} at step {progress.step}"
-                f"{', by ' + ', '.join(culprits) if culprits else ''}, "
-                "so training stopped: try a lower train.learning_rate, then --resume or start again"
-            )
-        for optimizer in prepared:
+            raise InputError(run.describe_failure(value, norm, pictures.names, torch.cat(bits)))
+        for optimizer in run.prepared_optimizers:
             optimizer.step()
-        average.update_parameters(whole_weights(denoiser))
+        run.average.update_parameters(run.denoiser)
         progress.step += 1
 
-        smoothed = value if smoothed is None else 0.95 * smoothed + 0.05 * value
-        if progress.step % SCALARS_EVERY == 0:
-            now = time.monotonic()
-            scalars = {
-                "train/bits_per_pixel": smoothed,
-                "train/learning_rate": config.train.learning_rate * rate_factor,
-            }
-            if window_started is not None:
-                speed = SCALARS_EVERY * config.train.batch_size / (now - window_started)
-                scalars["train/images_per_second"] = speed
-                bar.set_postfix_str(f"step {progress.step}, {speed:.0f} images/s, {smoothed:.3f} bits/pixel")
-            log(scalars)
-            window_started = now
-        if progress.step % config.train.evaluate_every == 0:
-            evaluate(config.train.heldout_times)
-            window_started = None
-        if progress.step % config.train.checkpoint_every == 0 or progress.step == progress.best_step:
-            save()
-            window_started = None
+        # ---- Log, evaluate, save ----
+        meter.step(value, rate)
+        if progress.step % options.evaluate_every == 0:
+            run.evaluate(options.heldout_times)
+            meter.pause()
+        if progress.step % options.checkpoint_every == 0 or progress.step == progress.best_step:
+            run.save()
+            meter.pause()
+
+        # ---- Stop, if any process was told to ----
         if stop() is not None:
             accelerator.set_trigger()
-        if accelerator.check_trigger():  # set by any of the processes
-            bar.close()
-            save()
-            if tracker is not None:
-                tracker.close()
+        if accelerator.check_trigger():
+            meter.close()
+            run.save()
+            run.close()
             raise StoppedBySignalError(stop() or signal.SIGTERM, progress.step)
-    bar.close()
-    save()  # what follows takes a while
+    meter.show(1)
+    meter.close()
 
-    estimates = evaluate(4 * config.train.heldout_times)
+    # ---- Measure, fit the grid of sampling times, leave the pipeline ----
+    run.save()  # what follows takes a while
+    estimates = run.evaluate(4 * options.heldout_times)
     knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)
-    pipeline.register_modules(scheduler=scheduler.but(fitted_knots=knots))
-    save()
-    if tracker is not None:
-        save_pipeline(pipeline, output)
-        tracker.close()
+    run.pipeline.register_modules(scheduler=run.pipeline.scheduler.but(fitted_knots=knots))
+    run.save()
+    if run.is_first:
+        save_pipeline(run.pipeline, output)
+    run.close()
     return estimates.result()
 
 
-def _check_told_nothing(model: DenoiserConfig, has_classes: bool) -> None:
-    """Raise InputError if training never hides a condition: runs are measured, compared and drawn with without it."""
-    always = {
-        "class_dropout": has_classes and model.class_dropout == 0,
-        "luminance_dropout": model.luminance_dropout == 0,
-    }
-    for name, is_told in always.items():
-        if is_told:
-            raise InputError(
-                f"model.{name} is 0, so training would never hide what the run is measured and drawn without: set it above 0"
-            )
+class Run:
+    """A run on this process: what it trains, how far it has come, and what it writes.
 
-
-def _check_launch(config: TrainConfig, accelerator: Accelerator) -> None:
-    """Raise InputError if processes were started in a way that training can't use."""
-    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-    if accelerator.distributed_type not in known:
-        raise InputError(
-            f"accelerate was told to use {accelerator.distributed_type.value}: take configs/accelerate/gpus.yaml, and "
-            "--train.shard true if a model is too large for each GPU to hold"
-        )
-    if config.shard and accelerator.num_processes == 1:
-        raise InputError("train.shard is for several processes: start them with torchrun or accelerate launch")
-
-
-def own_share(config: TrainConfig, accelerator: Accelerator) -> tuple[slice, list[slice]]:
-    """Which positions of each batch are this process's, all together and by accumulated parts.
+    Args:
+        config: the whole run.
+        feed: the side of the data set to learn from.
+        heldout: the side to measure on.
+        output: where everything goes.
 
     Raises:
-        InputError: the batch is too small for so many processes and parts.
+        InputError: the config contradicts itself, or can't be shared by as many processes as there are.
     """
-    parts = shares(config.batch_size, accelerator.num_processes * config.accumulation)
-    first = accelerator.process_index * config.accumulation
-    own = parts[first : first + config.accumulation]
-    return slice(own[0].start, own[-1].stop), own
+
+    def __init__(self, config: RunConfig, feed: Feed, heldout: IndexMaps, output: Path) -> None:
+        label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
+        check_config(config, has_classes=bool(label_names))
+        self.config, self.feed, self.heldout, self.output = config, feed, heldout, output
+        self.progress, self.tracker = Progress(), None
+
+        # Processes: each has a share of every batch, and may take it in parts.
+        cpu = processes(config.train.device == "cpu").device.type == "cpu"
+        self.accelerator = accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
+        _check_launch(accelerator)
+        self.is_first = accelerator.is_main_process
+        count, index = config.train.accumulation, accelerator.process_index
+        self.parts = cut_batch(config.train.batch_size, accelerator.num_processes * count)[index * count :][:count]
+        self.share = slice(self.parts[0].start, self.parts[-1].stop)
+
+        # The network, its average, and what changes them.
+        torch.manual_seed(config.seed)
+        denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
+        self.denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
+        average = exponential_average(config.train.ema_decay)
+        self.average = AveragedModel(self.denoiser, multi_avg_fn=average, use_buffers=False)
+        self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)
+        self.prepared_optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in self.optimizers]
+        self.model = accelerator.prepare_model(self.denoiser)
+        """The denoiser, whose gradients are averaged over processes."""
+
+        # The process, and the pipeline that draws with it.
+        scheduler = config.process.make_scheduler()
+        self.process = scheduler.process
+        self.make_examples = ExampleMaker(
+            self.denoiser, self.process, feed.pool.palettes, config.train, config.seed, accelerator.device
+        )
+        bank = _palette_bank(feed.pool, heldout)
+        self.pipeline = PaletteDiffusionPipeline(
+            self.average.module, scheduler, bank, config.data.size, tuple(label_names)
+        )
+
+    def restore(self) -> None:
+        """Go on from the latest checkpoint; raises InputError if there is none, or if it can't be used."""
+        if self.is_first:
+            remove_leftovers(self.output)
+        checkpoints = list_checkpoints(self.output)
+        if not checkpoints:
+            raise InputError(f"there is no checkpoint to resume in {self.output}")
+        self.progress = load_checkpoint(checkpoints[-1], self.denoiser, self.average, self.optimizers)
+        self.feed.restore(load_feed(checkpoints[-1], self.accelerator.process_index), self.progress.step)
+        logger.info("resumed at step %d", self.progress.step)
+
+    def start_record(self) -> None:
+        """Write the config and the environment, and begin to track scalars."""
+        text = yaml.safe_dump(self.config.to_dict(), sort_keys=False)
+        write_atomically(self.output / CONFIG_FILE, lambda path: path.write_text(text))
+        record_environment(self.output, self.progress.step)
+        project = self.config.track.project if self.config.track.wandb else None
+        self.tracker = Tracker(self.output, self.config.to_dict(), project, self.progress.step)
+
+    def start_clock(self) -> None:
+        """Begin to count the minutes of the loop, besides those before an interruption."""
+        self._clock = CLOCKS[self.config.train.clock]
+        self._started = self._clock() - 60 * self.progress.minutes
+
+    def fraction_done(self) -> float:
+        """The larger of the elapsed fractions of the two budgets, the same on every process."""
+        train, progress = self.config.train, self.progress
+        progress.minutes = (self._clock() - self._started) / 60
+        steps = progress.step / train.max_steps if train.max_steps else 0.0
+        minutes = progress.minutes / train.max_minutes if train.max_minutes else 0.0
+        fraction = torch.tensor(max(steps, minutes), dtype=torch.float32, device=self.accelerator.device)
+        return broadcast(fraction).item()
+
+    def describe_failure(self, value: float, norm: Tensor, names: list[str], bits: Tensor) -> str:
+        """What to say if the loss or the gradient isn't finite, with the names of the pictures to blame."""
+        culprits = gather_object([name for name, each in zip(names, bits, strict=True) if not each.isfinite()])
+        return (
+            f"the loss is {value} and its gradient's norm {norm:.3g} at step {self.progress.step}"
+            f"{', by ' + ', '.join(culprits) if culprits else ''}, "
+            "so training stopped: try a lower train.learning_rate, then --resume or start again"
+        )
+
+    def log(self, scalars: dict[str, float]) -> None:
+        """Track scalars of this step."""
+        if self.tracker is not None:
+            self.tracker.scalars(self.progress.step, scalars)
+
+    def evaluate(self, times_per_image: int) -> Estimates:
+        """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
+        scalars, estimates = measure(self.average.module, self.process, self.heldout, times_per_image, self.config)
+        self.log(scalars)
+        sheet = preview(self.pipeline, self.config)
+        if self.tracker is not None:
+            self.tracker.sheet(self.progress.step, "preview", sheet)
+        bits = estimates.result().mean
+        if bits < self.progress.best_bits_per_pixel:
+            self.progress.best_bits_per_pixel, self.progress.best_step = bits, self.progress.step
+        return estimates
+
+    def save(self) -> None:
+        """Write a checkpoint, with the feeds of all processes."""
+        stage_feed(self.output, self.accelerator.process_index, self.feed.state())
+        self.accelerator.wait_for_everyone()
+        if self.is_first:
+            save_checkpoint(self.output, self.denoiser, self.average, self.optimizers, self.progress)
+        self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        """End tracking."""
+        if self.tracker is not None:
+            self.tracker.close()
+
+
+class Meter:
+    """The progress bar, and the scalars of training.
+
+    Args:
+        run: whose scalars they are.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.bar = tqdm(
+            total=1.0,
+            desc="training",
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}",
+            disable=not run.is_first,
+        )
+        self._smoothed: float | None = None
+        self._started: float | None = None
+        """When the steps began whose speed is measured."""
+
+    def show(self, fraction: float) -> None:
+        """Move the bar."""
+        self.bar.update(min(fraction, 1) - self.bar.n)
+
+    def step(self, bits: float, rate: float) -> None:
+        """Note the bits per pixel of a step and its part of the peak learning rate, and log both every few steps."""
+        self._smoothed = bits if self._smoothed is None else 0.95 * self._smoothed + 0.05 * bits
+        step, train = self.run.progress.step, self.run.config.train
+        if step % SCALARS_EVERY != 0:
+            return
+        now = time.monotonic()
+        scalars = {"train/bits_per_pixel": self._smoothed, "train/learning_rate": train.learning_rate * rate}
+        if self._started is not None:
+            speed = SCALARS_EVERY * train.batch_size / (now - self._started)
+            scalars["train/images_per_second"] = speed
+            self.bar.set_postfix_str(f"step {step}, {speed:.0f} images/s, {self._smoothed:.3f} bits/pixel")
+        self.run.log(scalars)
+        self._started = now
+
+    def pause(self) -> None:
+        """Leave out of the speed what other work takes."""
+        self._started = None
+
+    def close(self) -> None:
+        """End the bar."""
+        self.bar.close()
 
 
 def measure(
     denoiser: Denoiser, process: Process, heldout: IndexMaps, times_per_image: int, config: RunConfig
 ) -> tuple[dict[str, float], Estimates]:
-    """Held-out bits per pixel, told nothing and told each condition that ``denoiser`` has; scalars, and the former."""
+    """Held-out bits per pixel, told nothing and told each condition that ``denoiser`` has.
+
+    Returns:
+        All of them as scalars, and the estimates of a denoiser that is told nothing.
+    """
     at_once = -(-config.train.batch_size // (process_count() * config.train.accumulation))  # as in a step: that fits
 
     def estimates(told: str) -> Estimates:
-        return heldout_estimates(denoiser, process, heldout, times_per_image, at_once, told, config.seed, split=True)
+        return heldout_estimates(
+            denoiser, process, heldout, times_per_image, at_once, told, config.seed, distributed=True
+        )
 
     plain = estimates("nothing")
     result = plain.result()
@@ -327,33 +364,18 @@ def preview(pipeline: PaletteDiffusionPipeline, config: RunConfig) -> Image.Imag
     """A sheet of pictures in held-out palettes, the same ones each time."""
     pipeline.set_progress_bar_config(disable=True)
     sampling = Sampling(config.train.preview_steps, config.seed)
-    return contact_sheet(pipeline(config.train.preview_images, "heldout", sampling, split=True).images)
+    return contact_sheet(pipeline(config.train.preview_images, "heldout", sampling, distributed=True).images)
 
 
-def learning_rate_factor(fraction: float, warmup: float) -> float:
-    """Linear rise over the first ``warmup`` of the budget, times a cosine fall over all of it."""
-    rise = min(1.0, fraction / warmup) if warmup > 0 else 1.0
-    return rise * 0.5 * (1 + math.cos(math.pi * fraction))
+def _check_launch(accelerator: Accelerator) -> None:
+    known = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in known:
+        raise InputError(
+            f"accelerate was told to use {accelerator.distributed_type.value}: take configs/accelerate/gpus.yaml"
+        )
 
 
-def _fraction_done(config: TrainConfig, progress: Progress, device: torch.device) -> float:
-    """The larger of the elapsed fractions of the two budgets, the same on every process."""
-    steps = progress.step / config.max_steps if config.max_steps else 0.0
-    minutes = progress.minutes / config.max_minutes if config.max_minutes else 0.0
-    return broadcast(torch.tensor(max(steps, minutes), dtype=torch.float32, device=device)).item()
-
-
-def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Exponential moving average whose decay starts low, so that the first weights are soon forgotten."""
-
-    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
-        now = min(decay, (1 + count.item()) / (10 + count.item()))
-        torch._foreach_lerp_(averages, weights, 1 - now)
-
-    return torch.no_grad()(update)
-
-
-def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
+def _palette_bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
     sides = [training, heldout]
     return PaletteBank.of(
         PaletteBatch(
@@ -362,17 +384,3 @@ def _bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
         torch.cat([side.labels for side in sides]),
         torch.cat([torch.full((len(side),), side is heldout) for side in sides]),
     )
-
-
-def check_config(config: RunConfig) -> None:
-    """Raise InputError if the config contradicts itself, or if a number is out of range."""
-    check_data_config(config.data)
-    check_ranges(config)
-    if config.train.max_steps is None and config.train.max_minutes is None:
-        raise InputError("the run has no end: set train.max_steps or train.max_minutes")
-    if config.train.foreign_palettes > 0 and config.model.kind == "index":
-        raise InputError("train.foreign_palettes is for model.kind palette: an index model can't see colors")
-    if config.model.augmentation_labels and not config.train.mirror and not config.train.shift:
-        raise InputError(
-            "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
-        )

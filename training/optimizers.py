@@ -1,12 +1,12 @@
-"""Optimizers by name. Each makes a list, because Muon leaves some parameters to AdamW."""
+"""How weights change: optimizers by name, the schedule of their learning rates, and the average of the weights."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig
-from .sharding import share_like, whole
+from .run_config import TrainConfig
 
 MATRIX_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 """Layers whose weights Muon takes, convolutions flattened to matrices; biases, norms and embeddings go to AdamW."""
@@ -63,10 +63,10 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 average = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonalize(whole(weight.grad.lerp(average, group["momentum"])).flatten(1))
+                update = orthogonalize(weight.grad.lerp(average, group["momentum"]).flatten(1))
                 factor = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(share_like(update.view(weight.shape), weight), alpha=-group["lr"] * factor)
+                weight.add_(update.view(weight.shape), alpha=-group["lr"] * factor)
 
 
 def _adamw(parameters: list[Tensor], config: TrainConfig) -> torch.optim.AdamW:
@@ -97,3 +97,30 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, TrainConfig], list[torch.optim.Optimi
     "adamw": adamw,
     "muon": muon,
 }
+"""Each makes a list, because Muon leaves some parameters to AdamW."""
+
+
+def learning_rate_factor(fraction: float, warmup: float) -> float:
+    """The learning rate as a part of its peak, when ``fraction`` of the budget has passed.
+
+    It rises linearly over the first ``warmup`` of the budget, and falls as a cosine over all of it.
+    """
+    rise = min(1.0, fraction / warmup) if warmup > 0 else 1.0
+    return rise * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+def set_learning_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Set all learning rates to ``factor`` times their peaks, which are the rates that the optimizers were made with."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("peak_lr", group["lr"]) * factor
+
+
+def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average, for AveragedModel. Its decay starts low, so the first weights are soon forgotten."""
+
+    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+        now = min(decay, (1 + count.item()) / (10 + count.item()))
+        torch._foreach_lerp_(averages, weights, 1 - now)
+
+    return torch.no_grad()(update)

@@ -20,7 +20,7 @@ from tincture.data.index_maps import IndexMaps
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette
 from tincture.quantization.palettes.batch import PaletteBatch
-from tincture.training.config import RunConfig
+from tincture.training.run_config import RunConfig
 
 from .counters import operations, tensor_bytes
 from .work import Setting, Work

@@ -11,9 +11,8 @@ from tincture.diffusion.prediction import as_prediction
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.config import DenoiserConfig, build_denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
-from tincture.training.config import ProcessConfig, RunConfig, TrainConfig
-from tincture.training.loop import exponential_average
-from tincture.training.optimizers import OPTIMIZERS
+from tincture.training.optimizers import OPTIMIZERS, exponential_average
+from tincture.training.run_config import ProcessConfig, RunConfig, TrainConfig
 
 LABELS = 2
 

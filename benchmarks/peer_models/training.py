@@ -8,10 +8,10 @@ from torch.optim.swa_utils import AveragedModel
 from tincture.common.errors import InputError
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
-from tincture.training.config import TrainConfig
 from tincture.training.feeds import batch_rows
-from tincture.training.loop import CLOCKS, exponential_average, learning_rate_factor
-from tincture.training.optimizers import OPTIMIZERS
+from tincture.training.loop import CLOCKS
+from tincture.training.optimizers import OPTIMIZERS, exponential_average, learning_rate_factor
+from tincture.training.run_config import TrainConfig
 
 from .peer import Peer
 

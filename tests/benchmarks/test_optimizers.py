@@ -11,7 +11,7 @@ from tincture.common.errors import InputError
 from tincture.data.index_maps import IndexMaps
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
-from tincture.training.config import TrainConfig
+from tincture.training.run_config import TrainConfig
 
 CONFIG = TrainConfig(batch_size=2, learning_rate=0.1, warmup=0.25, weight_decay=0.0, beta2=0.5)
 

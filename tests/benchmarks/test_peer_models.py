@@ -20,10 +20,11 @@ from tincture.models.unet import UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.config import RunConfig, TrackConfig, TrainConfig
 from tincture.training.examples import ExampleMaker, Examples
 from tincture.training.feeds import WholeSet
-from tincture.training.loop import learning_rate_factor, train
+from tincture.training.loop import train
+from tincture.training.optimizers import learning_rate_factor
+from tincture.training.run_config import RunConfig, TrackConfig, TrainConfig
 
 TINY = DenoiserConfig(
     token_channels=32,

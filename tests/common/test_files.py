@@ -3,15 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tincture.common.errors import InputError
-from tincture.common.files import (
-    claim_output_folder,
-    files_in,
-    folder_written_whole,
-    is_disk_full,
-    recorded_in,
-    used_alone,
-)
+from tincture.common.files import files_in, folder_written_whole, is_disk_full, remove_leftovers, set_aside
 
 
 def test_a_failed_folder_leaves_nothing_behind_not_even_its_parents(tmp_path):
@@ -64,30 +56,28 @@ def test_the_old_folder_is_back_if_the_new_one_cannot_take_its_place(tmp_path, m
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_only_what_was_written_is_replaced_and_no_input(tmp_path):
-    (tmp_path / "report.json").write_text('{"files": ["a.png"]}')
-    (tmp_path / "a.png").touch()
-    claim_output_folder(tmp_path, overwrite=True, written=recorded_in("report.json"))
-    with pytest.raises(InputError, match="holds the input"):
-        claim_output_folder(tmp_path, True, written=recorded_in("report.json"), inputs=[tmp_path / "a.png"])
-    (tmp_path / "b.png").symlink_to("nowhere")
-    with pytest.raises(InputError, match=r"b\.png was not written"):
-        claim_output_folder(tmp_path, overwrite=True, written=recorded_in("report.json"))
+def test_what_was_set_aside_is_back_after_an_exception_and_gone_after_none(tmp_path):
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "both").mkdir()
+    with pytest.raises(RuntimeError), set_aside(tmp_path):
+        assert files_in(tmp_path) == [f"{next(tmp_path.iterdir()).name}/old"]
+        (tmp_path / "both").write_text("new")
+        (tmp_path / "new").mkdir()
+        raise RuntimeError
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["both", "old"]
+    assert (tmp_path / "both").is_dir()
+    with set_aside(tmp_path):
+        (tmp_path / "new").mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_a_folder_inside_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("kept")
-    with pytest.raises(InputError, match="can't be made"):
-        claim_output_folder(tmp_path / "file" / "folder", overwrite=True)
-
-
-def test_a_folder_is_used_by_one_at_a_time_and_is_free_afterwards(tmp_path):
-    for _ in range(2):
-        with used_alone(tmp_path / "run"):
-            with pytest.raises(InputError, match="another process is writing to"), used_alone(tmp_path / "run"):
-                pass
-            assert (tmp_path / "run").is_dir()
-    assert list((tmp_path / "run").iterdir()) == []
+def test_leftovers_are_removed_wherever_they_lie_and_nothing_else(tmp_path):
+    for name in (".writing-a/b", "c/.writing-d/.writing-e", "c/f.writing-", ".g"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "c" / ".writing-file").touch()
+    (tmp_path / ".writing-link").symlink_to("c")
+    remove_leftovers(tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [".g", "c", "c/f.writing-"]
 
 
 def test_a_full_disk_is_told_from_other_errors():

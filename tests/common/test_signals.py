@@ -12,9 +12,9 @@ from tincture.data.index_maps import load_index_maps
 from tincture.models.config import DenoiserConfig
 from tincture.models.unet import UNetConfig
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.config import RunConfig, TrackConfig, TrainConfig
 from tincture.training.feeds import WholeSet
 from tincture.training.loop import train
+from tincture.training.run_config import RunConfig, TrackConfig, TrainConfig
 
 SMALL = UNetConfig(channels=(8, 32), blocks=(1, 1), head_channels=8, head_blocks=0)
 MODEL = DenoiserConfig(token_channels=32, palette_depth=1, condition_channels=16, unet=SMALL)
@@ -66,7 +66,7 @@ def test_a_stopped_run_saves_its_step_and_goes_on_to_the_same_weights(cache_dir,
         train(config, feed, few, tmp_path / "cut", stop=lambda: next(answers))
     assert stopped.value.signal_number == signal.SIGTERM
     assert [path.name for path in list_checkpoints(tmp_path / "cut")] == ["step-00000003"]
-    (tmp_path / "cut" / "checkpoints" / ".step-00000009-half").mkdir()  # as a killed process leaves it
+    (tmp_path / "cut" / "checkpoints" / ".writing-step-00000009-half").mkdir()  # as a killed process leaves it
     train(config, feed, few, tmp_path / "cut", resume=True)
     assert not list((tmp_path / "cut" / "checkpoints").glob(".*"))
     whole, cut = (

@@ -16,8 +16,8 @@ from tincture.models.config import DenoiserConfig, build_denoiser
 from tincture.models.unet import UNetConfig
 from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
 from tincture.training.checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
-from tincture.training.config import TrainConfig
 from tincture.training.optimizers import OPTIMIZERS
+from tincture.training.run_config import TrainConfig
 
 FILES = ["denoiser.safetensors", "average.safetensors", "optimizer.safetensors", "progress.json"]
 

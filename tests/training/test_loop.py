@@ -20,10 +20,10 @@ from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
 from tincture.training.examples import ExampleMaker
 from tincture.training.feeds import WholeSet, batch_rows
-from tincture.training.loop import learning_rate_factor
+from tincture.training.optimizers import learning_rate_factor
+from tincture.training.run_config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
 from tincture.training.tracking import Tracker
 
 TINY = DenoiserConfig(

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from tincture.models.config import DenoiserConfig, build_denoiser
-from tincture.training.config import TrainConfig
 from tincture.training.optimizers import OPTIMIZERS, Muon, orthogonalize
+from tincture.training.run_config import TrainConfig
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 20), (20, 5)])

@@ -5,7 +5,7 @@ import torch
 
 from tincture.data.index_maps import IndexMaps
 from tincture.quantization.palettes.batch import PaletteBatch
-from tincture.training.shuffle_buffer import ShuffleBuffer
+from tincture.training.feeds import ShuffleBuffer
 
 
 def numbered(start, stop):

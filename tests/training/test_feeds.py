@@ -24,9 +24,8 @@ from tincture.models.config import DenoiserConfig
 from tincture.models.unet import UNetConfig
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.config import RunConfig, TrackConfig, TrainConfig
-from tincture.training.feeds import dead_workers_reported
-from tincture.training.stream import StreamFeed
+from tincture.training.feeds import StreamFeed, dead_workers_reported
+from tincture.training.run_config import RunConfig, TrackConfig, TrainConfig
 
 ROOT = Path(__file__).parent.parent.parent
 BATCH = slice(0, 8)

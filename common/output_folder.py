@@ -1,0 +1,182 @@
+"""A command's output folder: claimed before the work begins, held while it lasts, replaced as a whole in the end.
+
+A command that makes its files in the end, all of them:
+
+    with claimed(options.output, options.overwrite, recorded_in("report.json")) as output:
+        …
+        with output.written_whole() as folder:
+            …
+
+A command that writes while it works enters `OutputFolder.emptied` before its first file.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .files import (
+    LOCK_FILE,
+    can_only_be_filled,
+    files_in,
+    folder_written_whole,
+    missing_folders,
+    remove_empty,
+    set_aside,
+    written_in,
+)
+
+Written = Callable[[Path], Collection[str]]
+"""From a folder to the names of those files in it that the command wrote, which it may replace; none if it wrote none."""
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that this process alone writes to. See `claimed`, which makes it."""
+
+    path: Path
+    overwrite: bool
+    written: Written | None
+    options: str
+
+    def check(self) -> None:
+        """Raise InputError if the folder holds anything that may not be replaced."""
+        entries = written_in(self.path)
+        if entries and not self.overwrite:
+            raise InputError(f"the output folder {self.path} is not empty; name another one, or add {self.options}")
+        if entries and self.written is not None:
+            held = {name for name in files_in(self.path) if self.path / name.split("/")[0] in entries}
+            if others := sorted(held - set(self.written(self.path))):
+                raise InputError(f"{self.path / others[0]} was not written by this command; name another output folder")
+
+    @contextmanager
+    def written_whole(self) -> Iterator[Path]:
+        """Yield a temporary folder, whose content takes the place of what this one holds when the block ends."""
+        with folder_written_whole(self.path) as temporary:
+            yield temporary
+            self.check()  # once more: it may have been a long time
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Take away what the folder holds; after an exception in the block it is there again."""
+        self.check()
+        with set_aside(self.path):
+            yield
+
+
+@contextmanager
+def claimed(
+    path: Path,
+    overwrite: bool,
+    written: Written | None = None,
+    inputs: Iterable[Path] = (),
+    options: str = "--overwrite",
+) -> Iterator[OutputFolder]:
+    """Hold an output folder while the block lasts, and refuse it if another process does or if its content may not go.
+
+    The folder is locked before anybody looks at what it holds, since that changes while another command writes. A folder
+    that had to be made and is still empty in the end is removed.
+
+    Args:
+        path: the folder, which need not exist.
+        overwrite: whether its content may be replaced.
+        written: finds the files that may be replaced; without it, any may.
+        inputs: what the command reads, which may not lie in ``path``.
+        options: what the message tells the user to add.
+
+    Raises:
+        InputError: ``path`` is a file or a link, holds an input, can't be made, or is another process's; it holds
+            something while ``overwrite`` is false, or a file that isn't among those ``written``.
+    """
+    if path.is_symlink():
+        raise InputError(f"the output {path} is a link, through which nothing is written or replaced; name its target")
+    if path.is_file():
+        raise InputError(f"the output {path} is a file; name a folder")
+    for each in inputs:
+        if each.exists() and each.resolve().is_relative_to(path.resolve()):
+            raise InputError(f"the output folder {path} holds the input {each}; name another one")
+    _check_place("folder", path, path if path.is_dir() and can_only_be_filled(path) else None)
+    with _locked(path):
+        folder = OutputFolder(path, overwrite, written, options)
+        folder.check()
+        yield folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make ``folder`` if need be, and hold the kernel's lock on it. The lock goes with its process, however that ends."""
+    new = missing_folders(folder)
+    lock = None
+    while lock is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+    try:
+        yield
+    finally:
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        remove_empty(new)
+        fcntl.flock(lock, fcntl.LOCK_UN)  # closing isn't enough where a forked process has a copy
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock ``folder``: a descriptor that holds the lock, or None if another folder has just taken its place.
+
+    NFS locks files only. There, a file in the folder stands for it.
+    """
+    for path, flags in ((folder, os.O_RDONLY), (folder / LOCK_FILE, os.O_RDWR | os.O_CREAT)):
+        lock = os.open(path, flags)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                raise InputError(
+                    f"another process is writing to {folder}; wait until it ends, or name another folder"
+                ) from None
+            continue
+        if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+        os.close(lock)
+        return None
+    raise InputError(f"{folder} can't be locked; name a folder on another disk")
+
+
+def recorded_in(name: str, names: Callable[[Any], Iterable[str]] = list) -> Written:
+    """The files of a folder that its JSON file ``name`` records under ``files``, and that file itself.
+
+    Args:
+        name: of the JSON file.
+        names: gives the files' names from what stands under ``files``, where that isn't a list of them.
+    """
+
+    def written(folder: Path) -> Collection[str]:
+        try:
+            return {name, *names(json.loads((folder / name).read_text())["files"])}
+        except (OSError, ValueError, KeyError, TypeError):  # no record, or not one of ours
+            return ()
+
+    return written
+
+
+def claim_output_file(path: Path, overwrite: bool) -> None:
+    """Refuse an output file that exists, unless told to overwrite it, or that can't be written.
+
+    Raises:
+        InputError: it is a folder, exists while ``overwrite`` is false, or stands where nothing can be written.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise InputError(f"{path} exists; name another file, or add --overwrite")
+    _check_place("file", path, None)
+
+
+def _check_place(kind: str, path: Path, place: Path | None) -> None:
+    """Raise InputError if nothing can be written into ``place``, by default the nearest parent of ``path`` that exists."""
+    place = next(parent for parent in path.absolute().parents if parent.exists()) if place is None else place
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"the output {kind} {path} can't be made: {place} is not a folder that can be written to")

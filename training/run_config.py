@@ -1,0 +1,211 @@
+"""What a training run is: every option of `train.py`, typed, with its range."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from jsonargparse import ArgumentParser
+
+from tincture.common import cli
+from tincture.common.errors import SEED, SHARE, InputError, Range
+from tincture.common.files import physical_memory
+from tincture.common.options import check_ranges
+from tincture.common.processes import process_count
+from tincture.data.config import DataConfig, check_data_config
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.config import DenoiserConfig
+
+CONFIG_FILE = "config.yaml"
+"""The resolved config, in the folder of a run and of its model."""
+
+COUNT = Range(1, 10**12)
+FACTOR = Range(0, 10**6)
+POSITIVE = Range(0, 10**6, without_low=True)
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """How pixels are corrupted.
+
+    Args:
+        kind: absorbing turns pixels into a mask, uniform into any entry, color-heat into entries of near colors first.
+        schedule: how fast, over the time from 0 to 1.
+        width: of color-heat's kernel, in OKLab, where black and white are 1 apart.
+        leap: the share of color-heat's jumps that go to any entry, above 0; at 1 it is the uniform process.
+    """
+
+    kind: Literal["absorbing", "uniform", "color-heat"] = "absorbing"
+    schedule: Literal["linear", "cosine", "polynomial"] = "linear"
+    width: float = 0.2
+    leap: float = 0.1
+
+    def make_scheduler(self) -> PaletteScheduler:
+        """The process, and ancestral sampling, as a pipeline holds them."""
+        options = {"width": self.width, "leap": self.leap} if self.kind == "color-heat" else {}
+        return PaletteScheduler(process=self.kind, process_options=options, schedule=self.schedule)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop.
+
+    Args:
+        max_steps: stop after so many optimizer steps; null for no limit.
+        max_minutes: stop after so many minutes; null for no limit.
+        clock: what max_minutes counts. wall is time as it passes. cpu is processor time divided by the threads, which
+            compares runs on a machine that does other things too.
+        batch_size: images in a step, over all processes.
+        accumulation: parts in which a process takes its images of a step, one after the other, to save memory.
+        cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
+        foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, so that the model can
+            draw in any palette, and not only in those that it would use up (see data/foreign_palettes.py).
+        mirror: how often a picture is turned left to right. Drawings are too, unless model.augmentation_labels tells them apart.
+        shift: by how many pixels at most a picture is moved, its border repeated.
+        palette_jitter: how far the hue, chroma and lightness of a whole palette are changed.
+        optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
+        learning_rate: of AdamW, at the peak of the schedule. It rises linearly and falls as a cosine to 0 over the larger
+            of the elapsed fractions of max_steps and max_minutes.
+        muon_rate_factor: the learning rate of Muon, as a multiple of learning_rate.
+        warmup: fraction of the budget in which the learning rate rises.
+        weight_decay: per unit of learning rate.
+        beta2: decay of AdamW's second moment.
+        clip_norm: largest norm of the gradient.
+        ema_decay: decay of the moving average of the weights, with which the run is evaluated, draws and is saved.
+        evaluate_every: steps between held-out evaluations with a preview sheet.
+        checkpoint_every: steps between checkpoints.
+        heldout_times: corruptions of each held-out image in an evaluation; the last evaluation makes four times as many.
+        preview_images: icons in a preview sheet.
+        preview_steps: denoiser calls for each of them.
+        mixed_precision: number format of the forward pass (bf16 pays on GPUs).
+        device: where to train; auto takes a GPU if there is one.
+    """
+
+    max_steps: Annotated[int | None, COUNT] = None
+    max_minutes: Annotated[float | None, Range(0, 10**9, without_low=True)] = None
+    clock: Literal["wall", "cpu"] = "wall"
+    batch_size: Annotated[int, Range(1, 1_000_000)] = 64
+    accumulation: Annotated[int, Range(1, 1_000_000)] = 1
+    cross_entropy: Annotated[float, FACTOR] = 0.0
+    foreign_palettes: Annotated[float, SHARE] = 0.0
+    mirror: Annotated[float, SHARE] = 0.0
+    shift: Annotated[int, Range(0, 4096)] = 0
+    palette_jitter: Annotated[float, SHARE] = 0.0
+    optimizer: Literal["adamw", "muon"] = "muon"
+    learning_rate: Annotated[float, POSITIVE] = 2e-3
+    muon_rate_factor: Annotated[float, FACTOR] = 10.0
+    warmup: Annotated[float, SHARE] = 0.05
+    weight_decay: Annotated[float, FACTOR] = 0.1
+    beta2: Annotated[float, Range(0, 0.999999)] = 0.98
+    clip_norm: Annotated[float, POSITIVE] = 1.0
+    ema_decay: Annotated[float, SHARE] = 0.995
+    evaluate_every: Annotated[int, COUNT] = 250
+    checkpoint_every: Annotated[int, COUNT] = 250
+    heldout_times: Annotated[int, Range(1, 10_000)] = 1
+    preview_images: Annotated[int, Range(1, 10_000)] = 32
+    preview_steps: Annotated[int, Range(1, 100_000)] = 32
+    mixed_precision: Literal["no", "bf16"] = "no"
+    device: Literal["auto", "cpu"] = "auto"
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Where scalars and sheets go, besides metrics.jsonl and previews/.
+
+    Args:
+        wandb: log to Weights & Biases: online where logged in, else offline in the output folder.
+        project: project name there.
+    """
+
+    wandb: bool = True
+    project: str = "tincture"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole training run.
+
+    Args:
+        seed: of the weights, the order of images and every corruption.
+    """
+
+    seed: Annotated[int, SEED] = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: DenoiserConfig = field(default_factory=DenoiserConfig)
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "RunConfig":
+        """The run among all options of a command."""
+        return cls(**{field.name: options[field.name] for field in fields(cls)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in YAML and in trackers."""
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def check_config(config: RunConfig, has_classes: bool = False) -> None:
+    """Refuse a run that could go wrong only after it has begun.
+
+    Args:
+        config: the run.
+        has_classes: whether its pictures have labels, once that is known.
+
+    Raises:
+        InputError: a number is out of range, options contradict each other, or a step doesn't fit into this machine.
+    """
+    check_data_config(config.data)
+    check_ranges(config)
+    train, model = config.train, config.model
+    if train.max_steps is None and train.max_minutes is None:
+        raise InputError("the run has no end: set train.max_steps or train.max_minutes")
+    if train.foreign_palettes > 0 and model.kind == "index":
+        raise InputError("train.foreign_palettes is for model.kind palette: an index model can't see colors")
+    if model.augmentation_labels and not train.mirror and not train.shift:
+        raise InputError(
+            "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
+        )
+    # Held-out bits per pixel, previews and most drawings tell the model nothing, so training must do that too, sometimes.
+    never_hidden = {
+        "class_dropout": has_classes and model.class_dropout == 0,
+        "luminance_dropout": model.luminance_dropout == 0,
+    }
+    for name in (name for name, never in never_hidden.items() if never):
+        raise InputError(
+            f"model.{name} is 0, so training would never hide what the run is measured and drawn without: set it above 0"
+        )
+    parts = process_count() * train.accumulation
+    numbers = -(-train.batch_size // parts) * config.data.size**2 * config.data.max_colors
+    if 4 * numbers > physical_memory():
+        raise InputError(
+            f"the {numbers:,} predictions of a step take {4 * numbers / 2**30:,.0f} GiB, and this machine has "
+            f"{physical_memory() / 2**30:,.0f}: lower train.batch_size, data.size or data.max_colors"
+        )
+
+
+class RunFile(cli.ConfigFile):
+    """The option that names a run's config, written by hand or by this version or an earlier one."""
+
+    def read(self, path: Path, parser: ArgumentParser) -> dict[str, Any]:
+        """The values of the file, without an option that runs have no more."""
+        values = super().read(path, parser)
+        train = values.get("train")
+        if isinstance(train, dict) and train.pop("shard", False):
+            raise InputError(f"{path} sets train.shard, which is gone: all processes hold all weights now")
+        return values
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Give a parser ``--config`` and all options of a `RunConfig`."""
+    parser.add_argument("--config", action=RunFile, help="YAML file with any of the keys below")
+    parser.add_class_arguments(RunConfig)
