@@ -16,7 +16,7 @@ from tincture.quantization.dither.hull import mixable
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.spaces import LINEAR_OF_BYTE
 
-from .quantizers import photographs, with_alpha
+from .photographs import photographs, with_alpha
 
 PALETTES = ("e-paper-7", "nintendo-gameboy-bgb", "pico-8", "color-graphics-adapter", "zx-spectrum")
 PHOTOS = ("china", "coffee", "chelsea")

@@ -14,49 +14,24 @@ from statistics import mean, median
 
 import imagequant
 import numpy as np
-import skimage.data
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.datasets import load_sample_images
 
 from tincture.quantization.dither import dither
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette, fit_palettes
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
+from .photographs import SIZE, gradient, photographs, with_alpha
 from .process_memory import peak_mib, reset_peak, resident_mib
 
-SIZE = (768, 512)
 COLORS = (8, 16, 64, 256)
 
 Method = Callable[[np.ndarray, int], np.ndarray]
 """(RGB uint8 [H, W, 3], number of colors) → the picture in that many colors, RGB uint8 [H, W, 3]."""
-
-
-def photographs() -> dict[str, np.ndarray]:
-    """The color photographs that scikit-image and scikit-learn ship, at 768 × 512, uint8 ``[512, 768, 3]`` each."""
-    found = dict(zip(("china", "flower"), load_sample_images().images, strict=True))
-    names = ("astronaut", "coffee", "chelsea", "rocket", "retina", "hubble_deep_field")
-    found |= {name: getattr(skimage.data, name)() for name in names}
-    found["motorcycle"] = skimage.data.stereo_motorcycle()[0]
-    resize = functools.partial(Image.Image.resize, size=SIZE, resample=Image.Resampling.LANCZOS)
-    return {name: np.array(resize(Image.fromarray(pixels[..., :3]))) for name, pixels in found.items()}
-
-
-def gradient() -> np.ndarray:
-    """A synthetic picture that blends one color in each corner, uint8 ``[512, 768, 3]``."""
-    corners = np.array([[[250, 120, 60], [40, 60, 160]], [[255, 230, 150], [10, 10, 40]]], np.float32)
-    down, right = np.linspace(0, 1, SIZE[1])[:, None, None], np.linspace(0, 1, SIZE[0])[None, :, None]
-    top, bottom = (corners[row, 0] * (1 - right) + corners[row, 1] * right for row in (0, 1))
-    return (top * (1 - down) + bottom * down).round().astype(np.uint8)
-
-
-def with_alpha(rgb: np.ndarray) -> np.ndarray:
-    """The picture with an opaque fourth channel."""
-    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
 
 
 def ours(rgb: np.ndarray, k: int, space: str, dither_method: str | None = None, method: str = "kmeans") -> np.ndarray:

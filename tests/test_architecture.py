@@ -19,7 +19,7 @@ BELOW = {
 }
 
 
-COMMANDS = {path.stem for path in ROOT.glob("*.py")} | {"benchmarks", "tests", "docs"}
+COMMANDS = {path.stem for path in ROOT.glob("*.py")} | {"benchmarks", "tests", "tools"}
 
 
 def imported_rooms(path):

@@ -1,4 +1,4 @@
-"""docs/drawing.md holds the commands and the pictures of docs/pictures/make_recipes.py, and its Python lines are Python."""
+"""docs/drawing.md holds the commands and the pictures of tools/make_recipes.py, and its Python lines are Python."""
 
 import re
 import shlex
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tincture import recolor, sample
 from tincture.controls.idle_options import check_idle_options
-from tincture.docs.pictures.make_recipes import DRAW, FOLDER, RECIPES
+from tincture.tools.make_recipes import DRAW, FOLDER, RECIPES
 
 PAGE = Path(__file__).parent.parent / "docs" / "drawing.md"
 

@@ -168,7 +168,7 @@ def measure(run: PlannedRun) -> Costs:
 
 def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
     """Processor time of an image for each part of what stands before a training step, medians of rounds over nine photographs."""
-    from ..quantizers import photographs  # needs requirements-benchmarks.txt
+    from ..photographs import photographs  # needs requirements-benchmarks.txt
 
     files = []
     for pixels in photographs().values():

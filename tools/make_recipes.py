@@ -1,9 +1,9 @@
-"""Draw docs/pictures/recipes/: what each command of docs/drawing.md draws, beside what it was given.
+"""Draw docs/pictures/recipes/: what the commands of docs/drawing.md draw.
 
-`python -m docs.pictures.make_recipes --checkpoint checkpoints/icons16`; --only NAME… for some of them.
+`python -m tools.make_recipes --checkpoint checkpoints/icons16` draws all of them, --only NAME… some.
+Each picture shows what the command was given beside what it drew.
 """
 
-import argparse
 import contextlib
 import os
 import shlex
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from tincture import recolor, sample
+from tincture.common import cli
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
 from tincture.pipelines.sheet import contact_sheet
@@ -25,7 +26,8 @@ from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 
-FOLDER = Path(__file__).with_name("recipes")
+PICTURES_FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+FOLDER = PICTURES_FOLDER / "recipes"
 DRAW = "--steps 32 --overwrite --output runs/drawn"
 """What $DRAW stands for in docs/drawing.md, but for the checkpoint."""
 MODEL = "--checkpoint checkpoints/icons16"
@@ -130,7 +132,7 @@ def prepare(folder: Path) -> None:
     Image.fromarray(grey).save(folder / "grey.png")
     pixels[mask > 0] = (255, 0, 255, 255)
     Image.fromarray(pixels).save(folder / "hidden.png")
-    photo = Image.open(Path(__file__).with_name("dusk.png")).convert("RGBA")
+    photo = Image.open(PICTURES_FOLDER / "dusk.png").convert("RGBA")
     photo.save(folder / "photo.png")
     quantize(np.array(photo.resize((24, 16), Image.Resampling.BOX)), 256).save(folder / "photo-tiny.png")
     small = np.array(photo.resize((48, 32), Image.Resampling.BOX))
@@ -181,13 +183,13 @@ def draw(name: str, recipe: Recipe, checkpoint: Path, folder: Path) -> None:
     contact_sheet(images, columns, recipe.scale, GAP).save(folder / f"{name}.png", optimize=True)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Draw all of them, or those named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = cli.make_parser(__doc__.split("\n")[0])
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
     parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder for the pictures")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     checkpoint, folder = options.checkpoint.resolve(), options.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
@@ -198,4 +200,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TQDM_DISABLE", "1")
-    main()
+    cli.run(main)
