@@ -1,7 +1,7 @@
 """Draw docs/pictures/recipes/: what the commands of docs/drawing.md draw.
 
-`python -m tools.make_recipes --checkpoint checkpoints/icons16` draws all of them, --only NAME… some.
-Each picture shows what the command was given beside what it drew.
+`python -m tools.make_recipes --checkpoint checkpoints/icons16` draws all of them, --only NAME…
+some. Each picture shows what the command was given beside what it drew.
 """
 
 import contextlib
