@@ -27,7 +27,6 @@ from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plo
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
 from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.training.run_config import TrainConfig
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 def evaluate(options: Namespace, state: PartialState) -> None:
     """Measure, write, report; ``state`` is this process among those that evaluate."""
-    pipeline = load_pipeline(options.checkpoint)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     pipeline.denoiser.to(state.device)
     if options.sampler is not None:
         pipeline.scheduler.but(sampler=options.sampler, sampler_options={})  # its complaints come before the work

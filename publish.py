@@ -10,7 +10,7 @@ from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import files_in, write_atomically
 from tincture.common.output_folder import claimed
-from tincture.pipelines.saving import load_pipeline, save_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.training.run_config import CONFIG_FILE
 from tincture.training.tracking import METRICS_FILE
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     add("--overwrite", action="store_true", help="replace a smaller one there")
     add("--sampler", type=str | None, default=None, help="how it draws where nobody says; as before if left out")
     options = parser.parse_args(arguments)
-    pipeline = load_pipeline(options.checkpoint)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     if options.sampler is not None:
         pipeline.register_modules(scheduler=pipeline.scheduler.but(sampler=options.sampler, sampler_options={}))
     config = options.checkpoint / CONFIG_FILE
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     if options.output.resolve() == options.checkpoint.resolve() or (options.output / METRICS_FILE).exists():
         raise InputError(f"{options.output} is a training run, whose weights would be lost; name another folder")
     with claimed(options.output, options.overwrite, _published_files):
-        save_pipeline(pipeline, options.output, half=True)
+        pipeline.save_pretrained(options.output, half=True)
         text = config.read_text()
         write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
     size = sum(file.stat().st_size for file in options.output.rglob("*") if file.is_file())

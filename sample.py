@@ -34,7 +34,6 @@ from tincture.diffusion.samplers import SAMPLERS
 from tincture.diffusion.schedules import SCHEDULES
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.posterior_mean import dithered_means
-from tincture.pipelines.saving import load_pipeline
 from tincture.pipelines.sheet import contact_sheet, repeated
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
@@ -217,7 +216,7 @@ def draw(options: Namespace, palette: Palette | None, joint: JointPalettes | Non
     """Draw with everything that the options ask for."""
     sampler_options = read_sampler_options(options.sampler_options)
     palette = palette if joint is None else joint.base
-    pipeline = load_pipeline(options.checkpoint)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     pipeline.denoiser.to(processes().device)
     is_told = pipeline.denoiser.luminance is not None
     controls, height, width = read_controls(options, palette, pipeline.config.size, is_told)

@@ -13,7 +13,7 @@ from tincture.common.files import files_in
 from tincture.common.output_folder import OutputFolder, claimed
 from tincture.common.processes import leave_group, processes
 from tincture.common.signals import SignalWatch, StoppedBySignalError
-from tincture.pipelines.saving import INDEX
+from tincture.pipelines.saving import PIPELINE_ENTRIES
 from tincture.training.feeds import dead_workers_reported, open_feed
 from tincture.training.loop import train
 from tincture.training.run_config import CONFIG_FILE, RunConfig, add_run_options, check_config
@@ -26,8 +26,8 @@ MAY_CHANGE_ON_RESUME = {
 }
 
 RUN_ENTRIES = {
-    *(CONFIG_FILE, METRICS_FILE, ENVIRONMENT_FILE, INDEX),
-    *("denoiser", "scheduler", "palette_bank", "checkpoints", "previews", "wandb"),
+    *(CONFIG_FILE, METRICS_FILE, ENVIRONMENT_FILE, *PIPELINE_ENTRIES),
+    *("checkpoints", "previews", "wandb"),
     ".lock",  # of earlier versions
 }
 """What a run's folder holds (docs/architecture.md); ``--overwrite`` replaces nothing else."""

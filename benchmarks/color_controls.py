@@ -17,7 +17,6 @@ from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
 from tincture.evaluation.colors import color_distance
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -88,7 +87,10 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=64, help="icons, and drawings in each palette")
     parser.add_argument("--steps", type=int, default=32, help="calls of the network for each image")
     options = parser.parse_args()
-    pipeline, judge = load_pipeline(options.checkpoint), load_pipeline(options.judge)
+    pipeline, judge = (
+        PaletteDiffusionPipeline.from_pretrained(options.checkpoint),
+        PaletteDiffusionPipeline.from_pretrained(options.judge),
+    )
     pipeline.set_progress_bar_config(disable=True)
     styles(pipeline, judge, options.number, options.steps)
     joint_palettes(pipeline, judge, options.number, options.steps)

@@ -31,7 +31,6 @@ from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.diffusion.draws import categorical
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.dither import dither
 from tincture.quantization.encoding import encode
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -319,7 +318,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     for task in options.tasks:
         choose("task", task, TASKS | {"seams": seams})
-    pipeline = load_pipeline(options.checkpoint)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
     heldout = heldout.subset(heldout.random_rows(options.num_images, seed=0))

@@ -13,12 +13,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from tincture.diffusion.losses import hybrid_loss
-from tincture.diffusion.reuse import Reuse
+from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
-from tincture.models.config import DenoiserConfig, build_denoiser
-from tincture.models.denoiser import Denoiser
+from tincture.models.denoiser import Denoiser, DenoiserConfig, build_denoiser
 from tincture.models.unet import UNetConfig
+from tincture.pipelines.asking import Reuse
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 

@@ -14,7 +14,7 @@ from tincture.data.index_maps import load_index_maps
 from tincture.evaluation.feature_metrics import METRICS, compare_features
 from tincture.evaluation.features import EXTRACTORS, load_extractor
 from tincture.evaluation.report import rgba_of
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 
 def main(arguments: list[str]) -> None:
@@ -29,7 +29,10 @@ def main(arguments: list[str]) -> None:
     parser.add_class_arguments(DataConfig, "data")
     options = parser.parse_args(arguments)
     training, heldout = load_index_maps(parser.instantiate(options).data)
-    pipeline, extractor = load_pipeline(options.checkpoint), load_extractor(options.extractor)
+    pipeline, extractor = (
+        PaletteDiffusionPipeline.from_pretrained(options.checkpoint),
+        load_extractor(options.extractor),
+    )
     real = {
         name: side.pictures(side.random_rows(options.num_samples, options.seed))
         for name, side in (("held-out", heldout), ("training", training))

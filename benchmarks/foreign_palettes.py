@@ -9,7 +9,7 @@ from tincture.common import cli
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.evaluation.heldout import heldout_estimates
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 PALETTES = ("own", "pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb")
 
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     sets = {palette: load_index_maps(DataConfig(palette=palette))[1] for palette in PALETTES}
     print(f"{'':24}" + "".join(f"{palette:>22}" for palette in PALETTES))
     for checkpoint in options.checkpoints:
-        pipeline = load_pipeline(checkpoint)
+        pipeline = PaletteDiffusionPipeline.from_pretrained(checkpoint)
         row = f"{checkpoint.name:24}"
         for images in sets.values():
             result = heldout_estimates(pipeline.denoiser, pipeline.scheduler.process, images, options.times).result()

@@ -15,7 +15,6 @@ from tincture.controls.options import Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .judge import judged_bits
@@ -52,7 +51,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if options.num_images < 2:
         raise InputError(f"--num-images is {options.num_images}; a standard error needs at least 2")
-    judge = load_pipeline(options.judge)
+    judge = PaletteDiffusionPipeline.from_pretrained(options.judge)
     _, heldout = load_index_maps(parser.instantiate(options).data)
     rows = heldout.random_rows(options.num_images, seed=0).tolist()
     real = [IndexedImage(heldout.indices[row].numpy(), heldout.palette(row)) for row in rows]
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> None:
     print(line("held-out icons", cost_of_mirroring(judge, real)))
     print(line(f"a share of {TURNED:g} of them mirrored", cost_of_mirroring(judge, turned)))
     for checkpoint in options.checkpoints:
-        pipeline = load_pipeline(checkpoint)
+        pipeline = PaletteDiffusionPipeline.from_pretrained(checkpoint)
         drawn = pipeline(len(real), [image.palette for image in real], Sampling(sampler=options.sampler)).images
         print(line(f"drawn by {checkpoint}", cost_of_mirroring(judge, drawn)), flush=True)
 

@@ -36,7 +36,7 @@ from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
 from tincture.evaluation.features import FeatureExtractor, load_extractor
-from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import DenoiserConfig
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
 from tincture.pipelines.model_recoloring import load_ways
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
@@ -70,7 +70,7 @@ def main() -> None:
     ways = dict(WAYS)
     if options.checkpoint is not None:
         ways |= load_ways(options.checkpoint)
-    judge = None if options.judge is None else load_pipeline(options.judge)
+    judge = None if options.judge is None else PaletteDiffusionPipeline.from_pretrained(options.judge)
     bits = (" bits per pixel |", " ---: |") if judge is not None else ("", "")
     print(
         f"{len(images)} held-out icons\n\n| palette | way | lightness order kept | edges kept | ΔE | colors |{bits[0]}"

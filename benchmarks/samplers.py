@@ -25,7 +25,6 @@ from tincture.evaluation.features import load_extractor
 from tincture.evaluation.heldout import heldout_estimates
 from tincture.evaluation.report import rgba_of
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -81,7 +80,10 @@ def main(arguments: list[str]) -> None:
     add("--seed", type=int, default=0, help="of the drawn images")
     options = parser.parse_args(arguments)
 
-    pipeline, judge = load_pipeline(options.checkpoint), load_pipeline(options.judge)
+    pipeline, judge = (
+        PaletteDiffusionPipeline.from_pretrained(options.checkpoint),
+        PaletteDiffusionPipeline.from_pretrained(options.judge),
+    )
     pipeline.set_progress_bar_config(disable=True)
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
     extractor = load_extractor("efficientnet-lite0")

@@ -26,7 +26,8 @@ from tincture.common.files import write_json
 from tincture.data.index_maps import load_index_maps
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.heldout import heldout_estimates
-from tincture.pipelines.saving import INDEX, load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import INDEX
 from tincture.training.run_config import CONFIG_FILE, RunConfig, add_run_options
 from tincture.training.tracking import METRICS_FILE
 
@@ -126,7 +127,7 @@ def as_word(value: Any) -> str:
 
 def measure(folder: Path, times: int) -> Result:
     """Bits per pixel of each held-out image by the model in ``folder``."""
-    pipeline = load_pipeline(folder)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(folder)
     _, heldout = load_index_maps(saved_config(folder).data)
     estimates = heldout_estimates(pipeline.denoiser, pipeline.scheduler.process, heldout, times)
     steps = yaml.safe_load((folder / METRICS_FILE).read_text().splitlines()[-1])["step"]

@@ -16,8 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from tincture.common import cli
 from tincture.data.index_maps import load_index_maps
-from tincture.diffusion.losses import hybrid_loss
-from tincture.models.config import build_denoiser
+from tincture.diffusion.likelihood import hybrid_loss
+from tincture.models.denoiser import build_denoiser
 from tincture.training.examples import ExampleMaker, Examples
 from tincture.training.feeds import WholeSet
 from tincture.training.optimizers import OPTIMIZERS, exponential_average

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from tincture.common.errors import InputError
 from tincture.diffusion.draws import widest_float
-from tincture.diffusion.logits import mix
-from tincture.diffusion.prediction import Prediction
+from tincture.diffusion.guidance import Prediction, mix
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 ITERATIONS = 30

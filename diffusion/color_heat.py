@@ -1,7 +1,8 @@
-"""Color heat: a pixel jumps more often between near colors, so that noise spreads over the palette as heat does.
+"""Color heat: a pixel jumps more often between near colors, so noise spreads as heat does.
 
 D3PM's Gaussian kernel (Austin et al. 2021, arXiv 2107.03006) carried from grey levels to colors, in
-continuous time; the nearest relative is the metric-induced path of Shaul et al. 2024 (arXiv 2412.03487).
+continuous time; the nearest relative is the metric-induced path of Shaul et al. 2024 (arXiv
+2412.03487).
 """
 
 from typing import NamedTuple
@@ -38,13 +39,15 @@ class Spectrum(NamedTuple):
 
 
 class ColorHeatProcess(JumpProcess):
-    """R = (1 - leap) R_h + leap (J/K - I), with R_h[i, j] ∝ exp(-|c_i - c_j|² / 2 width²) for i ≠ j.
+    """R = (1 - leap) R_h + leap (J/K - I), R_h[i, j] ∝ exp(-|c_i - c_j|² / 2 width²) for i ≠ j.
 
-    Both parts are scaled to make the mean of their changing modes' decay rates 1. The leap, a jump to any entry, keeps
-    distant colors connected: since J commutes with R_h, Q_b = e^(-leap b) exp((1 - leap) b R_h) + (1 - e^(-leap b)) J/K,
-    where every probability is at least that of the second term.
+    Both parts are scaled to make the mean of their changing modes' decay rates 1. The leap, a jump
+    to any entry, keeps
+    distant colors connected: since J commutes with R_h, Q_b = e^(-leap b) exp((1 - leap) b R_h) +
+    (1 - e^(-leap b)) J/K, where every probability is at least that of the second term.
 
-    A color c is OKLab around mid grey times alpha, and alpha: transparency is a distance of 1 or more from opaque colors.
+    A color c is OKLab around mid grey times alpha, and alpha: transparency is a distance of 1 or
+        more from opaque colors.
 
     Args:
         schedule: alpha(t).
@@ -99,7 +102,8 @@ class ColorHeatProcess(JumpProcess):
     def heat(self, t: Tensor, palette: PaletteBatch) -> tuple[Tensor, Tensor]:
         """The b at which the mean decay of the changing modes is alpha(t), by Newton's method.
 
-        The logarithm of the mean decay is convex and falls with b, so Newton's steps from 0 approach b from below.
+        The logarithm of the mean decay is convex and falls with b, so Newton's steps from 0
+        approach b from below.
         """
         _, values, _, changing = self.spectrum(palette)
         values = (1 - self.leap) * values + self.leap
@@ -121,7 +125,7 @@ class ColorHeatProcess(JumpProcess):
         return b.masked_fill(ended, torch.inf), (self.schedule.noise_rate(t) / rate).masked_fill(ended, torch.inf)
 
     def transition(self, heat: Tensor, palette: PaletteBatch) -> Tensor:
-        """e^(-leap b) exp((1 - leap) b R_h) + (1 - e^(-leap b)) J/K, computed in float64 where there is one."""
+        """e^(-leap b) exp((1 - leap) b R_h) + (1 - e^(-leap b)) J/K, by way of float64."""
         _, values, vectors, _ = self.spectrum(palette)
         heat = heat.to(values).clamp_max(1e3 / self.leap)[:, None, None]  # beyond, e^(-leap b) is zero
         decays = torch.exp(-(1 - self.leap) * heat * values[:, None, :])

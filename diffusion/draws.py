@@ -1,4 +1,4 @@
-"""Random draws that are exact and belong to their image: image i draws from generator i, whatever its batch."""
+"""Random draws that are exact, and that belong to their image whatever its batch."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed from several numbers that aren't negative, such that neighbors give unrelated streams."""
+    """One seed from several numbers, none negative. Neighboring numbers give unrelated streams."""
     entropy = (len(numbers), *numbers)  # SeedSequence takes missing numbers as zeros
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
 
 
 def image_generators(seed: int, first: int, count: int) -> list[torch.Generator]:
-    """The generators of images ``first`` to ``first + count - 1`` of a run with ``seed``: each depends on (seed, i) alone."""
+    """The generators of ``count`` images from the first one on. Each depends on (seed, i) alone."""
     return [torch.Generator().manual_seed(mixed_seed(seed, i)) for i in range(first, first + count)]
 
 
 def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
-    """Uniform numbers in [0, 1), float64 where ``device`` has it; the first axis of ``shape`` counts images."""
+    """Uniform numbers in [0, 1), float64 where ``device`` has it; the first axis is the images'."""
     if isinstance(generator, Sequence):
         if len(generator) != shape[0]:
             raise ValueError(f"{len(generator)} generators for {shape[0]} images")
@@ -37,8 +37,9 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -
 def categorical(probabilities: Tensor, generator: Generators) -> Tensor:
     """Draw one index per pixel by inverting the cumulative distribution.
 
-    In float64 the draw is exact to 2⁻⁵³, where Gumbel noise in float32 is truncated and favors likely entries
-    (Zheng et al. 2024, arXiv 2409.02908). An entry of probability zero is never drawn.
+    In float64 the draw is exact to 2⁻⁵³, where Gumbel noise in float32 is truncated and favors
+    likely entries (Zheng et al. 2024, arXiv 2409.02908). An entry of probability zero is never
+    drawn.
 
     Args:
         probabilities: ``[B, K, H, W]``, not negative; they need not sum to exactly 1.

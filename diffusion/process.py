@@ -1,4 +1,4 @@
-"""What every corruption process offers; denoising losses, bounds and samplers are written against it."""
+"""What every corruption process offers. Losses, bounds and samplers are written against it."""
 
 from typing import Protocol, runtime_checkable
 
@@ -14,8 +14,9 @@ from .schedules import Schedule
 class Process(Protocol):
     """A continuous-time Markov chain on each pixel: clean at t = 0, noise at t = 1.
 
-    A state is an entry 0 … K-1, or the mask K where the process has one; K is ``palette.mask_index``. Palettes come
-    with every call because a process may depend on their sizes (uniform) or their colors (color-heat).
+    A state is an entry 0 … K-1, or the mask K where the process has one; K is
+    ``palette.mask_index``. Palettes come with every call because a process may depend on their
+    sizes (uniform) or their colors (color-heat).
     """
 
     schedule: Schedule
@@ -43,12 +44,13 @@ class Process(Protocol):
             p_0: the denoiser's probabilities of clean entries, ``[B, K, H, W]``.
 
         Returns:
-            Probabilities of states, ``[B, S, H, W]``, with S = K + 1 where the process has a mask, else K.
+            Probabilities of states, ``[B, S, H, W]``, with S = K + 1 where the process has a mask,
+            else K.
         """
         ...
 
     def negative_elbo(self, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
-        """One draw's unbiased estimate of the continuous-time negative ELBO, nats per image, ``[B]``.
+        """An unbiased estimate of the continuous-time negative ELBO, nats per image, ``[B]``.
 
         Args:
             logits: the denoiser's output for (x_t, t), ``[B, K, H, W]``.

@@ -16,7 +16,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 
 from . import PROCESSES
 from .draws import Generators
-from .prediction import Prediction, as_prediction
+from .guidance import Prediction, as_prediction
 from .process import Process
 from .samplers import SAMPLERS, even_times
 from .schedules import make_schedule
@@ -32,12 +32,11 @@ class PaletteSchedulerOutput(BaseOutput):
 class PaletteScheduler(SchedulerMixin, ConfigMixin):
     """What a pipeline's loop needs of a process and a sampler.
 
-    The loop is diffusers' own, but for two things that discrete images need: `start`, since a sampler may choose the times
-    at which it asks, and the palettes, which a process may depend on::
+    The loop is diffusers' own, but for two things that discrete images need: `start`, since a
+    sampler may choose the times at which it asks, and the palettes, which a process may depend on::
 
-        scheduler.set_timesteps(steps)
-        x_t = scheduler.start(scheduler.prior(palette, height, width, generator), palette, generator)
-        for t in scheduler.timesteps:
+        scheduler.set_timesteps(steps) x_t = scheduler.start(scheduler.prior(palette, height, width,
+        generator), palette, generator) for t in scheduler.timesteps:
             logits = denoiser(x_t, scheduler.times, palette)
             x_t = scheduler.step(logits, t, x_t).prev_sample
             if scheduler.finished:
@@ -47,13 +46,15 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         process: a name in `PROCESSES`.
         process_options: of that process, as its constructor takes them.
         schedule: alpha(t): a name in `SCHEDULES`, or ``fitted``.
-        fitted_knots: of the schedule fitted to the model, if there is one (`schedules.fitted_knots`).
+        fitted_knots: of the schedule fitted to the model, if there is one
+            (`schedules.fitted_knots`).
         sampler: a name in `SAMPLERS`.
         sampler_options: of that sampler.
         grid: the schedule whose even steps the sampler takes; none for the process's own.
 
     Raises:
-        InputError: a name is unknown, an option is out of range, or the sampler doesn't fit the process.
+        InputError: a name is unknown, an option is out of range, or the sampler doesn't fit the
+            process.
     """
 
     order = 1
@@ -74,13 +75,16 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         )
         self.sampler = choose("sampler", sampler, SAMPLERS)
         self.sampler.check(sampler, self.process, sampler_options or {})
+        if fitted_knots is not None:
+            make_schedule("fitted", fitted_knots)  # so that they are refused here, not when they are first used
         self._grid = self.process.schedule if grid is None else make_schedule(grid, fitted_knots)
         self.set_timesteps(64)
 
     def but(self, **changes: Any) -> "PaletteScheduler":
-        """A new scheduler with these arguments of the constructor changed, at the start of its times.
+        """A new scheduler with these arguments changed, at the start of its times.
 
-        diffusers' ``from_config`` takes arguments that were given by position for defaults, and drops them.
+        diffusers' ``from_config`` takes arguments that were given by position for defaults, and
+        drops them.
         """
         names = inspect.signature(PaletteScheduler.__init__).parameters
         kept = {name: value for name, value in self.config.items() if name in names}
@@ -89,12 +93,13 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
     def set_timesteps(
         self, num_inference_steps: int, device: torch.device | str | None = None, start: float = 1.0
     ) -> None:
-        """Lay the grid of times: ``num_inference_steps`` steps, each a call of the network, as far as the sampler needs them.
+        """Lay the grid of times. Each step is one call of the network, if the sampler needs it.
 
         Each corrector step of the ancestral sampler is a call more, at every step.
 
         Args:
-            num_inference_steps: at least 1; steps between which the noise doesn't fall in float32 are left out.
+            num_inference_steps: at least 1; steps between which the noise doesn't fall in float32
+                are left out.
             device: where the times are.
             start: the noise level from which to come back, above 0, at most 1.
 
@@ -109,7 +114,8 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         grid_times = even_times(num_inference_steps, first.item())
         times = self.process.schedule.time(self._grid.noise(grid_times)).clamp(0, 1)
         noise = self.process.schedule.noise(times)
-        # Thousands of steps may lie nearer to each other than float32 can tell: there is nothing to do between such times.
+        # Thousands of steps may lie nearer to each other than float32 can tell: there is nothing to
+        # do between such times.
         falls = torch.cat([torch.ones(1, dtype=torch.bool), noise.diff() < 0])
         if not falls[1:].any():
             raise InputError(f"the noise level to start from is {start}; that is as good as none")
@@ -129,7 +135,7 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         return self.process.q_sample(original_samples, timesteps, palette, generator)
 
     def start(self, sample: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
-        """Begin to denoise ``sample``, int64 ``[B, H, W]``, from the first of the times; returns what to predict from."""
+        """Begin with ``sample``, int64 ``[B, H, W]``, at the first time; returns the next one."""
         options = self.config.sampler_options or {}
         self._steps = self.sampler.algorithm(self.process, palette, sample, self._times, generator, **options)
         self.finished = False
@@ -141,8 +147,10 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         """Take the next step.
 
         Args:
-            model_output: the denoiser's logits for ``sample`` at `times`, ``[B, K, H, W]``, or a `Prediction`.
-            timestep: as in ``timesteps``; only diffusers' signature wants it, since samplers keep their place.
+            model_output: the denoiser's logits for ``sample`` at `times`, ``[B, K, H, W]``, or a
+                `Prediction`.
+            timestep: as in ``timesteps``; only diffusers' signature wants it, since samplers keep
+                their place.
             sample: what the logits are about; it may have been changed since the last step.
             return_dict: give back a `PaletteSchedulerOutput` instead of a tuple.
 

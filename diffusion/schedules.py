@@ -32,7 +32,7 @@ def linear() -> Schedule:
 
 
 def cosine() -> Schedule:
-    """alpha(t) = 1 - cos(π/2 (1 - t)) = 1 - sin(π/2 t) (Shi et al. 2024, arXiv 2406.04329, Table 1)."""
+    """alpha(t) = 1 - sin(π/2 t) = 1 - cos(π/2 (1 - t)) (Shi et al. 2024, 2406.04329, Table 1)."""
     return Schedule(
         noise=lambda t: torch.sin(math.pi / 2 * t),
         noise_rate=lambda t: math.pi / 2 * torch.cos(math.pi / 2 * t).clamp_min(0),  # float32 has -4e-8 at t = 1
@@ -103,11 +103,13 @@ def make_schedule(name: str, knots: Sequence[float] | None = None) -> Schedule:
 def fitted_knots(noise: Tensor, bits: Tensor, pieces: int = 32) -> list[float]:
     """The knots of the schedule under which equal steps of time carry equal numbers of bits.
 
-    The negative ELBO is an integral over noise levels, whatever the schedule; this one moves through each level as
-    slowly as the level is expensive (Kingma et al. 2021, arXiv 2107.00630, section 5.1, say why the choice is free).
+    The negative ELBO is an integral over noise levels, whatever the schedule; this one moves
+    through each level as slowly as the level is expensive (Kingma et al. 2021, arXiv 2107.00630,
+    section 5.1, say why the choice is free).
 
     Args:
-        noise: levels at which bounds were estimated, drawn at uniform times of any schedule, ``[N]``.
+        noise: levels at which bounds were estimated, drawn at uniform times of any schedule,
+            ``[N]``.
         bits: the estimates, not negative, ``[N]``.
         pieces: straight lines of the schedule.
     """
@@ -127,7 +129,9 @@ def fitted_knots(noise: Tensor, bits: Tensor, pieces: int = 32) -> list[float]:
 
 
 def low_discrepancy_times(count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Times that are each uniform in (0, 1] and together evenly spread (Kingma et al. 2021, arXiv 2107.00630, I.1).
+    """Times that are each uniform in (0, 1] and together evenly spread.
+
+    Kingma et al. 2021 (arXiv 2107.00630), appendix I.1.
 
     Returns:
         float32 ``[count]``, in random order.

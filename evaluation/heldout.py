@@ -10,9 +10,8 @@ from tqdm import tqdm
 from tincture.common.errors import InputError, choose
 from tincture.common.processes import joined, own_batches
 from tincture.data.index_maps import Batch, IndexMaps
-from tincture.diffusion.any_order import AnyOrderBits, any_order_bits_per_pixel
 from tincture.diffusion.draws import image_generators, mixed_seed
-from tincture.diffusion.likelihood import bits_per_pixel, mean_and_stderr
+from tincture.diffusion.likelihood import AnyOrderBits, any_order_bits_per_pixel, bits_per_pixel, mean_and_stderr
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind

@@ -1,11 +1,13 @@
 """Denoisers: (x_t, t, palette, conditions) → logits of p(x_0 | x_t).
 
-`PaletteDenoiser` is equivariant to its palette; `IndexDenoiser` is the usual per-index model, the baseline it must beat.
+`PaletteDenoiser` is equivariant to its palette. `IndexDenoiser` is the usual per-index model, the
+baseline.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,60 +17,31 @@ from diffusers.models.embeddings import get_timestep_embedding
 from einops import rearrange
 from torch import Tensor, nn
 
-from tincture.common.errors import InputError
+from tincture.common.errors import SHARE, InputError, Range
+from tincture.common.files import physical_memory
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
-from .luminance import LuminanceEmbedding
 from .palette_encoder import PaletteEncoder
-from .unet import UNet, UNetConfig
+from .unet import DEPTHS, WIDTHS, UNet, UNetConfig
 
 AUGMENTATIONS = 3
-"""Numbers that say how a picture was changed: whether it was mirrored, and by how many pixels it was moved down and to the right."""
-
-
-class Condition(nn.Module):
-    """One vector per image from its time, its class and what was done to it.
-
-    Args:
-        channels: size of the vector.
-        num_classes: number of labels; one more row stands for "no label".
-        time: whether the denoiser is told the time at all; for the absorbing process the best one needn't be
-            (Ou et al. 2024, arXiv 2406.03736).
-        augmentation: whether it is told how a picture was changed. An unchanged one adds nothing to the vector.
-    """
-
-    def __init__(self, channels: int, num_classes: int, time: bool, augmentation: bool = False) -> None:
-        super().__init__()
-        self.channels, self.num_classes = channels, num_classes
-        self.classes = nn.Embedding(num_classes + 1, channels)
-        self.time = (
-            nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels)) if time else None
-        )
-        self.augmentation = nn.Linear(AUGMENTATIONS, channels, bias=False) if augmentation else None
-
-    def forward(self, t: Tensor, class_labels: Tensor | None, augmentation_labels: Tensor | None = None) -> Tensor:
-        """Times ``[B]``, labels int64 ``[B]`` (none at all: no label for any image) and changes ``[B, 3]`` → ``[B, channels]``."""
-        none = torch.full_like(t, self.num_classes, dtype=torch.long)
-        condition = self.classes(none if class_labels is None else class_labels)
-        if self.time is not None:
-            features = get_timestep_embedding(1000 * t, self.channels, flip_sin_to_cos=True, downscale_freq_shift=0)
-            condition = condition + self.time(features.to(condition.dtype))
-        if self.augmentation is not None and augmentation_labels is not None:
-            condition = condition + self.augmentation(augmentation_labels.to(condition.dtype))
-        return F.silu(condition)
+"""How many numbers say how a picture was changed: whether it was mirrored, and how many pixels it
+was moved down and right."""
 
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """What a denoiser may be told besides the palette. Whatever is left out, it draws without."""
+    """What a denoiser may be told besides the palette. What is left out has no say."""
 
     class_labels: Tensor | None = None
     """int64 ``[B]``; the number of classes stands for "no label"."""
     luminance: Tensor | None = None
-    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.palettes.luminance`; not a number where nothing is known."""
+    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.palettes.luminance`; NaN where
+    nothing is known."""
     augmentation_labels: Tensor | None = None
-    """How a training picture was changed, float ``[B, 3]``, see `AUGMENTATIONS`. Drawings are told nothing: they are to look unchanged."""
+    """How a training picture was changed, float ``[B, 3]``, see `AUGMENTATIONS`. For drawings it is
+    left out: they shall look unchanged."""
 
     def __getitem__(self, rows: Tensor | slice) -> "Conditions":
         """The conditions of the images at ``rows``."""
@@ -86,7 +59,7 @@ class Conditions:
 
     @staticmethod
     def cat(parts: Sequence["Conditions"]) -> "Conditions":
-        """One batch of several, all of which know the same kinds of things."""
+        """One batch of several, in all of which the same things are told."""
         kinds = zip(*(part._values() for part in parts), strict=True)
         return Conditions(*(None if values[0] is None else torch.cat(values) for values in kinds))
 
@@ -94,10 +67,68 @@ class Conditions:
 NO_CONDITIONS = Conditions()
 
 
-class Denoiser(ModelMixin, ConfigMixin):
-    """What the two denoisers share: their conditions, and a UNet between pixel embeddings and logits."""
+class ConditionEmbedding(nn.Module):
+    """One vector for each image, from its time, its class and how it was changed.
 
-    condition: Condition
+    Args:
+        channels: size of the vector.
+        num_classes: number of labels; one more row stands for "no label".
+        time: whether the denoiser is told the time. For the absorbing process the best denoiser
+            doesn't depend on it (Ou et al. 2024, arXiv 2406.03736).
+        augmentation: whether it is told how a picture was changed. An unchanged picture adds
+            nothing to the vector.
+    """
+
+    def __init__(self, channels: int, num_classes: int, time: bool, augmentation: bool = False) -> None:
+        super().__init__()
+        self.channels, self.num_classes = channels, num_classes
+        self.classes = nn.Embedding(num_classes + 1, channels)
+        self.time = (
+            nn.Sequential(nn.Linear(channels, channels), nn.SiLU(), nn.Linear(channels, channels)) if time else None
+        )
+        self.augmentation = nn.Linear(AUGMENTATIONS, channels, bias=False) if augmentation else None
+
+    def forward(self, t: Tensor, class_labels: Tensor | None, augmentation_labels: Tensor | None = None) -> Tensor:
+        """Times ``[B]``, labels int64 ``[B]`` and changes ``[B, 3]`` → ``[B, channels]``."""
+        none = torch.full_like(t, self.num_classes, dtype=torch.long)
+        condition = self.classes(none if class_labels is None else class_labels)
+        if self.time is not None:
+            features = get_timestep_embedding(1000 * t, self.channels, flip_sin_to_cos=True, downscale_freq_shift=0)
+            condition = condition + self.time(features.to(condition.dtype))
+        if self.augmentation is not None and augmentation_labels is not None:
+            condition = condition + self.augmentation(augmentation_labels.to(condition.dtype))
+        return F.silu(condition)
+
+
+class LuminanceEmbedding(nn.Module):
+    """Features of a luminance map (`quantization.palettes.luminance`), zero where nothing is known.
+
+    Args:
+        channels: features of each pixel.
+        frequencies: octaves of Fourier features of the lightness.
+    """
+
+    def __init__(self, channels: int, frequencies: int = 5) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.project = nn.Linear(3 + 2 * frequencies, channels, bias=False)
+
+    def forward(self, luminance: Tensor) -> Tensor:
+        """Lightness ``[B, H, W]`` → ``[B, H, W, channels]``."""
+        known = ~luminance.isnan()
+        opaque = known & (luminance >= 0)
+        lightness = luminance.where(opaque, 0.0)[..., None]
+        angles = lightness * (2.0 ** torch.arange(self.frequencies, device=luminance.device) * math.pi)
+        features = torch.cat([torch.ones_like(lightness), lightness, angles.sin(), angles.cos()], dim=-1)
+        flags = torch.stack([known, opaque], dim=-1).to(features.dtype)
+        features = torch.cat([flags[..., :1], features * flags[..., 1:]], dim=-1)
+        return self.project(features.to(self.project.weight.dtype))
+
+
+class Denoiser(ModelMixin, ConfigMixin):
+    """What both denoisers share: conditions, and a UNet between embedded pixels and logits."""
+
+    condition: ConditionEmbedding
     luminance: LuminanceEmbedding | None
     backbone: UNet
 
@@ -108,17 +139,18 @@ class Denoiser(ModelMixin, ConfigMixin):
 
     @property
     def num_classes(self) -> int:
-        """Labels that it knows, "no label" not counted."""
+        """How many labels it knows, "no label" not counted."""
         return self.condition.num_classes
 
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if the denoiser can't draw with ``palette``."""
 
     def hide(self, conditions: Conditions) -> Conditions:
-        """Hide labels and luminance maps as often as training should, so that the denoiser also learns to draw without.
+        """Hide some labels and luminance maps, so that training teaches to draw without them too.
 
-        Randomness comes from torch's global generator: a label is replaced by "no label" with the probability
-        ``class_dropout``, for classifier-free guidance, a map by an unknown one with ``luminance_dropout``.
+        With the probability ``class_dropout`` a label is replaced by "no label", which
+        classifier-free guidance needs. With the probability ``luminance_dropout`` a map is replaced
+        by an unknown one. torch's global generator is used.
         """
         labels, luminance = conditions.class_labels, conditions.luminance
         if labels is not None:
@@ -128,7 +160,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         return Conditions(labels, luminance, conditions.augmentation_labels)
 
     def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """Embedded pixels ``[B, H, W, D]``, times and conditions → the UNet's features ``[B, C, H, W]``."""
+        """Embedded pixels ``[B, H, W, D]``, times and conditions → features ``[B, C, H, W]``."""
         if self.luminance is not None and conditions.luminance is not None:
             x = x + self.luminance(conditions.luminance)
         condition = self.condition(t, conditions.class_labels, conditions.augmentation_labels)
@@ -138,10 +170,11 @@ class Denoiser(ModelMixin, ConfigMixin):
         """Predict the clean entry of every pixel.
 
         Args:
-            x_t: corrupted index maps, int64 ``[B, H, W]``; ``palette.mask_index`` stands for the mask.
+            x_t: corrupted index maps, int64 ``[B, H, W]``; ``palette.mask_index`` stands for the
+                mask.
             t: times, float ``[B]``, 0 (clean) to 1 (noise).
             palette: one palette for each image.
-            conditions: class and luminance; a luminance is ignored by a denoiser that wasn't made for one.
+            conditions: what else is told; a denoiser that wasn't made for a luminance ignores it.
 
         Returns:
             Logits, float ``[B, K, H, W]``; minus infinity for padded entries.
@@ -149,20 +182,12 @@ class Denoiser(ModelMixin, ConfigMixin):
         raise NotImplementedError
 
 
-def bind(denoiser: nn.Module, palette: PaletteBatch, conditions: Conditions) -> Callable[[Tensor, Tensor], Tensor]:
-    """Fix a denoiser's palettes and conditions: what is left takes (x_t, t), as samplers and bounds call it."""
-    return lambda x_t, t: denoiser(x_t, t, palette, conditions)
-
-
-def _luminance_embedding(channels: int, dropout: float | None) -> LuminanceEmbedding | None:
-    return None if dropout is None else LuminanceEmbedding(channels)
-
-
 class PaletteDenoiser(Denoiser):
-    """A denoiser that never sees an index as a number: entries enter as tokens, logits are inner products with them.
+    """A denoiser that never sees an index as a number.
 
-    Permuting the palette permutes the logits, padding it changes nothing, and a palette of any size works.
-    The arguments are the fields of `models.config.DenoiserConfig`, and the number of classes.
+    Entries enter as tokens, and logits are inner products with tokens. So permuting the palette
+    permutes the logits, padding it changes nothing, and a palette of any size works. The arguments
+    are the fields of `DenoiserConfig`, and the number of classes.
     """
 
     @register_to_config
@@ -179,8 +204,8 @@ class PaletteDenoiser(Denoiser):
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.condition = Condition(condition_channels, num_classes, time_conditioning, augmentation_labels)
-        self.luminance = _luminance_embedding(token_channels, luminance_dropout)
+        self.condition = ConditionEmbedding(condition_channels, num_classes, time_conditioning, augmentation_labels)
+        self.luminance = None if luminance_dropout is None else LuminanceEmbedding(token_channels)
         self.palette_encoder = PaletteEncoder(token_channels, palette_depth)
         self.mask_token = nn.Parameter(torch.randn(token_channels))
         self.entry_in = nn.Linear(token_channels, token_channels)
@@ -195,7 +220,7 @@ class PaletteDenoiser(Denoiser):
         rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
         features = self.run_backbone(F.embedding(rows, table.flatten(0, 1)), t, conditions)
         keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
-        # What can be done to the K keys and biases needn't be done to H W features or H W K logits.
+        # Scale the K keys and mask the K biases, not the H W K logits: that is cheaper.
         keys = keys * tokens.shape[-1] ** -0.5
         bias = bias.masked_fill(~palette.valid[:, :, None], -torch.inf)
         logits = torch.baddbmm(bias.mT, rearrange(features, "b d h w -> b (h w) d"), keys.mT)  # [B, H W, K]
@@ -203,10 +228,11 @@ class PaletteDenoiser(Denoiser):
 
 
 class IndexDenoiser(Denoiser):
-    """The usual discrete denoiser: a learned embedding and a learned output row for each index; colors are not seen.
+    """The usual discrete denoiser: a learned embedding and a learned output row for each index.
 
-    It makes sense where index k means the same in every image: one fixed palette. The arguments are those of
-    `PaletteDenoiser` without its palette encoder, and the number of entries.
+    It sees no colors. It makes sense where index k means the same in every image, so for one fixed
+    palette. The arguments are those of `PaletteDenoiser` without its palette encoder, and the
+    number of entries.
     """
 
     @register_to_config
@@ -224,8 +250,8 @@ class IndexDenoiser(Denoiser):
     ) -> None:
         super().__init__()
         self.num_entries = num_entries
-        self.condition = Condition(condition_channels, num_classes, time_conditioning, augmentation_labels)
-        self.luminance = _luminance_embedding(token_channels, luminance_dropout)
+        self.condition = ConditionEmbedding(condition_channels, num_classes, time_conditioning, augmentation_labels)
+        self.luminance = None if luminance_dropout is None else LuminanceEmbedding(token_channels)
         self.embed = nn.Embedding(num_entries + 1, token_channels)
         self.backbone = UNet(token_channels, num_entries, condition_channels, UNetConfig(**unet or {}))
 
@@ -239,3 +265,84 @@ class IndexDenoiser(Denoiser):
         rows = torch.where(x_t == palette.mask_index, self.num_entries, x_t)
         logits = self.run_backbone(self.embed(rows), t, conditions)[:, : palette.mask_index]
         return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)
+
+
+def bind(denoiser: nn.Module, palette: PaletteBatch, conditions: Conditions) -> Callable[[Tensor, Tensor], Tensor]:
+    """Fix palettes and conditions. The result takes (x_t, t), as samplers and bounds call it."""
+    return lambda x_t, t: denoiser(x_t, t, palette, conditions)
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """What a run says about its denoiser: the size and shape of the network.
+
+    Args:
+        kind: palette for a `PaletteDenoiser`, index for an `IndexDenoiser`.
+        token_channels: features of a palette entry's token, and of a pixel that enters the UNet.
+        palette_depth: transformer blocks of the palette encoder (of the kind palette).
+        condition_channels: size of the vector that carries time and class.
+        class_dropout: how often training hides the label, 0 to 1.
+        time_conditioning: whether the network is told the time; the absorbing process doesn't need
+            it.
+        luminance_dropout: how often training hides the luminance map, 0 to 1; null for a model that
+            takes none.
+        augmentation_labels: whether the network is told how a training picture was mirrored and
+            moved. Then it learns from changed pictures and still draws unchanged ones (Karras et
+            al. 2022, arXiv 2206.00364, appendix F.2).
+
+    Raises:
+        InputError: a number is out of range.
+    """
+
+    kind: Literal["palette", "index"] = "palette"
+    token_channels: int = 64
+    palette_depth: int = 2
+    condition_channels: int = 128
+    class_dropout: float = 0.1
+    time_conditioning: bool = True
+    luminance_dropout: float | None = None
+    augmentation_labels: bool = False
+    unet: UNetConfig = field(default_factory=UNetConfig)
+
+    def __post_init__(self) -> None:
+        WIDTHS.check("model.token_channels", self.token_channels)
+        DEPTHS.check("model.palette_depth", self.palette_depth)
+        Range(2, WIDTHS.high).check("model.condition_channels", self.condition_channels)
+        SHARE.check("model.class_dropout", self.class_dropout)
+        if self.luminance_dropout is not None:
+            SHARE.check("model.luminance_dropout", self.luminance_dropout)
+
+
+TRAINING_COPIES = 4
+"""How often training holds the weights: as such, their average, their gradients, the optimizer's
+momentum."""
+
+
+def build_denoiser(config: DenoiserConfig, num_classes: int, num_entries: int) -> Denoiser:
+    """Make the denoiser that ``config`` describes.
+
+    Args:
+        config: its size and shape.
+        num_classes: number of labels, "no label" not counted; 0 for an unconditional model.
+        num_entries: rows of an index denoiser, the size of the largest palette; a palette denoiser
+            has none.
+
+    Raises:
+        InputError: the sizes don't fit together, or the network doesn't fit into memory.
+    """
+    with torch.device("meta"):  # shapes without memory
+        size = sum(weight.nbytes for weight in _build(config, num_classes, num_entries).parameters())
+    if size * TRAINING_COPIES > physical_memory():
+        raise InputError(
+            f"a network with {size / 2**30:,.1f} GiB of weights needs {TRAINING_COPIES} times as much to train, and this machine "
+            f"has {physical_memory() / 2**30:,.1f} GiB: lower model.unet.channels, model.unet.blocks or model.token_channels"
+        )
+    return _build(config, num_classes, num_entries)
+
+
+def _build(config: DenoiserConfig, num_classes: int, num_entries: int) -> Denoiser:
+    options = asdict(config)
+    if options.pop("kind") == "palette":
+        return PaletteDenoiser(num_classes=num_classes, **options)
+    options.pop("palette_depth")
+    return IndexDenoiser(num_entries=num_entries, num_classes=num_classes, **options)

@@ -1,4 +1,4 @@
-"""Palette encoder: one token for each entry, which knows the other entries but not its own position."""
+"""The palette encoder: a token for each entry, which knows the others but not its position."""
 
 import math
 
@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 from tincture.quantization.palettes.batch import PaletteBatch
 
-from .attention import SelfAttention
+from .unet import SelfAttention
 
 
 def color_features(palette: PaletteBatch, frequencies: int) -> Tensor:
-    """OKLab color and alpha of each entry, with the sines and cosines of ``frequencies`` octaves of both.
+    """OKLab color and alpha of each entry, with sines and cosines of some octaves of both.
 
     Returns:
-        float32 ``[B, K, 4 (1 + 2 frequencies)]``. A transparent entry has no color: its OKLab counts as zero.
+        float32 ``[B, K, 4 (1 + 2 frequencies)]``. A transparent entry has no color: its OKLab
+        counts as zero.
     """
     alpha = palette.colors[..., 3:].float() / 255
     color = torch.cat([palette.oklab() * (alpha > 0), alpha], dim=-1)  # [B, K, 4]
@@ -35,13 +36,13 @@ class TransformerBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Elements ``[B, N, C]``; nothing is read from those where ``valid``, ``[B, N]``, is false."""
+        """Elements ``[B, N, C]``; nothing is read where ``valid``, ``[B, N]``, is false."""
         x = x + self.attention(self.attention_norm(x), valid)
         return x + self.feed_forward(x)
 
 
 class PaletteEncoder(nn.Module):
-    """A transformer without positions over the entries, so that permuting a palette permutes its tokens.
+    """A transformer without positions over the entries: permuting a palette permutes its tokens.
 
     Args:
         channels: features of a token.
@@ -58,7 +59,7 @@ class PaletteEncoder(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, palette: PaletteBatch) -> Tensor:
-        """Tokens ``[B, K, channels]``; those of padded entries have no meaning and reach no other token."""
+        """Tokens ``[B, K, channels]``; those of padded entries reach no other token."""
         x = self.embed(color_features(palette, self.frequencies).to(self.embed.weight.dtype))
         for block in self.blocks:
             x = block(x, palette.valid)

@@ -1,6 +1,11 @@
-"""UNet (Ronneberger et al. 2015, arXiv 1505.04597) with a patch stem: most of the work happens below full resolution."""
+"""The UNet (Ronneberger et al. 2015, arXiv 1505.04597), with a patch stem in front.
 
+The stem makes most of the work happen below full resolution.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +14,14 @@ from torch import Tensor, nn
 
 from tincture.common.errors import SHARE, InputError, Range, choose
 
-from .attention import SelfAttention
-from .normalization import GROUPS, NORMALIZATIONS, Normalization
-
 WIDTHS, DEPTHS, LEVELS, PATCHES = Range(1, 8192), Range(0, 64), Range(1, 8), Range(1, 64)
-"""Wider than any UNet that was ever trained: what lies outside is a mistake, or a file that is to fill the memory."""
+"""Wider than any UNet ever trained: what lies outside is a mistake, or a file made to fill the
+memory."""
+
+GROUPS = 8
+"""Groups of every group normalization."""
+
+Normalization = Literal["group", "layer", "rms"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +30,17 @@ class UNetConfig:
 
     Args:
         patch_size: edge of a patch, pixels; 1 for none.
-        channels: features at each level, each level at half the resolution of the one before; multiples of 8.
-        blocks: residual blocks of each level, on the way down and again on the way up (once for the last level).
+        channels: features at each level, each level at half the resolution of the one before;
+            multiples of 8.
+        blocks: residual blocks of each level, on the way down and again on the way up (once for the
+            last level).
         attention: whether each level has self-attention.
         attention_head_channels: features of an attention head.
         head_channels: features of the full-resolution head, a multiple of 8.
         head_blocks: residual blocks of that head.
         dropout: probability inside residual blocks, 0 to 1.
-        normalization: of features: over all positions for each of 8 groups, or for each position over all features.
+        normalization: group: over all positions and the features of each of 8 groups; layer and
+            rms: at each position over all features.
 
     Raises:
         InputError: the numbers don't fit together.
@@ -61,8 +72,71 @@ class UNetConfig:
                 raise InputError(f"unet.channels and unet.head_channels must be multiples of {GROUPS}, not {width}")
 
 
+class FeatureGroupNorm(nn.GroupNorm):
+    """Group normalization (Wu and He 2018, arXiv 1803.08494)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``[B, C, H, W]``."""
+        # torch's own layer refuses one value for each channel, although a group has several.
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class PixelLayerNorm(nn.LayerNorm):
+    """Layer normalization (Ba et al. 2016, arXiv 1607.06450) of each position's features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``[B, C, H, W]``."""
+        # In channels_last the features of a position are neighbors already, so nothing is copied.
+        return F.layer_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps).movedim(-1, 1)
+
+
+class PixelRMSNorm(nn.RMSNorm):
+    """The same without a mean or a shift (Zhang and Sennrich 2019, arXiv 1910.07467)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``[B, C, H, W]``."""
+        return F.rms_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.eps).movedim(-1, 1)
+
+
+NORMALIZATIONS: dict[Normalization, Callable[[int], nn.Module]] = {
+    "group": lambda channels: FeatureGroupNorm(GROUPS, channels),
+    "layer": PixelLayerNorm,
+    "rms": PixelRMSNorm,
+}
+"""From a number of channels to a layer for ``[B, C, H, W]``."""
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, arXiv 1706.03762) without positions.
+
+    Permuting the input permutes the output.
+
+    Args:
+        channels: features of each element; a multiple of ``head_channels``.
+        head_channels: features of each head.
+
+    Raises:
+        InputError: the channels don't divide into heads.
+    """
+
+    def __init__(self, channels: int, head_channels: int) -> None:
+        super().__init__()
+        if channels % head_channels:
+            raise InputError(f"{channels} channels don't divide into attention heads of {head_channels}")
+        self.heads = channels // head_channels
+        self.to_qkv = nn.Linear(channels, 3 * channels)
+        self.to_out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Mix elements ``[B, N, C]``; nothing is read where ``valid``, ``[B, N]``, is false."""
+        q, k, v = rearrange(self.to_qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        mask = None if valid is None else valid[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.to_out(rearrange(mixed, "b h n d -> b n (h d)"))
+
+
 class ResBlock(nn.Module):
-    """Two 3×3 convolutions added to the input; the condition scales and shifts the features between them."""
+    """Two 3×3 convolutions added to the input; the condition scales and shifts in between."""
 
     def __init__(
         self,
@@ -85,7 +159,7 @@ class ResBlock(nn.Module):
         nn.init.zeros_(self.conv_out.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Features ``[B, C, H, W]`` and conditions ``[B, condition_channels]`` → ``[B, out_channels, H, W]``."""
+        """Features ``[B, C, H, W]`` and conditions ``[B, D]`` → ``[B, out_channels, H, W]``."""
         h = self.conv_in(F.silu(self.norm_in(x)))
         scale, shift = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
@@ -101,7 +175,7 @@ class AttentionBlock(nn.Module):
         self.attention = SelfAttention(channels, head_channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """The condition is not used: it has reached ``x`` through the residual blocks."""
+        """Features ``[B, C, H, W]``, which know the condition from residual blocks already."""
         tokens = rearrange(self.norm(x), "b c h w -> b (h w) c")
         return x + rearrange(self.attention(tokens), "b (h w) c -> b c h w", h=x.shape[2])
 
@@ -136,8 +210,9 @@ class Level(nn.Module):
 class UNet(nn.Module):
     """From features of pixels to features of pixels.
 
-    A patch stem folds ``patch_size × patch_size`` pixels into one position; a UNet works on these; a short head
-    unfolds its output and joins it with the pixels' own features at full resolution.
+    A patch stem folds ``patch_size × patch_size`` pixels into one position. The levels work on
+    these positions. A short head unfolds their output and joins it with the pixels' own features at
+    full resolution.
 
     Args:
         in_channels: features of a pixel at the input.
@@ -169,12 +244,12 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(head_channels, out_channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Features ``[B, in_channels, H, W]`` and conditions ``[B, condition_channels]`` → ``[B, out_channels, H, W]``."""
+        """``[B, in_channels, H, W]`` and conditions ``[B, D]`` → ``[B, out_channels, H, W]``."""
         height, width = x.shape[2:]
         right, below = -width % self.stride, -height % self.stride
-        if right or below:  # padding by nothing would copy
+        if right or below:  # to pad by nothing would copy
             x = F.pad(x, (0, right, 0, below))
-        h = self.stem(x)
+        h = self.stem(x)  # [B, channels[0], H / patch_size, W / patch_size]
         skips = []
         for level, shrink in zip(self.down, self.shrink, strict=True):
             h = level(h, condition)
@@ -183,5 +258,5 @@ class UNet(nn.Module):
         h = self.middle(h, condition)
         for level, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             h = level(torch.cat([grow(h), skips.pop()], dim=1), condition)
-        h = self.head(self.unfold(h) + self.local(x), condition)
+        h = self.head(self.unfold(h) + self.local(x), condition)  # [B, head_channels, H, W]
         return self.out(F.silu(self.out_norm(h)))[..., :height, :width]

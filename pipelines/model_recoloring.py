@@ -21,8 +21,8 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.recolor import GENTLE, color_costs, match_palettes, recolor
 from tincture.quantization.spaces import SPACES
 
-from .guided_denoiser import GuidedDenoiser
-from .saving import load_pipeline
+from .asking import GuidedDenoiser
+from .palette_diffusion import PaletteDiffusionPipeline
 
 FIDELITY = 100.0
 """What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 100) = 0.07."""
@@ -161,7 +161,7 @@ def load_ways(checkpoint: Path, distinct: float = GENTLE) -> dict[str, Callable[
         checkpoint: the folder of a pipeline.
         distinct: of `recolor_by_role`.
     """
-    pipeline = load_pipeline(checkpoint)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(checkpoint)
     denoiser, process = pipeline.denoiser.to(processes().device), pipeline.scheduler.process
 
     def by_model(image: IndexedImage, target: Palette) -> IndexedImage:

@@ -27,7 +27,7 @@ class PaletteBank(ModelMixin, ConfigMixin):
 
     @classmethod
     def of(cls, palettes: PaletteBatch, labels: torch.Tensor, heldout: torch.Tensor) -> "PaletteBank":
-        """A bank of ``palettes`` (B of them), with their labels int64 ``[B]`` and sides of the split bool ``[B]``."""
+        """A bank of B palettes, with labels int64 ``[B]`` and sides of the split bool ``[B]``."""
         bank = cls(*palettes.valid.shape)
         bank.colors.copy_(palettes.colors)
         bank.valid.copy_(palettes.valid)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
@@ -18,18 +17,16 @@ from tincture.controls.kept import Init
 from tincture.controls.options import COUNT, Controls, Guidance, Sampling
 from tincture.controls.views import SIDE, View
 from tincture.diffusion.draws import image_generators
-from tincture.diffusion.prediction import Prediction
-from tincture.diffusion.reuse import Reuse
+from tincture.diffusion.guidance import Prediction
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
-from .guidance import Branch, guidance_branches
-from .guided_denoiser import GuidedDenoiser
-from .joint_denoiser import JointDenoiser
+from .asking import Branch, GuidedDenoiser, JointDenoiser, Reuse, guidance_branches
 from .palette_bank import PaletteBank
+from .saving import FolderPipeline
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
 """diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → a new "x_t", or {}."""
@@ -56,7 +53,7 @@ class PaletteDiffusionOutput(BaseOutput):
     in which nothing changed; an image that it sees in windows counts once each time."""
 
 
-class PaletteDiffusionPipeline(DiffusionPipeline):
+class PaletteDiffusionPipeline(FolderPipeline):
     """Denoiser, scheduler and the palettes of the data set.
 
     Args:
@@ -73,7 +70,7 @@ class PaletteDiffusionPipeline(DiffusionPipeline):
         scheduler: PaletteScheduler,
         palette_bank: PaletteBank,
         size: int = 16,
-        label_names: tuple = (),
+        label_names: list[str] | tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         denoiser.eval()  # as diffusers' own loading does: nothing is dropped while drawing

@@ -1,97 +1,241 @@
-"""A pipeline as a folder: saved part by part, each part whole or not at all; loaded only if it is one of ours."""
+"""A pipeline as a folder: saved part by part, each whole; loaded only if it is one of ours.
+
+Nothing is imported, unpickled or allocated because a file says so. Classes come from the list
+below. A network is first laid out without memory, and it is made only if the file of its weights
+holds exactly its tensors.
+"""
 
 import copy
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
+
+import torch
+from diffusers import DiffusionPipeline
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
 
 from tincture.common.errors import InputError, Range
-from tincture.common.files import TEMPORARY, folder_written_whole, read_json
-from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
+from tincture.common.files import TEMPORARY, folder_written_whole, read_json, write_atomically
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.denoiser import DenoiserConfig, IndexDenoiser, PaletteDenoiser
+from tincture.models.unet import UNetConfig
 
-from .palette_diffusion import PaletteDiffusionPipeline
-from .parts import load_denoiser, load_palette_bank, load_scheduler
+from .palette_bank import PaletteBank
 
-INDEX = "model_index.json"
+INDEX, CODE = "model_index.json", "pipeline.py"
+CONFIG, SCHEDULER_CONFIG, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"
 
-# A pipeline's index names the classes to load. Only these are accepted, so that no file chooses what gets imported.
-_DENOISERS = {name.__name__: name for name in (PaletteDenoiser, IndexDenoiser)}
-_COMPONENTS = {
-    "denoiser": [(home, name) for name in _DENOISERS for home in ("tincture.models.denoiser", "models.denoiser")],
-    "scheduler": [(home, "PaletteScheduler") for home in ("tincture.diffusion.scheduler", "diffusion.scheduler")],
-    "palette_bank": [(home, "PaletteBank") for home in ("tincture.pipelines.palette_bank", "pipelines.palette_bank")],
+PARTS: dict[str, list[type]] = {
+    "denoiser": [PaletteDenoiser, IndexDenoiser],
+    "scheduler": [PaletteScheduler],
+    "palette_bank": [PaletteBank],
 }
-"""Part → modules and classes; models saved before everything was one package name their modules without it."""
-_SIZES = Range(1, 4096)
+"""The folders of a saved pipeline, and the classes of which each may be. An index may name no
+others."""
+
+PIPELINE_ENTRIES = (INDEX, CODE, *PARTS)
+"""All that a saved pipeline's folder holds."""
+
+SIZES = Range(1, 4096)
 
 
-def save_pipeline(pipeline: PaletteDiffusionPipeline, folder: Path, half: bool = False) -> None:
-    """Write the pipeline into ``folder``, replacing an older one there and touching nothing else.
+class FolderPipeline(DiffusionPipeline):
+    """A pipeline with this module's way to save and load."""
 
-    Args:
-        pipeline: what to save.
-        folder: where.
-        half: write weights as float16, half as large. Loading makes them float32 again.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if half:
-        denoiser = copy.deepcopy(pipeline.denoiser).half()
-        parts = {"scheduler": pipeline.scheduler, "palette_bank": pipeline.palette_bank}
-        options = {"size": pipeline.config.size, "label_names": pipeline.config.label_names}
-        pipeline = PaletteDiffusionPipeline(denoiser, **parts, **options)
-    with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
-        pipeline.save_pretrained(temporary, safe_serialization=True)
-        for config in Path(temporary).rglob("*.json"):
-            values = json.loads(config.read_text())
-            values.pop("_name_or_path", None)  # where diffusers loaded a part from is no part of the model
-            config.write_text(json.dumps(values, indent=2) + "\n")
-        for part in sorted(Path(temporary).iterdir(), key=lambda path: path.name == INDEX):  # the index last
-            if part.is_dir():
-                with folder_written_whole(folder / part.name) as target:
-                    for file in part.iterdir():
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        half: bool = False,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+    ) -> None:
+        """Write the pipeline into a folder, replacing an older one there and touching nothing else.
+
+        Args:
+            save_directory: the folder.
+            half: write weights as float16, half as large. Loading makes them float32 again.
+            safe_serialization: true; diffusers passes it.
+            variant: none; diffusers passes it.
+
+        Raises:
+            InputError: the last two are something else.
+        """
+        if not safe_serialization or variant is not None:
+            raise InputError("a pipeline is saved as safetensors and without variants; leave out what says otherwise")
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        pipeline = self._with_half_weights() if half else self
+        with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
+            super(FolderPipeline, pipeline).save_pretrained(temporary)
+            for config in Path(temporary).rglob("*.json"):
+                values = json.loads(config.read_text())
+                values.pop("_name_or_path", None)  # where diffusers loaded a part from is no part of the model
+                config.write_text(json.dumps(values, indent=2) + "\n")
+            for part in PARTS:
+                with folder_written_whole(folder / part) as target:
+                    for file in (Path(temporary) / part).iterdir():
                         file.replace(target / file.name)
-            else:
-                part.replace(folder / part.name)
+            write_atomically(folder / CODE, lambda path: path.write_text(_code(type(self))))
+            (Path(temporary) / INDEX).replace(folder / INDEX)  # last: a folder with an index is complete
+
+    def _with_half_weights(self) -> Self:
+        denoiser = copy.deepcopy(self.denoiser).half()
+        options = {"size": self.config.size, "label_names": self.config.label_names}
+        return type(self)(denoiser, scheduler=self.scheduler, palette_bank=self.palette_bank, **options)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **download: Any) -> Self:
+        """Load what `save_pretrained` wrote, weights from safetensors alone, in float32.
+
+        Args:
+            pretrained_model_name_or_path: a folder. If a string (not a Path) names no folder, it
+                may be the id of a model on the Hugging Face hub, ``owner/name``, which is then
+                downloaded.
+            download: options of `huggingface_hub.snapshot_download`, such as ``revision`` or
+                ``token``.
+
+        Raises:
+            InputError: the folder is missing, isn't a pipeline of this project, or is damaged.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if isinstance(pretrained_model_name_or_path, str) and not folder.exists():
+            folder = _downloaded(pretrained_model_name_or_path, download)
+        if not folder.is_dir():
+            raise InputError(f"no such checkpoint folder: {folder}")
+        if not (folder / INDEX).is_file():
+            raise InputError(f"{folder} is not a checkpoint: it has no {INDEX} (train.py writes one when it ends)")
+        kinds, size, label_names = _read_index(folder, cls.__name__)
+        try:
+            parts = {name: _load_part(folder / name, kind) for name, kind in kinds.items()}
+        except InputError as error:
+            raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
+        classes = parts["denoiser"].config.num_classes
+        if len(label_names) not in (0, classes):
+            raise InputError(f"{folder / INDEX} names {len(label_names)} classes; the network knows {classes}")
+        return cls(**parts, size=size, label_names=label_names)
 
 
-def load_pipeline(folder: Path) -> PaletteDiffusionPipeline:
-    """Load what `save_pipeline` wrote, weights from safetensors alone.
-
-    Raises:
-        InputError: the folder is missing, isn't a pipeline of this project, or is damaged.
-    """
-    if not folder.is_dir():
-        raise InputError(f"no such checkpoint folder: {folder}")
-    if not (folder / INDEX).is_file():
-        raise InputError(f"{folder} is not a checkpoint: it has no {INDEX} (train.py writes one when it ends)")
-    index = _read_index(folder)
-    try:
-        denoiser = load_denoiser(folder / "denoiser", _DENOISERS[index["denoiser"][1]])
-        scheduler = load_scheduler(folder / "scheduler")
-        palette_bank = load_palette_bank(folder / "palette_bank")
-    except (InputError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"the checkpoint {folder} is damaged: {reason}") from error
-    classes = denoiser.config.num_classes
-    if len(index["label_names"]) not in (0, classes):
-        raise InputError(f"{folder / INDEX} names {len(index['label_names'])} classes; the network knows {classes}")
-    return PaletteDiffusionPipeline(
-        denoiser, scheduler, palette_bank, size=index["size"], label_names=index["label_names"]
+def _code(pipeline: type) -> str:
+    """What diffusers runs to load a folder, when it is told to trust the folder's code."""
+    return (
+        '"""Lets diffusers load this folder, given ``custom_pipeline`` and ``trust_remote_code``; needs tincture."""\n\n'
+        f"from {pipeline.__module__} import {pipeline.__name__}\n"
     )
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
-    """The index of a pipeline of this project; anything else raises InputError."""
+def _downloaded(name: str, options: Mapping[str, Any]) -> Path:
+    """The folder of a model on the hub; the name itself if no model there can have it."""
+    from huggingface_hub import snapshot_download
+
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return Path(name)
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"], **options))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"there is no folder {name}, and the hub doesn't give a model of that name: {reason}"
+        ) from error
+
+
+def _read_index(folder: Path, pipeline: str) -> tuple[dict[str, type], int, list[str]]:
+    """The class of each part, the size of pictures and the names of labels.
+
+    Raises:
+        InputError: the index names something else.
+    """
     try:
         index = read_json(folder / INDEX)
-    except InputError:
-        index = None
-    ours = isinstance(index, dict) and index.get("_class_name") == PaletteDiffusionPipeline.__name__
-    if not (ours and all(tuple(index.get(name) or ()) in allowed for name, allowed in _COMPONENTS.items())):
+        ours = index["_class_name"] == pipeline
+        kinds = {name: next(kind for kind in PARTS[name] if index[name] in _names(kind)) for name in PARTS}
+    except (InputError, LookupError, TypeError, StopIteration):
+        ours = False
+    if not ours:
         raise InputError(f"{folder} is not a checkpoint of this project: {INDEX} names other parts")
-    size, names = index.setdefault("size", 16), index.setdefault("label_names", [])
-    if type(size) is not int or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    size, label_names = index.get("size", 16), index.get("label_names", [])
+    if type(size) is not int or type(label_names) is not list or not all(type(name) is str for name in label_names):
         raise InputError(f"{folder / INDEX} holds no size and names of classes")
-    _SIZES.check(f"the size of pictures in {folder / INDEX}", size)
-    return index
+    SIZES.check(f"the size of pictures in {folder / INDEX}", size)
+    return kinds, size, label_names
+
+
+def _names(kind: type) -> list[list[str]]:
+    """How an index may name a class: old models name its module without the package."""
+    return [[module, kind.__name__] for module in (kind.__module__, kind.__module__.removeprefix("tincture."))]
+
+
+def _load_part(folder: Path, kind: type) -> Any:
+    """A part of that class, with the settings of ``folder`` and, if it is a network, its weights.
+
+    Raises:
+        InputError: a file is missing or damaged, or they contradict each other.
+    """
+    if kind is PaletteScheduler:
+        return _made(kind, folder / SCHEDULER_CONFIG)
+    with torch.device("meta"):  # shapes without memory
+        expected = _made(kind, folder / CONFIG).state_dict()
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"there is no {WEIGHTS} in {folder}; weights in other formats, such as pickles, are not read")
+    tensors = read_tensors(folder / WEIGHTS, expected)
+    module = _made(kind, folder / CONFIG)
+    module.load_state_dict(tensors, strict=True)  # floats become float32
+    return module.eval()
+
+
+def _made(kind: type, path: Path) -> Any:
+    """What a class's constructor makes of the settings in a file; InputError if it can't."""
+    settings = read_json(path)
+    try:
+        given = {name: value for name, value in settings.items() if not name.startswith("_")}  # not diffusers' own
+        if kind in PARTS["denoiser"]:  # a run's config says which sizes are in range
+            sizes = {field.name for field in fields(DenoiserConfig)} & set(given) - {"unet"}
+            DenoiserConfig(**{name: given[name] for name in sizes}, unet=UNetConfig(**given.get("unet") or {}))
+        return kind(**given)
+    except Exception as error:  # settings of any type may be in a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: {reason}") from None
+
+
+_STORED = {torch.uint8: ("U8",), torch.bool: ("BOOL",), torch.int64: ("I64",)}
+_FLOATS = ("F32", "F16", "BF16", "F64")
+
+
+def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file: the expected names, shapes and types, and finite numbers.
+
+    Args:
+        path: the file.
+        expected: tensors of the same names, shapes and types, on any device; floats may be stored
+            in any precision.
+
+    Raises:
+        InputError: the file can't be read, or holds anything else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            if wrong := names ^ set(expected):
+                kind = "lacks the tensor" if min(wrong) in expected else "has the unknown tensor"
+                raise InputError(f"{path} {kind} {min(wrong)!r}")
+            for name, tensor in expected.items():
+                held, shape = file.get_slice(name), list(tensor.shape)
+                if held.get_shape() != shape:
+                    raise InputError(f"{path}: {name} has the shape {held.get_shape()}, not {shape}")
+                allowed = _FLOATS if tensor.is_floating_point() else _STORED[tensor.dtype]
+                if held.get_dtype() not in allowed:
+                    raise InputError(f"{path}: {name} is stored as {held.get_dtype()}, not {' or '.join(allowed)}")
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} can't be read: {error}") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"{path}: {name} holds numbers that are not finite")
+        if tensor.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
+            raise InputError(f"{path}: {name} holds bytes that are neither true nor false")
+    return tensors

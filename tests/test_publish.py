@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from tincture import publish, sample
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 
 def weights(folder):
@@ -22,7 +22,7 @@ def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoin
     for name, tensor in after.items():
         assert tensor.dtype == torch.float16
         torch.testing.assert_close(tensor.float(), before[name].float(), rtol=1e-3, atol=1e-6)
-    pipeline = load_pipeline(output)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(output)
     assert pipeline.scheduler.config.sampler == "remasking"
     assert (output / "config.yaml").read_text() == (checkpoint / "config.yaml").read_text()
     drawn = ("--output", tmp_path / "drawn", "--num-images", 1, "--steps", 2)

@@ -28,7 +28,7 @@ from tincture.data.icons import icons
 from tincture.data.index_maps import load_index_maps
 from tincture.data.versions import DEFAULT_COLORS
 from tincture.diffusion.scheduler import PaletteScheduler
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.dither import dither
 from tincture.quantization.encoding import encode
@@ -200,7 +200,7 @@ def samplers(output: Path, source: Path | None) -> None:
         Sampling(16, seed, "confidence", grid="cosine"),
         Sampling(16, seed, "remasking", {"remasking_rate": 16.0}),
     )
-    pipeline = load_pipeline(_given(source))
+    pipeline = PaletteDiffusionPipeline.from_pretrained(_given(source))
     pipeline.set_progress_bar_config(disable=True)
     images = [image for row in rows for image in pipeline(columns, "heldout", row).images]
     contact_sheet(images, columns, scale=3).save(output / "samplers.png")

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tincture.common.errors import InputError
 from tincture.common.files import TEMPORARY, folder_written_whole, read_json, write_json
-from tincture.pipelines.parts import read_tensors, shapes
+from tincture.pipelines.saving import read_tensors
 
 KEPT = 2
 """How many of the latest checkpoints stay, besides the best."""
@@ -93,9 +93,9 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
     state = _optimizer_tensors(denoiser, optimizers)
     try:
         progress = _read_progress(folder)
-        weights = read_tensors(folder / "denoiser.safetensors", shapes(denoiser.state_dict()))
-        averages = read_tensors(folder / "average.safetensors", shapes(average.state_dict()))
-        moments = read_tensors(folder / "optimizer.safetensors", shapes(state))
+        weights = read_tensors(folder / "denoiser.safetensors", denoiser.state_dict())
+        averages = read_tensors(folder / "average.safetensors", average.state_dict())
+        moments = read_tensors(folder / "optimizer.safetensors", state)
     except InputError as error:
         raise InputError(
             f"the checkpoint {folder} can't be resumed: {error}; remove it to go on from the one before"

@@ -25,15 +25,13 @@ from tincture.common.signals import StoppedBySignalError
 from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
-from tincture.diffusion.losses import hybrid_loss
+from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import fitted_knots
 from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
-from tincture.models.config import build_denoiser
-from tincture.models.denoiser import Denoiser
+from tincture.models.denoiser import Denoiser, build_denoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import save_pipeline
 from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.palettes.batch import PaletteBatch
 
@@ -160,7 +158,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     run.pipeline.register_modules(scheduler=run.pipeline.scheduler.but(fitted_knots=knots))
     run.save()
     if run.is_first:
-        save_pipeline(run.pipeline, output)
+        run.pipeline.save_pretrained(output)
     run.close()
     return estimates.result()
 

@@ -14,7 +14,7 @@ from tincture.common.options import check_ranges
 from tincture.common.processes import process_count
 from tincture.data.config import DataConfig, check_data_config
 from tincture.diffusion.scheduler import PaletteScheduler
-from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import DenoiserConfig
 
 CONFIG_FILE = "config.yaml"
 """The resolved config, in the folder of a run and of its model."""

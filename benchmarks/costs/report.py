@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tincture.common.plotting import make_figure, save_figure
-from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
 
 from .laws import TERMS, Law, Point, cost, fit, operations_law, residuals

@@ -6,10 +6,10 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from tincture.diffusion.draws import categorical
-from tincture.diffusion.losses import hybrid_loss
-from tincture.diffusion.prediction import as_prediction
+from tincture.diffusion.guidance import as_prediction
+from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.schedules import low_discrepancy_times
-from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.optimizers import OPTIMIZERS, exponential_average
 from tincture.training.run_config import ProcessConfig, RunConfig, TrainConfig

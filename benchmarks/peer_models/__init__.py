@@ -7,9 +7,9 @@ from functools import partial
 from torch import nn
 
 from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import linear
-from tincture.diffusion.uniform import UniformProcess
-from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import DenoiserConfig, build_denoiser
 
 from .ddpm import DDPMPeer, NoisePredictor
 from .discrete import DiscretePeer

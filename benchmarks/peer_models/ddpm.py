@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from tincture.data.index_maps import Batch, IndexMaps
 from tincture.diffusion.draws import mixed_seed
-from tincture.models.config import DenoiserConfig
-from tincture.models.denoiser import Condition
+from tincture.models.denoiser import ConditionEmbedding, DenoiserConfig
 from tincture.models.unet import UNet
 from tincture.quantization.encoding import encode
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -29,7 +28,7 @@ class NoisePredictor(nn.Module):
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
-        self.condition = Condition(config.condition_channels, 0, time=True)
+        self.condition = ConditionEmbedding(config.condition_channels, 0, time=True)
         self.backbone = UNet(4, 4, config.condition_channels, config.unet)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

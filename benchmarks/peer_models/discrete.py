@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from tincture.data.augmentation import augment
 from tincture.data.index_maps import Batch, IndexMaps
 from tincture.diffusion.draws import image_generators
-from tincture.diffusion.losses import hybrid_loss
+from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.process import Process
 from tincture.diffusion.samplers import SAMPLERS, even_times, run
 from tincture.diffusion.schedules import low_discrepancy_times

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tincture.models.denoiser import Condition
-from tincture.models.normalization import GROUPS
-from tincture.models.unet import AttentionBlock, ResBlock
+from tincture.models.denoiser import ConditionEmbedding
+from tincture.models.unet import GROUPS, AttentionBlock, ResBlock
 
 from .per_index import PerIndexDenoiser
 
@@ -28,7 +27,7 @@ class MetaUNet(nn.Module):
         super().__init__()
         widths = [multiple * width for multiple in MULTIPLES]
         condition = 4 * width
-        self.condition = Condition(condition, 0, time=True)
+        self.condition = ConditionEmbedding(condition, 0, time=True)
         self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1)
 
         def stage(before: int, level: int) -> nn.ModuleList:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tincture.benchmarks.handedness import cost_of_mirroring, line, mirrored
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -12,7 +12,7 @@ PALETTE = Palette.from_hex(["000000", "d04030", "ffffff"])
 
 
 def test_mirroring_costs_nothing_where_both_sides_are_alike_and_gains_what_it_cost_when_undone():
-    judge = load_pipeline(Path("checkpoints/icons16"))
+    judge = PaletteDiffusionPipeline.from_pretrained(Path("checkpoints/icons16"))
     rng = np.random.default_rng(0)
     one_sided = IndexedImage(rng.integers(0, 3, (16, 16), dtype=np.uint8), PALETTE)
     both_sides = IndexedImage(

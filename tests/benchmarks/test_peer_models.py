@@ -14,8 +14,7 @@ from tincture.benchmarks.peer_models.unet2d import unet2d
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.schedules import low_discrepancy_times
-from tincture.models.config import DenoiserConfig
-from tincture.models.denoiser import NO_CONDITIONS
+from tincture.models.denoiser import NO_CONDITIONS, DenoiserConfig
 from tincture.models.unet import UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette

@@ -11,7 +11,7 @@ from tincture.benchmarks.costs.counters import operations, tensor_bytes
 from tincture.benchmarks.costs.laws import TERMS, Point, cost, fit, operations_law, residuals
 from tincture.benchmarks.costs.plan import Assumptions, Costs, PlannedRun, all_reduce_bytes, estimate
 from tincture.benchmarks.costs.work import Setting, Work
-from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
 
 SMOKE = Path(__file__).parents[2] / "configs" / "icons16-smoke.yaml"

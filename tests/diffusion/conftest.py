@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from tincture.diffusion.absorbing import AbsorbingProcess
 from tincture.diffusion.color_heat import ColorHeatProcess
+from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import linear, make_schedule
-from tincture.diffusion.uniform import UniformProcess
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 

@@ -3,8 +3,8 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.diffusion.color_heat import ColorHeatProcess
+from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import linear
-from tincture.diffusion.uniform import UniformProcess
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.tests.palettes import random_palette

@@ -1,12 +1,11 @@
 import itertools
-import sys
 
 import pytest
 import torch
 
 from tincture.common.errors import InputError
 from tincture.diffusion.draws import categorical
-from tincture.diffusion.prediction import Prediction
+from tincture.diffusion.guidance import Prediction
 from tincture.diffusion.samplers import SAMPLERS, even_times, run
 from tincture.diffusion.schedules import make_schedule
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -312,9 +311,8 @@ def test_a_wish_is_not_heard_before_its_pixel_is_drawn(world):
 
 @pytest.mark.parametrize("process_name", ["absorbing", "uniform", "color-heat"])
 def test_samplers_need_no_float64_where_the_device_has_none(world, monkeypatch, process_name):
-    for module in ("draws", "color_heat", "samplers.confidence"):
-        # By its name among the modules: the package calls the function `confidence`.
-        monkeypatch.setattr(sys.modules[f"diffusion.{module}"], "widest_float", lambda device: torch.float32)
+    for module in ("draws", "color_heat", "samplers"):
+        monkeypatch.setattr(f"tincture.diffusion.{module}.widest_float", lambda device: torch.float32)
     process, palette = world.processes[process_name], world.palette(3)
     logits = torch.randn(3, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(torch.Tensor, "double", lambda tensor: pytest.fail("float64 on the device"))

@@ -6,8 +6,8 @@ import torch
 from tincture.common.errors import InputError
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.absorbing import AbsorbingProcess
+from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import cosine, linear
-from tincture.diffusion.uniform import UniformProcess
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
 from tincture.models.denoiser import NO_CONDITIONS
 from tincture.quantization.palettes.batch import PaletteBatch

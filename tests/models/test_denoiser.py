@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
-from tincture.models.config import DenoiserConfig, build_denoiser
-from tincture.models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser
+from tincture.models.denoiser import Conditions, DenoiserConfig, IndexDenoiser, PaletteDenoiser, build_denoiser
 from tincture.models.unet import UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette

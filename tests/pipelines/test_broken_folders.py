@@ -19,7 +19,6 @@ from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline, save_pipeline
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
@@ -43,7 +42,7 @@ def model(request, tmp_path_factory):
     )
     scheduler = PaletteScheduler("color-heat", {"width": 0.2, "leap": 0.1}, fitted_knots=[0.0, 0.25, 1.0])
     folder = tmp_path_factory.mktemp("model") / request.param
-    save_pipeline(PaletteDiffusionPipeline(denoiser, scheduler, bank, 6, ("cat", "dog")), folder)
+    PaletteDiffusionPipeline(denoiser, scheduler, bank, 6, ("cat", "dog")).save_pretrained(folder)
     return folder
 
 
@@ -55,7 +54,7 @@ def copy(model, tmp_path):
 def works(folder):
     """Draw with the model of a folder; false if that is refused."""
     try:
-        pipeline = load_pipeline(folder)
+        pipeline = PaletteDiffusionPipeline.from_pretrained(folder)
         pipeline.set_progress_bar_config(disable=True)
         for grid in (None, "fitted"):
             images = pipeline(2, sampling=Sampling(1, grid=grid)).images

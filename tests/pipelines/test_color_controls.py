@@ -10,11 +10,10 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.controls.proportions import Proportions
 from tincture.controls.views import Canvas
-from tincture.diffusion.prediction import Prediction
+from tincture.diffusion.guidance import Prediction
 from tincture.diffusion.scheduler import PaletteScheduler
-from tincture.models.denoiser import NO_CONDITIONS, Condition, Denoiser, PaletteDenoiser
-from tincture.pipelines.guidance import guidance_branches
-from tincture.pipelines.joint_denoiser import JointDenoiser
+from tincture.models.denoiser import NO_CONDITIONS, ConditionEmbedding, Denoiser, PaletteDenoiser
+from tincture.pipelines.asking import JointDenoiser, guidance_branches
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -32,7 +31,7 @@ class ByClass(Denoiser):
     @register_to_config
     def __init__(self, num_classes: int = 3) -> None:
         super().__init__()
-        self.condition, self.luminance = Condition(4, num_classes, False), None
+        self.condition, self.luminance = ConditionEmbedding(4, num_classes, False), None
 
     def forward(self, x_t, t, palette, conditions=NO_CONDITIONS):
         logits = torch.zeros(len(x_t), palette.mask_index, *x_t.shape[1:])

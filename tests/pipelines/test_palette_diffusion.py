@@ -9,7 +9,6 @@ from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.denoiser import PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import load_pipeline, save_pipeline
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.tests.palettes import random_palette
@@ -170,11 +169,11 @@ def test_images_in_which_nothing_changed_cost_no_call(pipeline):
 
 
 def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
-    save_pipeline(pipeline, tmp_path / "model")
+    pipeline.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "metrics.jsonl").write_text("kept")
-    save_pipeline(pipeline, tmp_path / "model")
+    pipeline.save_pretrained(tmp_path / "model")
     assert (tmp_path / "model" / "metrics.jsonl").read_text() == "kept"
-    loaded = load_pipeline(tmp_path / "model")
+    loaded = PaletteDiffusionPipeline.from_pretrained(tmp_path / "model")
     loaded.set_progress_bar_config(disable=True)
     assert same(
         loaded(3, sampling=Sampling(4), guidance=Guidance("cat")).images,
@@ -202,10 +201,10 @@ def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
     ],
 )
 def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, message):
-    save_pipeline(pipeline, tmp_path / "model")
+    pipeline.save_pretrained(tmp_path / "model")
     damage(tmp_path / "model")
     with pytest.raises(InputError, match=message):
-        load_pipeline(tmp_path / "model")
+        PaletteDiffusionPipeline.from_pretrained(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -255,13 +254,13 @@ def test_wrong_arguments_are_refused(pipeline, options, message):
 
 def test_half_precision_is_half_as_large_and_loads_as_single(pipeline, tmp_path):
     for name, half in (("whole", False), ("half", True)):
-        save_pipeline(pipeline, tmp_path / name, half=half)
+        pipeline.save_pretrained(tmp_path / name, half=half)
     weights = [tmp_path / name / "denoiser" / "diffusion_pytorch_model.safetensors" for name in ("whole", "half")]
     whole, half = (path.stat().st_size for path in weights)
     assert half < 0.55 * whole
-    loaded = load_pipeline(tmp_path / "half").denoiser.state_dict()
+    loaded = PaletteDiffusionPipeline.from_pretrained(tmp_path / "half").denoiser.state_dict()
     for name, weight in pipeline.denoiser.state_dict().items():
         assert loaded[name].dtype == torch.float32 == weight.dtype
         assert torch.equal(loaded[name], weight.half().float())
-    save_pipeline(load_pipeline(tmp_path / "half"), tmp_path / "again", half=True)
+    PaletteDiffusionPipeline.from_pretrained(tmp_path / "half").save_pretrained(tmp_path / "again", half=True)
     assert not [path for path in (tmp_path / "again").rglob("*.json") if str(tmp_path) in path.read_text()]

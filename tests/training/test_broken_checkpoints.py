@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tincture import train
 from tincture.common.errors import InputError
-from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.models.unet import UNetConfig
 from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
 from tincture.training.checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint

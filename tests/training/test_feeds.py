@@ -20,7 +20,7 @@ from tincture.common.errors import InputError
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
 from tincture.data.stream import Lanes, start_stream
-from tincture.models.config import DenoiserConfig
+from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints

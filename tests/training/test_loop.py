@@ -14,9 +14,9 @@ from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
-from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.models.unet import UNetConfig
-from tincture.pipelines.saving import load_pipeline
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
@@ -102,7 +102,9 @@ def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
     assert lines[-1]["heldout/bits_per_pixel"] == result.mean
     assert lines[-1]["heldout/bits_per_pixel_stderr"] == result.stderr
     assert len(list((tmp_path / "run" / "previews").glob("*.png"))) == 2
-    images = load_pipeline(tmp_path / "run")(2, sampling=Sampling(2), guidance=Guidance("folder")).images
+    images = PaletteDiffusionPipeline.from_pretrained(tmp_path / "run")(
+        2, sampling=Sampling(2), guidance=Guidance("folder")
+    ).images
     assert len(images) == 2
     saved = load_file(tmp_path / "run" / "denoiser" / "diffusion_pytorch_model.safetensors")
     average = weights(tmp_path / "run")
@@ -115,7 +117,7 @@ def test_a_model_of_each_process_draws_by_the_process_that_it_was_trained_for(co
     loss = replace(config.train, cross_entropy=0.1)
     result = train(replace(config, process=process, train=loss), *sides, tmp_path / "run")
     assert 0 < result.mean < 10
-    pipeline = load_pipeline(tmp_path / "run")
+    pipeline = PaletteDiffusionPipeline.from_pretrained(tmp_path / "run")
     assert (pipeline.scheduler.config.process, pipeline.scheduler.config.schedule) == (kind, "cosine")
     assert pipeline.scheduler.config.fitted_knots[-1] == 1
     if kind == "color-heat":
@@ -128,7 +130,7 @@ def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path
     training, heldout = load_index_maps(data)
     index_config = replace(config, data=data, model=replace(TINY, kind="index"))
     train(index_config, training, first_images(heldout, 8), tmp_path / "run")
-    pipeline = load_pipeline(tmp_path / "run")
+    pipeline = PaletteDiffusionPipeline.from_pretrained(tmp_path / "run")
     assert pipeline.denoiser.config.num_entries == 16
     assert pipeline(1, sampling=Sampling(2)).images[0].palette == read_palette("pico-8")
     with pytest.raises(InputError, match="knows 16 indices"):

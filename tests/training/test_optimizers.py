@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tincture.models.config import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.training.optimizers import OPTIMIZERS, Muon, orthogonalize
 from tincture.training.run_config import TrainConfig
 

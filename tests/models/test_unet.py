@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from tincture.models.normalization import NORMALIZATIONS
-from tincture.models.unet import UNet, UNetConfig
+from tincture.models.unet import NORMALIZATIONS, UNet, UNetConfig
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)

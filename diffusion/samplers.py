@@ -1,0 +1,359 @@
+"""Samplers reverse a process. Each is one function that can be read alone and that names its paper.
+
+A sampler is a generator. It yields ``(x_t, t)`` where it needs a prediction, is sent one, and
+returns the drawn image. So an algorithm keeps its state in local variables, and whoever calls the
+network (a pipeline, a loop of your own) stays in control of batches, reuse, progress and callbacks.
+`run` is the shortest such loop.
+"""
+
+import inspect
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tincture.common.errors import SHARE, InputError, Range, choose
+from tincture.quantization.palettes.batch import PaletteBatch
+
+from .draws import Generators, categorical, uniform, widest_float
+from .guidance import Prediction, as_prediction
+from .process import Process
+
+Steps = Generator[tuple[Tensor, Tensor], tuple[Tensor, Prediction], Tensor]
+"""Yields (x_t int64 [B, H, W], t [B]) and is sent (x_t, prediction); the caller may have changed
+this x_t. Returns x_0, int64 [B, H, W]."""
+
+
+class Algorithm(Protocol):
+    """The signature of every sampler; keyword-only arguments are its options."""
+
+    def __call__(
+        self,
+        process: Process,
+        palette: PaletteBatch,
+        x_t: Tensor,
+        times: Tensor,
+        generator: Generators = None,
+        **options: float,
+    ) -> Steps:
+        """Reverse ``process``.
+
+        Args:
+            process: how images were corrupted.
+            palette: one palette for each image.
+            x_t: where to start, at the time ``times[0]``, int64 ``[B, H, W]``.
+            times: the grid, falling to 0, ``[steps + 1]``. Each time but the last is one call of
+                the network; each corrector step is one more.
+            generator: of all draws.
+            options: see each sampler.
+        """
+        ...
+
+
+def even_times(steps: int, start: float = 1.0) -> Tensor:
+    """Times from ``start`` to 0, ``[steps + 1]``."""
+    return torch.linspace(start, 0, steps + 1)
+
+
+def run(steps: Steps, denoise: Callable[[Tensor, Tensor], Tensor | Prediction]) -> Tensor:
+    """Answer every question of a sampler with ``denoise(x_t, t)`` and return what it draws."""
+    try:
+        x_t, t = next(steps)
+        while True:
+            x_t, t = steps.send((x_t, as_prediction(denoise(x_t, t))))
+    except StopIteration as end:
+        return end.value
+
+
+# Samplers for every process
+
+
+def ancestral(
+    process: Process,
+    palette: PaletteBatch,
+    x_t: Tensor,
+    times: Tensor,
+    generator: Generators = None,
+    *,
+    corrector_steps: int = 0,
+    corrector_size: float = 0.25,
+) -> Steps:
+    """Step back by p(x_s | x_t): Shi et al. 2024 (arXiv 2406.04329), Algorithm 2.
+
+    Before them Austin et al. 2021 (arXiv 2107.03006), section 3. It is exact in the limit of many
+    steps. A corrector step (Campbell et al. 2022, arXiv 2205.14987) corrupts a part of the way from
+    s to t again, and steps back once more. That leaves the distribution at s as it is and forgets
+    the errors of earlier steps.
+
+    Options:
+        corrector_steps: corrector steps after each step; each is one more call of the network.
+        corrector_size: the part of the way from s to t, above 0, at most 1.
+    """
+    for t, s in pairwise(times.to(x_t.device)):
+        t, s = t.expand(len(x_t)), s.expand(len(x_t))  # noqa: PLW2901
+        x_t, prediction = yield x_t, t
+        x_t = categorical(prediction.posterior(process, x_t, s, t, palette), generator)
+        for _ in range(int(corrector_steps)):
+            r = s + corrector_size * (t - s)
+            x_t = process.renoise(x_t, s, r, palette, generator)
+            x_t, prediction = yield x_t, r
+            x_t = categorical(prediction.posterior(process, x_t, s, r, palette), generator)
+    return x_t
+
+
+# Samplers for processes without a mask
+
+
+def stratified_hazard(
+    process: Process, palette: PaletteBatch, x_t: Tensor, times: Tensor, generator: Generators = None
+) -> Steps:
+    """Stratified hazard sampling: Jang and Han 2026 (arXiv 2601.02799).
+
+    The hazard of a pixel is its probability 1 - p(x_s = x_t | x_t) to jump. It adds up over the
+    steps, from a random phase in [0, 1). A pixel jumps in each step in which the sum passes a whole
+    number, to an entry drawn from p(x_s | x_t) without x_t. The mean number of jumps is that of
+    independent decisions, and its variance is at most 1/4. The sampler is not exact, even in the
+    limit.
+    """
+    total = uniform(x_t.shape, generator, x_t.device)
+    for t, s in pairwise(times.to(x_t.device)):
+        t, s = t.expand(len(x_t)), s.expand(len(x_t))  # noqa: PLW2901
+        x_t, prediction = yield x_t, t
+        p = prediction.posterior(process, x_t, s, t, palette)
+        others = p.scatter(1, x_t[:, None], 0)
+        leaving = others.sum(dim=1)
+        before, total = total, total + (leaving / p.sum(dim=1)).clamp(0, 1)
+        # A pixel that can't leave draws from p, so that the draw is possible; the result isn't
+        # used.
+        to = categorical(torch.where(leaving[:, None] > 0, others, p), generator)
+        x_t = torch.where(before.floor() < total.floor(), to, x_t)
+    return x_t
+
+
+# Samplers for the absorbing process
+
+
+def first_hitting(
+    process: Process, palette: PaletteBatch, x_t: Tensor, times: Tensor, generator: Generators = None
+) -> Steps:
+    """The first-hitting sampler: Zheng et al. 2024 (arXiv 2409.02908).
+
+    It draws the times at which pixels are unmasked instead of stepping over a grid. With n pixels
+    masked at the noise level a, the next one is unmasked at the level u^(1/n) a, with u uniform in
+    [0, 1); which pixel it is, is uniform. The network is asked at that level. With as many steps as
+    masked pixels this is exact; with fewer, each step unmasks an equal share of them by one
+    prediction.
+    """
+    masked = is_masked(x_t, palette)
+    start = masked.sum(dim=1)  # [B]
+    calls = start.clamp_max(len(times) - 1)  # [B]: some images may have few pixels to draw
+    order = uniform(masked.shape, generator, x_t.device)  # pixels are unmasked by rising numbers
+    draws = uniform(masked.shape, generator, x_t.device)  # u of each hit, however many images there are
+    left = start
+    noise = process.schedule.noise(times[0].to(order)).expand(len(x_t)).clone()
+    for call in range(int(calls.max())):
+        # The noise levels of all hits of this call; the network is asked at the first of them.
+        after = start * (calls - call - 1).clamp_min(0) // calls.clamp_min(1)
+        levels = [noise]
+        for _ in range(int((left - after).max())):
+            hit = left > after
+            draw = draws.gather(1, (start - left).clamp_max(draws.shape[1] - 1)[:, None])[:, 0]
+            levels.append(levels[-1] * (draw ** (1 / left.clamp_min(1))).where(hit, 1))
+            left = left - hit.long()
+        noise = levels[-1]
+        x_t, prediction = yield x_t, process.schedule.time(levels[1]).float()
+        masked = is_masked(x_t, palette)
+        now = masked & lowest(order.masked_fill(~masked, 2), masked.sum(dim=1) - after)
+        x_t = filled(x_t, now, categorical(prediction.p_0(), generator))
+    return x_t
+
+
+def confidence(
+    process: Process,
+    palette: PaletteBatch,
+    x_t: Tensor,
+    times: Tensor,
+    generator: Generators = None,
+    *,
+    choice_temperature: float = 4.5,
+) -> Steps:
+    """MaskGIT, surest pixels first: Chang et al. 2022 (arXiv 2202.04200), section 3.2.
+
+    The paper's cosine schedule is a grid of times. The sampler is not exact: the order depends on
+    what is drawn. How sure the model is doesn't depend on temperature and top-p, which would make
+    it equally sure of all pixels.
+
+    Options:
+        choice_temperature: of the Gumbel noise added to log-confidences; it falls to 0 with the
+            noise level. 0 is greedy.
+    """
+    masked = is_masked(x_t, palette)
+    counts = left_masked(process, masked, times)
+    for step, (t, s) in enumerate(pairwise(times.to(x_t.device))):
+        x_t, prediction = yield x_t, t.expand(len(x_t))
+        x_0 = categorical(prediction.p_0(), generator)
+        masked = is_masked(x_t, palette)
+        sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).to(widest_float(x_t.device)).log()
+        gumbel = -(-uniform(sure.shape, generator, sure.device).log()).log()
+        sure = sure + choice_temperature * process.schedule.noise(s).to(sure) * gumbel
+        leave = lowest(sure.masked_fill(~masked, float("inf")), counts[step + 1])
+        x_t = filled(x_t, masked & ~leave, x_0)
+    return x_t
+
+
+def entropy_bounded(
+    process: Process,
+    palette: PaletteBatch,
+    x_t: Tensor,
+    times: Tensor,
+    generator: Generators = None,
+    *,
+    entropy_bound: float = 0.1,
+) -> Steps:
+    """The EB-Sampler, all pixels the model is sure of: Ben-Hamu et al. 2025 (arXiv 2505.24857).
+
+    A step unmasks the largest set U of pixels of lowest entropy H with Σ_U H - max_U H ≤ γ: the
+    left side bounds the information that pixels drawn independently lose about each other. H is the
+    model's own entropy, without temperature and top-p: a temperature of 0 makes draws certain, but
+    not the model.
+
+    The grid of times is a floor: a step leaves no more pixels masked than the schedule does, so the
+    steps suffice, and a sure model needs fewer. The network is told the time at which as many
+    pixels are masked on average as are now.
+
+    Options:
+        entropy_bound: γ, in nats; 0 unmasks one pixel in a step, and those that are certain.
+    """
+    masked = is_masked(x_t, palette)
+    start = masked.sum(dim=1).clamp_min(1)
+    noise = process.schedule.noise(times[0].to(x_t.device))
+    counts = left_masked(process, masked, times)
+    for step in range(len(times) - 1):
+        if not masked.any():
+            break
+        t = process.schedule.time(noise * masked.sum(dim=1).clamp_min(1) / start)
+        x_t, prediction = yield x_t, t
+        masked = is_masked(x_t, palette)
+        entropy = torch.special.entr(prediction.learned_p_0()).sum(dim=1).flatten(1)  # [B, H W]
+        entropy = entropy.masked_fill(~masked, float("inf"))
+        ordered = entropy.sort(dim=1, stable=True).values
+        others = (ordered.cumsum(dim=1) - ordered).nan_to_num(float("inf"))  # Σ - max, since entropies rise
+        sure = (others <= entropy_bound) & ordered.isfinite()
+        count = torch.maximum(sure.sum(dim=1), masked.sum(dim=1) - counts[step + 1])
+        x_t = filled(x_t, masked & lowest(entropy, count), categorical(prediction.p_0(), generator))
+        masked = is_masked(x_t, palette)
+    return x_t
+
+
+def remasking(
+    process: Process,
+    palette: PaletteBatch,
+    x_t: Tensor,
+    times: Tensor,
+    generator: Generators = None,
+    *,
+    remasking_rate: float = 16.0,
+) -> Steps:
+    """ReMDM-cap, drawn pixels may be masked again: Wang et al. 2025 (arXiv 2503.00307).
+
+    A pixel that holds an entry is masked again with probability σ = min(rate · (t - s), 1, (1 -
+    alpha(s)) / alpha(t)), and masked pixels are unmasked that much more often, which keeps q(x_s |
+    x_0). The paper's cap is a constant. Ours shrinks with the steps, so that the number of
+    remaskings of a pixel doesn't grow with them, and the limit of many steps is exact.
+
+    Options:
+        remasking_rate: how often a pixel would be masked again if it were drawn at the start.
+    """
+    for t, s in pairwise(times.to(x_t.device)):
+        x_t, prediction = yield x_t, t.expand(len(x_t))
+        noise_s, noise_t = process.schedule.noise(s), process.schedule.noise(t)
+        alpha_s, alpha_t = 1 - noise_s, 1 - noise_t
+        most = torch.where(alpha_t > noise_s, noise_s / alpha_t, 1)  # at t = 1 alpha is 0, and no pixel is drawn yet
+        sigma = torch.minimum(remasking_rate * (t - s), most)
+        p_0 = prediction.p_0()  # [B, K, H, W]
+        stay = (noise_s - sigma * alpha_t) / noise_t
+        unmask = torch.cat([(alpha_s - (1 - sigma) * alpha_t) / noise_t * p_0, stay.expand_as(p_0[:, :1])], dim=1)
+        keep = torch.zeros_like(unmask).scatter_(1, x_t[:, None], 1) * (1 - sigma)  # [B, K + 1, H, W]
+        keep[:, palette.mask_index] = sigma
+        masked = (x_t == palette.mask_index)[:, None]
+        x_t = categorical(torch.where(masked, unmask, keep), generator)
+    return x_t
+
+
+# What samplers that unmask share: how many pixels stay masked, and which
+
+
+def is_masked(x_t: Tensor, palette: PaletteBatch) -> Tensor:
+    """Which pixels are masked, bool ``[B, H W]``."""
+    return (x_t == palette.mask_index).flatten(1)
+
+
+def left_masked(process: Process, masked: Tensor, times: Tensor) -> Tensor:
+    """How many of the masked pixels the schedule leaves masked, int64 ``[steps + 1, B]``."""
+    noise = process.schedule.noise(times.to(masked.device))
+    # A shade more than half an ulp keeps whole numbers whole.
+    return ((noise / noise[0])[:, None] * masked.sum(dim=1) + 1e-4).floor().long()
+
+
+def lowest(values: Tensor, count: Tensor) -> Tensor:
+    """The ``count[b]`` lowest values of each row, bool ``[B, N]``; of equal ones the first."""
+    ranks = values.argsort(dim=1, stable=True).argsort(dim=1)
+    return ranks < count[:, None]
+
+
+def filled(x_t: Tensor, chosen: Tensor, x_0: Tensor) -> Tensor:
+    """``x_t`` with ``x_0`` in the pixels ``chosen``, bool ``[B, H W]``."""
+    return torch.where(chosen.view_as(x_t), x_0, x_t)
+
+
+# The registry
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """An algorithm and what it can be used with."""
+
+    algorithm: Algorithm
+    mask: bool | None = None
+    """True if it needs a process with a mask, false if it needs one without; none if it takes
+    any."""
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """What each of its options may be; those whose default is an int are whole numbers."""
+    takes_grid: bool = True
+    """Whether it steps over a grid of times; else it draws its own times."""
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The names of its options and their defaults."""
+        parameters = inspect.signature(self.algorithm).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def calls_per_step(self, options: dict[str, float]) -> int:
+        """How many calls of the network a step takes: one, and one for each corrector step."""
+        return 1 + int((self.options | options).get("corrector_steps", 0))
+
+    def check(self, name: str, process: Process, options: dict[str, float]) -> None:
+        """Raise InputError if this sampler can't reverse ``process`` or has no such options."""
+        if self.mask is not None and self.mask != process.has_mask:
+            kind = "the absorbing process" if self.mask else "a process without a mask (uniform, color-heat)"
+            raise InputError(f"the sampler {name} needs {kind}; this model was trained with another one")
+        for option, value in options.items():
+            default = choose(f"option of the sampler {name}", option, self.options)
+            self.ranges[option].check(f"the option {option} of the sampler {name}", value)
+            if isinstance(default, int) and value != int(value):
+                raise InputError(f"the option {option} of the sampler {name} is {value}; it must be a whole number")
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ancestral": Sampler(
+        ancestral, ranges={"corrector_steps": Range(0, 1000), "corrector_size": SHARE._replace(without_low=True)}
+    ),
+    "first-hitting": Sampler(first_hitting, mask=True, takes_grid=False),
+    "confidence": Sampler(confidence, mask=True, ranges={"choice_temperature": Range(0, 1000)}),
+    "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
+    "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
+    "stratified-hazard": Sampler(stratified_hazard, mask=False),
+}

@@ -1,0 +1,210 @@
+"""How the network is asked: all that stands between a sampler's canvas and the network's logits.
+
+::
+
+    sampler's canvas ─ mirror ─► picture ─ tile ─ windows ─► network
+    sampler ◄─ mirror ─ + wishes ◄─ tile ─ windows ◄─ logits ◄──┘
+
+A sampler asks about its canvas x_t. The canvas becomes the picture: a mirrored canvas unfolds. The
+picture becomes what the network sees this time: moved around, if it is a tile, and cut into
+windows, if it is large (`controls.views`). The network is asked once for each branch of guidance
+(`guidance_branches`), and about each palette, if the drawing is shown in several (`JointDenoiser`).
+Its logits go the same way back. The biases of wishes join them at the picture, because that is
+where people ask for things. `GuidedDenoiser` does all this for one batch; around it, `Reuse`
+doesn't ask again about images that haven't changed. `diffusion.guidance.Prediction` then mixes the
+branches.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tincture.controls.joint import JointPalettes
+from tincture.controls.views import Canvas, View
+from tincture.diffusion.guidance import branch_weights
+from tincture.models.denoiser import Conditions, Denoiser
+from tincture.quantization.palettes.batch import PaletteBatch
+
+
+class Branch(NamedTuple):
+    """Conditions under which the denoiser is asked, and the weight of its answer."""
+
+    conditions: Conditions
+    weight: float
+
+
+def guidance_branches(
+    num_images: int,
+    label: int | None,
+    negatives: Sequence[int],
+    luminance: Tensor | None,
+    guidance_scale: float,
+    negative_scale: float,
+) -> list[Branch]:
+    """The branches of `diffusion.guidance.branch_weights` as conditions for ``num_images`` images.
+
+    Args:
+        num_images: how many images each condition is for.
+        label: the class; none for none.
+        negatives: classes to keep away from.
+        luminance: float ``[num_images, H, W]``; none for none.
+        guidance_scale: how strongly to follow the class and the luminance.
+        negative_scale: how strongly to keep away from each negative class.
+    """
+    weights = branch_weights(label, negatives, luminance is not None, guidance_scale, negative_scale)
+    branches = []
+    for (each, has_luminance), weight in weights.items():
+        labels = None if each is None else torch.full((num_images,), each)
+        branches.append(Branch(Conditions(labels, luminance if has_luminance else None), weight))
+    return branches
+
+
+class Reuse:
+    """A denoiser that isn't asked twice: images in which nothing changed keep their last logits.
+
+    Args:
+        denoise: (x_t ``[b, H, W]``, t ``[b]``, rows int64 ``[b]``) → logits ``[G, b, K, H, W]`` of
+            these rows of the batch, from G branches.
+        depends_on_time: whether the logits change with t alone.
+    """
+
+    def __init__(self, denoise: Callable[[Tensor, Tensor, Tensor], Tensor], depends_on_time: bool) -> None:
+        self.denoise, self.depends_on_time = denoise, depends_on_time
+        self.image_calls = 0
+        self._x_t = self._t = self._logits = None
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Logits ``[G, B, K, H, W]`` of the batch, by a call for those images that changed."""
+        if self._logits is None:
+            changed = torch.ones(len(x_t), dtype=torch.bool, device=x_t.device)
+        else:
+            changed = (x_t != self._x_t).flatten(1).any(dim=1)
+            if self.depends_on_time:
+                changed |= t != self._t
+        rows = changed.nonzero().flatten()
+        if len(rows) == len(x_t):
+            self._logits = self.denoise(x_t, t, rows)
+        elif len(rows) > 0:
+            # A new tensor: whoever holds the last answer may still read it.
+            self._logits = self._logits.index_copy(1, rows, self.denoise(x_t[rows], t[rows], rows))
+        self.image_calls += len(rows)
+        self._x_t, self._t = x_t, t
+        return self._logits
+
+
+class GuidedDenoiser:
+    """A denoiser with all that was asked of one batch: palettes, conditions, wishes and layout.
+
+    Args:
+        denoiser: predicts clean entries.
+        palette: one for each image.
+        told: the conditions of each branch of guidance, maps in the picture's size.
+        bias: float ``[B, K, H, W]`` in the picture's size; none for none.
+        canvas: how the picture is laid out.
+        tie: from the sampler's canvas to the picture; none if they are the same.
+        generators: of the images; views that move draw from them.
+        batch_size: pictures that the network sees at once.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        palette: PaletteBatch,
+        told: Sequence[Conditions],
+        bias: Tensor | None,
+        canvas: Canvas,
+        tie: View | None,
+        generators: Sequence[torch.Generator],
+        batch_size: int,
+    ) -> None:
+        self.denoiser, self.palette, self.told, self.bias = denoiser, palette, told, bias
+        self.canvas, self.tie, self.generators, self.batch_size = canvas, tie, generators, batch_size
+
+    def __call__(self, x_t: Tensor, t: Tensor, rows: Tensor) -> Tensor:
+        """Logits ``[G, b, K, h, w]`` of these ``rows`` of the batch, one for each branch."""
+        # The way to the network: canvas → picture → what the network sees, with the maps of its
+        # conditions.
+        picture = x_t if self.tie is None else self.tie.show(x_t)
+        generators = [self.generators[row] for row in rows.tolist()]
+        looks = [look.to(x_t.device) for look in self.canvas.looks(*picture.shape[1:], generators, len(rows))]
+        told = [conditions[rows] for conditions in self.told]
+        for look in looks:
+            picture, told = look.show(picture), [_shown(conditions, look) for conditions in told]
+        # The way back, for each branch.
+        return torch.stack([self._branch(picture, t, rows, conditions, looks) for conditions in told])
+
+    def _branch(self, picture: Tensor, t: Tensor, rows: Tensor, told: Conditions, looks: list[View]) -> Tensor:
+        """Logits ``[b, K, h, w]`` of one branch; ``picture`` holds all windows of each image."""
+        windows = len(picture) // len(rows)
+        # Windows take memory, so only as many images as fill a batch hold the logits of theirs at
+        # once.
+        at_once = max(self.batch_size // windows, 1)
+        answers = []
+        for first in range(0, len(rows), at_once):
+            images = slice(first, min(first + at_once, len(rows)))
+            logits = self._ask(picture, t, rows, told, images, windows)
+            for look in reversed(looks):
+                logits = look.of_images(images).gather(logits)
+            answers.append(logits)
+        logits = torch.cat(answers)
+        logits = logits if self.bias is None else logits + self.bias[rows]
+        return logits if self.tie is None else self.tie.gather(logits)
+
+    def _ask(self, picture: Tensor, t: Tensor, rows: Tensor, told: Conditions, images: slice, windows: int) -> Tensor:
+        """The network's logits for all windows of some images, a batch at a time."""
+        whose = torch.arange(images.start, images.stop, device=rows.device).repeat_interleave(windows)
+        first = images.start * windows
+        logits = []
+        for some in torch.arange(first, images.stop * windows, device=rows.device).split(self.batch_size):
+            of = whose[some - first]
+            conditions = Conditions(
+                None if told.class_labels is None else told.class_labels[of],
+                None if told.luminance is None else told.luminance[some],
+            )
+            logits.append(self.denoiser(picture[some], t[of], self.palette[rows[of]], conditions).float())
+        return torch.cat(logits)
+
+
+def _shown(conditions: Conditions, look: View) -> Conditions:
+    luminance = conditions.luminance
+    return Conditions(conditions.class_labels, None if luminance is None else look.show(luminance))
+
+
+class JointDenoiser:
+    """A denoiser that looks at one drawing in several palettes at once.
+
+    It answers with the geometric mean. So a drawing is likely where it is likely in every palette:
+    a shade that one palette lacks isn't used to tell things apart, and a match of entries that
+    looks bad in one palette is avoided. Where several entries of the drawing are one entry of a
+    palette, that palette has no opinion which of them it is.
+
+    Args:
+        denoiser: predicts clean entries.
+        joint: the palettes.
+    """
+
+    def __init__(self, denoiser: Denoiser, joint: JointPalettes) -> None:
+        self.denoiser, self.palettes = denoiser, PaletteBatch.from_palettes(joint.palettes).to(denoiser.device)
+        self.entries = torch.tensor(list(map(list, joint.entries)), device=denoiser.device)  # [P, K]
+
+    def __call__(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions) -> Tensor:
+        """Logits ``[B, K, H, W]`` in the drawing's palette; arguments as for `Denoiser.forward`."""
+        # Show the drawings in each palette: entry k becomes the palette's own, the mask stays the
+        # mask.
+        count = len(self.entries)
+        mask = torch.full((count, 1), self.palettes.mask_index, device=x_t.device)
+        table = torch.cat([self.entries, mask], dim=1)  # [P, K + 1]
+        shown = table[:, x_t]  # [P, B, H, W]
+        whose = torch.arange(count, device=x_t.device).repeat_interleave(len(x_t))
+        rows = torch.arange(len(x_t), device=x_t.device).repeat(count)
+        logits = self.denoiser(shown.flatten(0, 1), t[rows], self.palettes[whose], conditions[rows])
+        logits = logits.float().log_softmax(dim=1).unflatten(0, (count, -1))  # [P, B, L, H, W]
+        # Back to the drawing's entries: those that are one entry of a palette share its probability
+        # evenly.
+        alike = torch.zeros(count, logits.shape[2], device=x_t.device)
+        alike.scatter_add_(1, self.entries, torch.ones_like(self.entries, dtype=alike.dtype))
+        each = self.entries[:, None, :, None, None].expand(-1, len(x_t), -1, *x_t.shape[1:])
+        split = alike.gather(1, self.entries).log()[:, None, :, None, None]
+        return (logits.gather(2, each) - split).mean(dim=0)  # [B, K, H, W]
