@@ -7,20 +7,23 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import Blend
 
 from tincture.common.errors import InputError
 
 from ..palettes.palette import Palette
-from .apng import read_apng, repeats
+from .canvas import Canvas, Disposal
 from .gif import read_gif, write_gif
 from .indexed_image import IndexedImage
-from .reading import DECODER_ERRORS, FORMATS, open_image, to_rgba
+from .reading import DECODER_ERRORS, FORMATS, correct_transparency, open_image, to_rgba
 
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})
 """The frames of other formats are no animation: pages of a TIFF, the small preview in a camera's JPEG."""
 
 GIF_MILLISECONDS = range(10, 655_350 + 1)
 """How long a frame can be shown: 1 to 65,535 hundredths of a second (0 leaves it to the program that shows it)."""
+_DISPOSALS = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
+"""By their numbers in an animated PNG."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,7 @@ def read_animation(path: Path) -> Animation:
     """Read all frames of a picture, a still one as one frame turned upright.
 
     Raises:
-        InputError: as for :func:`images.open_image`; or all frames together have too many pixels.
+        InputError: as for `open_image`; or all frames together have too many pixels.
     """
     still = open_image(path)  # decodes the first frame, with all its errors
     try:
@@ -49,23 +52,65 @@ def read_animation(path: Path) -> Animation:
             if Image.MAX_IMAGE_PIXELS and count * image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:
                 raise InputError(f"{path} has too many pixels in its {count} frames")
             if image.format == "GIF":
-                frames, durations, loops = read_gif(path)
-                return Animation(frames, durations if len(frames) > 1 else [0], loops)
-            if count == 1:
-                return Animation([to_rgba(still)], [0])
-            if image.format == "PNG":
-                frames, durations, loops = read_apng(path)
-                return Animation(frames, durations if len(frames) > 1 else [0], loops)
-            frames, durations = [], []
-            for frame in ImageSequence.Iterator(image):
-                frame.load()
-                durations.append(round(frame.info.get("duration", 0)))
-                frames.append(to_rgba(frame))
-            return Animation(frames, durations, repeats(image.info.get("loop", 0)))
+                animation = Animation(*read_gif(path))
+            elif count == 1:
+                animation = Animation([to_rgba(still)], [0])
+            elif image.format == "PNG":
+                animation = _read_apng(image)
+            else:
+                animation = _read_webp(image)
     except InputError:
         raise
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is broken or cut off: {error}") from None
+    return animation if len(animation.frames) > 1 else Animation(animation.frames, [0], animation.loops)
+
+
+def _read_webp(image: Image.Image) -> Animation:
+    frames, durations = [], []
+    for frame in ImageSequence.Iterator(image):
+        frame.load()
+        durations.append(round(frame.info.get("duration", 0)))
+        frames.append(to_rgba(frame))
+    return Animation(frames, durations, _repeats(image.info.get("loop", 0)))
+
+
+def _read_apng(image: Image.Image) -> Animation:
+    """Compose the frames of an animated PNG.
+
+    Pillow checks the file and decodes each frame's area. Its own composition clears the area of an
+    indexed frame to the first color and lays soft pixels over others by a wrong formula, and it puts
+    interlaced areas in the wrong rows. The format is in W3C 2025, "PNG Specification (Third Edition)".
+    """
+    canvas = Canvas(image.height, image.width)
+    frames, durations = [], []
+    for number in range(image.n_frames):
+        image.seek(number)
+
+        # Decode the frame's area alone, at the top left.
+        tile = image.tile[0]
+        left, top, right, bottom = tile.extents
+        box = (0, 0, right - left, bottom - top)
+        image.tile = [tile._replace(extents=box)]
+        image.dispose_op = image.blend_op = None  # so that Pillow composes nothing
+        image.decoderconfig = ()  # Pillow adds to it with each frame of an interlaced file, and then fails
+        image.load()
+        if number == 0 and image.info.get("default_image"):
+            continue  # a picture for programs that show no animations
+        area = image.crop(box)
+        correct_transparency(area, tile.args)
+
+        # Draw it where it belongs.
+        disposal = _DISPOSALS.get(image.info["disposal"], Disposal.KEEP)
+        is_over = image.info["blend"] == Blend.OP_OVER
+        frames.append(canvas.show(to_rgba(area), left, top, disposal, is_over=is_over))
+        durations.append(round(image.info["duration"]))
+    return Animation(frames, durations, _repeats(image.info["loop"]))
+
+
+def _repeats(plays: int) -> int | None:
+    """How often an animation is repeated that is played ``plays`` times; 0 stands for ever, none for once."""
+    return plays - 1 if plays > 1 else None if plays else 0
 
 
 def check_gif_palette(palette: Palette) -> None:

@@ -1,12 +1,14 @@
 """Animated GIF: frames composed as browsers show them, and written in their palettes with every frame and duration.
 
-Pillow decodes and compresses the pixels; its composition shows the background color where a browser shows nothing, and
-its writer drops frames that equal the one before and reorders palettes. The format: CompuServe 1990, "GIF89a".
+Pillow compresses and decodes the pixels, and nothing more. When it reads, it shows the background color
+where browsers show nothing, enlarges the canvas to frames that reach out of it, and takes no notice of
+damage between blocks. When it writes, it drops frames that equal the one before and reorders palettes.
+The format is in CompuServe 1990, "Graphics Interchange Format, Version 89a".
 """
 
-import io
 import struct
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +18,16 @@ from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
 
 from ..palettes.palette import MAX_ENTRIES, Palette
+from .canvas import Canvas, Disposal
 
 KEEP, CLEAR, RESTORE = 1, 2, 3
-"""Disposal: what becomes of a frame's area after it was shown. It stays, turns transparent, or is as before."""
+"""A frame's disposal, as numbered in the file."""
 
+_DISPOSALS = {CLEAR: Disposal.CLEAR, RESTORE: Disposal.RESTORE}
 _EXTENSION, _FRAME, _END = 0x21, 0x2C, 0x3B
 _CONTROL, _APPLICATION = 0xF9, 0xFF
-_LARGEST = 0xFFFF  # size, duration or number of repeats that GIF can hold
+_LARGEST = 0xFFFF
+"""The largest size, duration and number of repeats that GIF can hold."""
 _RAMP = np.arange(256, dtype=np.uint8).repeat(3).tobytes()
 
 
@@ -30,33 +35,38 @@ def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
     """Read and compose all frames.
 
     Returns:
-        Frames, sRGB RGBA, uint8 ``[H, W, 4]`` each; their durations in milliseconds; how often the animation is
-        repeated, 0 for ever, none for once.
+        Frames, sRGB RGBA, uint8 ``[H, W, 4]`` each; their durations in milliseconds; how often the
+        animation is repeated, 0 for ever, none for once.
 
     Raises:
-        ValueError: the file is cut off or no GIF (also OSError, from the decoder), or its frames have too many pixels.
+        ValueError: the file is cut off or no GIF, or its frames have too many pixels; OSError, from
+            the decoder, if pixels are missing.
     """
-    data = path.read_bytes()
-    try:
-        return _compose(data)
-    except (IndexError, struct.error) as error:
-        raise ValueError(f"the data end too early ({error})") from None
+    return _compose(path.read_bytes())
 
 
 def first_frame(data: bytes) -> np.ndarray:
-    """The first frame of a file's bytes, sRGB RGBA, uint8 ``[H, W, 4]``; errors as for `read_gif`, and IndexError and struct.error."""
+    """The first frame of a file's bytes, sRGB RGBA, uint8 ``[H, W, 4]``; errors as for `read_gif`."""
     return _compose(data, most=1)[0][0]
 
 
 def _compose(data: bytes, most: int | None = None) -> tuple[list[np.ndarray], list[int], int | None]:
-    """See `read_gif`; not more than ``most`` frames, if given."""
+    """`read_gif`, of at most so many frames."""
+    try:
+        return _read_blocks(data, most)
+    except (IndexError, struct.error) as error:
+        raise ValueError(f"the data end too early ({error})") from None
+
+
+def _read_blocks(data: bytes, most: int | None) -> tuple[list[np.ndarray], list[int], int | None]:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     global_table, offset = _color_table(data, 13, flags)
-    canvas = np.zeros((height, width, 4), np.uint8)
+    canvas = Canvas(height, width)
     frames: list[np.ndarray] = []
     durations: list[int] = []
     loops, disposal, hundredths, transparent = None, KEEP, 0, None
     while offset < len(data) and data[offset] != _END and len(frames) != most:
+        # An extension: how the next frame is shown, or how often the animation is repeated.
         if data[offset] == _EXTENSION:
             kind, (blocks, end) = data[offset + 1], _sub_blocks(data, offset + 2)
             if kind == _CONTROL:
@@ -64,26 +74,27 @@ def _compose(data: bytes, most: int | None = None) -> tuple[list[np.ndarray], li
                 disposal, transparent = control >> 2 & 7, index if control & 1 else None
             elif kind == _APPLICATION and blocks.startswith(b"NETSCAPE2.0\x01"):
                 loops = struct.unpack_from("<H", blocks, 12)[0]
+
+        # A frame: its place, its own colors if it has some, and its pixels.
         elif data[offset] == _FRAME:
             left, top, *size, flags = struct.unpack_from("<HHHHB", data, offset + 1)
-            table, start = _color_table(data, offset + 10, flags)
+            own_table, start = _color_table(data, offset + 10, flags)
             _, end = _sub_blocks(data, start + 1)
             indices = _decompress(data[start:end], size[0], size[1], flags & 0x40)
-            before = canvas.copy()
-            area = canvas[top : top + size[1], left : left + size[0]]
-            indices = indices[: area.shape[0], : area.shape[1]]  # what lies outside the canvas is not shown
-            is_drawn = indices != transparent
-            area[is_drawn] = (global_table if table is None else table)[indices[is_drawn]]
             if Image.MAX_IMAGE_PIXELS and (len(frames) + 1) * width * height > 2 * Image.MAX_IMAGE_PIXELS:
                 raise ValueError(f"over {len(frames):,} frames have too many pixels")
-            frames.append(canvas.copy())
+            table = global_table if own_table is None else own_table
+            if table is None:
+                raise OSError("a frame has no colors")
+            if transparent is not None:
+                table = table.copy()
+                table[transparent] = 0
+            frames.append(canvas.show(table[indices], left, top, _DISPOSALS.get(disposal, Disposal.KEEP)))
             durations.append(10 * hundredths)
-            if disposal == CLEAR:
-                area[:] = 0
-            elif disposal == RESTORE:
-                canvas = before
             disposal, hundredths, transparent = KEEP, 0, None
-        elif data[offset] == 0:  # a stray end of blocks, which every program skips
+
+        # A stray end of blocks, which every program skips.
+        elif data[offset] == 0:
             end = offset + 1
         else:
             raise ValueError(f"unknown block {data[offset]:#x}")
@@ -94,7 +105,7 @@ def _compose(data: bytes, most: int | None = None) -> tuple[list[np.ndarray], li
 
 
 def _color_table(data: bytes, offset: int, flags: int) -> tuple[np.ndarray | None, int]:
-    """The colors that flags announce, uint8 ``[256, 4]``, black where there are fewer; and the offset behind them."""
+    """The colors that flags announce, uint8 ``[256, 4]``, black where there are fewer; and the offset after them."""
     if not flags & 0x80:
         return None, offset
     end = offset + 3 * 2 ** ((flags & 7) + 1)
@@ -104,7 +115,7 @@ def _color_table(data: bytes, offset: int, flags: int) -> tuple[np.ndarray | Non
 
 
 def _sub_blocks(data: bytes, offset: int) -> tuple[bytes, int]:
-    """The content of blocks that each begin with their length, up to an empty one; and the offset behind it."""
+    """The content of blocks that each begin with their length, up to an empty one; and the offset after it."""
     parts = []
     while length := data[offset]:
         parts.append(data[offset + 1 : offset + 1 + length])
@@ -116,7 +127,7 @@ def _decompress(data: bytes, width: int, height: int, interlaced: int) -> np.nda
     """The indices of a frame, uint8 ``[H, W]``, decoded by Pillow as a GIF of its own in grays."""
     head = b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + _RAMP
     descriptor = struct.pack("<BHHHHB", _FRAME, 0, 0, width, height, interlaced)
-    with Image.open(io.BytesIO(head + descriptor + data + b";"), formats=("GIF",)) as image:
+    with Image.open(BytesIO(head + descriptor + data + b";"), formats=("GIF",)) as image:
         return np.array(image)
 
 
@@ -134,9 +145,12 @@ def write_gif(
     Args:
         path: where to, whole or not at all.
         frames: index maps, uint8 ``[H, W]``, all of one size.
-        palette: of all frames, or one for each. GIF knows opaque and transparent: entries of other alphas become opaque.
-        durations: milliseconds for each frame; GIF keeps hundredths of a second, rounded so that no error adds up.
-        loops: how often the animation is repeated: 0 for ever, none for once; 65,535 times stand for more.
+        palette: of all frames, or one for each. GIF knows opaque and transparent only: entries of
+            other alphas become opaque.
+        durations: milliseconds for each frame. GIF keeps hundredths of a second; they are rounded so
+            that no error adds up.
+        loops: how often the animation is repeated: 0 for ever, none for once; more than 65,535
+            become 65,535.
 
     Raises:
         InputError: the frames are wider or higher than 65,535 pixels.
@@ -146,12 +160,17 @@ def write_gif(
         raise InputError(f"a GIF is at most {_LARGEST:,} pixels wide and high, not {width:,} × {height:,}")
     palettes = [palette] * len(frames) if isinstance(palette, Palette) else list(palette)
     is_shared, has_transparency = len(set(palettes)) == 1, any(p.transparent is not None for p in palettes)
+
+    # The header: the size, the common palette, the number of repeats.
     flags, table = _stored_table(palettes[0], len(palettes[0]) - 1) if is_shared else (0, b"")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70 | flags, 0, 0), table]
     if loops is not None:
         parts.append(
             struct.pack("<BBB11sBBHB", _EXTENSION, _APPLICATION, 11, b"NETSCAPE2.0", 3, 1, min(loops, _LARGEST), 0)
         )
+
+    # A frame: how it is shown, its place and its own palette, its pixels.
+    # Where something is transparent, each frame is whole, and the canvas is cleared after it: a frame can't draw "nothing".
     previous = None
     for indices, own, hundredths in zip(frames, palettes, _hundredths(durations), strict=True):
         is_whole = has_transparency or not is_shared or previous is None
@@ -168,22 +187,22 @@ def write_gif(
 
 
 def _hidden_index(palette: Palette) -> int | None:
-    """The transparent entry, or an index behind the last entry, which no pixel holds; none if all 256 are opaque.
+    """The transparent entry, or an index after the last entry, which no pixel holds; none if all 256 are opaque.
 
-    A browser clears a frame's area to nothing; Pillow does so only if the frame announces a transparent index.
+    A browser clears a frame's area to nothing. Pillow does so only if the frame announces a transparent index.
     """
-    behind = len(palette) if len(palette) < MAX_ENTRIES else None
-    return behind if palette.transparent is None else palette.transparent
+    after = len(palette) if len(palette) < MAX_ENTRIES else None
+    return after if palette.transparent is None else palette.transparent
 
 
 def _stored_table(palette: Palette, last: int) -> tuple[int, bytes]:
-    """The flags that announce a color table up to at least the index ``last``, and its colors, black behind our own."""
+    """The flags of a color table up to at least the index ``last``, and its colors, black after our own."""
     bits = max(last.bit_length(), 1)
     return 0x80 | (bits - 1), palette.colors[:, :3].tobytes().ljust(3 * 2**bits, b"\0")
 
 
 def _hundredths(durations: Sequence[int]) -> list[int]:
-    """Milliseconds to hundredths of a second, rounding the times at which frames end, not the durations."""
+    """Milliseconds to hundredths of a second. The times at which frames end are rounded, not the durations."""
     ends = np.floor(np.cumsum(durations) / 10 + 0.5).astype(int)
     return np.diff(ends, prepend=0).clip(0, _LARGEST).tolist()
 
@@ -200,8 +219,8 @@ def _changed(previous: np.ndarray, indices: np.ndarray) -> tuple[int, int, np.nd
 def _compress(indices: np.ndarray) -> bytes:
     """The image data of a frame (code size and LZW blocks), cut out of a GIF that Pillow writes of it alone."""
     image = Image.fromarray(np.ascontiguousarray(indices), mode="P")
-    image.putpalette(bytes(768))  # of the full size, and without transparency: Pillow has no reason to change indices
-    buffer = io.BytesIO()
+    image.putpalette(bytes(768))  # of the full size and opaque, so that Pillow has no reason to change indices
+    buffer = BytesIO()
     image.save(buffer, format="GIF", optimize=False, interlace=False)
     data = buffer.getvalue()
     _, offset = _color_table(data, 13, data[10])

@@ -58,14 +58,9 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
             warnings.simplefilter("ignore")  # what Pillow thinks of odd tags
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
-                scale = _GRAY_SCALES.get(image.tile[0][3], 1) if image.format == "PNG" and image.tile else 1
-                is_wide = image.format == "PNG" and image.mode == "RGB" and image.tile[0][3] == "RGB;16B"
+                raw_mode = image.tile[0][3] if image.tile else None
                 image.load()
-                clear = image.info.get("transparency")
-                if isinstance(clear, int):
-                    image.info["transparency"] = clear * scale
-                elif is_wide and clear is not None:  # the pixels lose their lower bytes, but not what is transparent
-                    image.info["transparency"] = tuple(value >> 8 for value in clear)
+                correct_transparency(image, raw_mode)
                 if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
                     raise InputError(f"{path} has 32 bits for each value, of unknown white; save it with 8 or 16")
                 if image.format == "GIF":
@@ -87,11 +82,22 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         raise InputError(f"{path} is broken or cut off: {error}") from None
 
 
+def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
+    """Bring the value that is transparent in a decoded PNG to 8 bits, as Pillow does with its pixels alone."""
+    clear = image.info.get("transparency")
+    if clear is None:
+        return
+    if raw_mode in _GRAY_SCALES:
+        image.info["transparency"] = clear * _GRAY_SCALES[raw_mode]
+    elif raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
 def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
     """The first frame of a GIF as Pillow decoded it or, where it doesn't cover the whole picture, with nothing beside it."""
     try:
         frame = first_frame(content)
-    except (ValueError, IndexError, struct.error):  # what Pillow forgives
+    except ValueError:  # what Pillow forgives
         return image.copy()
     decoded = np.asarray(image.convert("RGBA"))
     is_same = (frame == decoded).all(axis=-1) | ((frame[..., 3] == 0) & (decoded[..., 3] == 0))

@@ -7,9 +7,9 @@ from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.quantization.pictures.animation import read_animation
-from tincture.quantization.pictures.apng import CLEAR, OVER, RESTORE, read_apng
 
-KEEP, SOURCE = 0, 0
+KEEP, CLEAR, RESTORE = 0, 1, 2
+SOURCE, OVER = 0, 1
 GRAY, RGB, INDEXED, RGBA = 0, 2, 3, 6
 COLORS = {".": (0, 0, 0, 0), "r": (255, 0, 0, 255), "g": (0, 255, 0, 255), "b": (0, 0, 255, 255), "k": (0, 0, 0, 255)}
 
@@ -18,13 +18,19 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def stored(kind, frames, *, extra=b"", default=None, plays=0):
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+"""The passes of an interlaced picture: first row, first column, steps between rows and columns."""
+
+
+def stored(kind, frames, *, extra=b"", default=None, plays=0, interlaced=False):
     """A file of 4×4 pixels; frames are (pixels uint8 [H, W] or [H, W, C], left, top, disposal, blending)."""
-    parts, number = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, kind, 0, 0, 0))], 0
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, kind, 0, 0, interlaced))
+    parts, number = [b"\x89PNG\r\n\x1a\n", header], 0
     parts += [chunk(b"acTL", struct.pack(">II", len(frames), plays)), extra]
 
     def compressed(pixels):
-        return zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
+        passes = [pixels[y::down, x::right] for y, x, down, right in ADAM7] if interlaced else [pixels]
+        return zlib.compress(b"".join(b"\0" + row.tobytes() for part in passes for row in part if row.size))
 
     if default is not None:
         parts.append(chunk(b"IDAT", compressed(default)))
@@ -76,10 +82,12 @@ HOLE = np.array([[1, 2], [2, 1]], np.uint8)
         ([(CLEAR_BLUE, 0, 0, CLEAR, SOURCE), (HOLE, 2, 2, KEEP, OVER)], [".... .... .... ....", ".... .... ...r ..r."]),
     ],
 )
-def test_frames_are_composed_as_browsers_show_them(tmp_path, kind, frames, shown):
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_frames_are_composed_as_browsers_show_them(tmp_path, kind, frames, shown, interlaced):
     table = np.array([COLORS[name] for name in "b.rg"], np.uint8)
     drawn = frames if kind == INDEXED else [(table[pixels], *rest) for pixels, *rest in frames]
-    (tmp_path / "a.png").write_bytes(stored(kind, drawn, extra=INDEXED_EXTRA if kind == INDEXED else b""))
+    extra = INDEXED_EXTRA if kind == INDEXED else b""
+    (tmp_path / "a.png").write_bytes(stored(kind, drawn, extra=extra, interlaced=interlaced))
     assert [letters(frame) for frame in read_animation(tmp_path / "a.png").frames] == shown
 
 
@@ -95,7 +103,7 @@ def test_a_separate_default_image_is_no_frame(tmp_path, count):
 def test_soft_pixels_are_laid_over_each_other(tmp_path):
     soft = np.full((4, 4, 4), (255, 0, 0, 128), np.uint8)
     (tmp_path / "a.png").write_bytes(stored(RGBA, [(soft, 0, 0, CLEAR, OVER), (soft, 0, 0, KEEP, OVER)] * 2))
-    alphas = [frame[0, 0, 3] for frame in read_apng(tmp_path / "a.png")[0]]
+    alphas = [frame[0, 0, 3] for frame in read_animation(tmp_path / "a.png").frames]
     assert alphas == pytest.approx([128, 128, 192, 128], abs=1)
 
 
