@@ -16,8 +16,8 @@ from tincture.common.output_folder import claim_output_file, claimed
 from tincture.common.plotting import require_matplotlib
 from tincture.common.processes import leave_group, processes
 from tincture.controls.options import Sampling
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.bootstrap import Measured
 from tincture.evaluation.copies import closest_pairs, nearest_training

@@ -15,7 +15,7 @@ from tincture.common import cli
 from tincture.common.errors import SEED, InputError, choose
 from tincture.common.files import write_json
 from tincture.common.output_folder import claimed, recorded_in
-from tincture.data.palette_jitter import PaletteJitter
+from tincture.data.palette_changes import PaletteJitter
 from tincture.data.versions import (
     DEFAULT_COLORS,
     JITTER,

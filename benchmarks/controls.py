@@ -27,8 +27,8 @@ from tincture.controls.kept import Init
 from tincture.controls.options import Controls, Sampling
 from tincture.controls.views import Canvas
 from tincture.controls.wishes import ColorWish, LightnessWish
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.diffusion.draws import categorical
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.dither import dither

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tincture.common import cli
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.evaluation.bootstrap import Measured, subset_bootstrap
 from tincture.evaluation.colors import color_fidelity
 from tincture.evaluation.feature_metrics import METRICS, all_metrics, compare_features

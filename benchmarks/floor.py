@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tincture.common import cli
 from tincture.controls.options import Sampling
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.evaluation.feature_metrics import METRICS, compare_features
 from tincture.evaluation.features import EXTRACTORS, load_extractor
 from tincture.evaluation.report import rgba_of

@@ -6,8 +6,8 @@ Prints held-out bits per pixel of the icons in palettes of their own, and of the
 from pathlib import Path
 
 from tincture.common import cli
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.evaluation.heldout import heldout_estimates
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 

@@ -12,8 +12,8 @@ import numpy as np
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.controls.options import Sampling
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.pictures.indexed_image import IndexedImage
 

@@ -32,8 +32,8 @@ from tincture.common.errors import InputError, choose
 from tincture.common.files import files_in, read_json, write_atomically, write_json
 from tincture.common.output_folder import claimed
 from tincture.common.plotting import require_matplotlib
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
 from tincture.evaluation.features import FeatureExtractor, load_extractor
 from tincture.models.denoiser import DenoiserConfig

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from tincture.common import cli
 from tincture.common.files import write_json
 from tincture.controls.options import Sampling
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.diffusion.samplers import SAMPLERS
 from tincture.diffusion.scheduler import sampler_names
 from tincture.evaluation.feature_metrics import compare_features

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from tqdm import tqdm
 
 from tincture.common.files import write_json
-from tincture.data.config import DataConfig
+from tincture.data.sources import DataConfig
 from tincture.data.stream import start_stream
 from tincture.training.feeds import StreamFeed
 

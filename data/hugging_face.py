@@ -1,7 +1,7 @@
-"""Whatever the library `datasets` reads (the hub, parquet, folders of images, WebDataset's tar shards), as pictures.
+"""Whatever the library datasets reads: the hub, parquet, folders of images, WebDataset's tar shards.
 
-A picture stands on the held-out side if the hash of its pixels, at their final size, says so. So a stream, of which nobody knows
-what came before, has the same two sides as the whole set, and equal pictures stand on one side.
+The hash of a picture's pixels, at their final size, decides on its side of the split. So a stream, of which
+nobody knows what came before, has the same two sides as the whole set, and equal pictures stand on one side.
 """
 
 import hashlib
@@ -22,18 +22,29 @@ from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, read_image
 
-from .config import DataConfig, expanded
 from .image_folder import fit_to_size
-from .sources import OTHER_LABEL, EncodedPicture, LabelledImage, Source, content_hash, hash_is_heldout
+from .index_maps import encode_picture
+from .sources import (
+    OTHER_LABEL,
+    DataConfig,
+    EncodedPicture,
+    LabelledImage,
+    Source,
+    SourcePicture,
+    content_hash,
+    expanded,
+    is_heldout,
+    report_broken,
+)
 
 BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_SUFFIXES, "imagefolder")
-"""Which of the library's readers takes files with a suffix; in a folder and on the hub it finds out by itself."""
+"""Which of the library's readers takes files with a suffix; for a folder and the hub it finds out itself."""
 
 ENCODED_COLUMNS = ("name", "content", "indices", "palette")
 """What encode_dataset.py writes in place of the pictures."""
 
 MAX_SHARDS = 1024
-"""Into how many random parts a folder of images is cut, to be streamed in another order each epoch."""
+"""Into how many random parts a folder of images is cut, so that each epoch has another order."""
 
 CHUNK = 64
 """Rows that are read and encoded at a time."""
@@ -133,7 +144,7 @@ def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
 
 
 def _check_all_are_taken(folder: Path, builder: datasets.DatasetBuilder) -> None:
-    """Raise InputError if the library leaves pictures out: where names say train or test, it takes no other files."""
+    """Raise InputError if the library leaves pictures out: once a name says train or test, it takes no others."""
     files = [file for split in builder.config.data_files.values() for file in split]
     taken = sum(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files)
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -146,7 +157,7 @@ def _check_all_are_taken(folder: Path, builder: datasets.DatasetBuilder) -> None
 
 
 def _mixed_files(data: datasets.Dataset) -> datasets.IterableDataset:
-    """A table of the names of image files, as a stream of random parts: in the table they stand in order, class by class."""
+    """A table of image files as a stream of random parts; in the table they stand class by class."""
     mixed = data.cast_column("image", datasets.Image(decode=False)).shuffle(seed=0)
     count = min(len(data), MAX_SHARDS)
     edges = [len(data) * part // count for part in range(count + 1)]
@@ -162,12 +173,12 @@ def _table_rows(data: datasets.Dataset, parts: list[tuple[int, int]]) -> Iterato
 
 
 def whole_set(config: DataConfig) -> Source:
-    """The data set as a `Source`; arguments and errors as for `open_table`."""
+    """The whole data set; arguments and errors as for `open_table`."""
     table = open_table(config)
     settings = [config.size, config.resize, table.columns.image, table.columns.label]
     digest = hashlib.blake2b(f"{table.data._fingerprint} {settings}".encode(), digest_size=16).hexdigest()
 
-    def images() -> Iterator[LabelledImage | EncodedPicture | InputError]:
+    def images() -> Iterator[SourcePicture | InputError]:
         for rows in chunks(table.data, config.path):
             yield from pictures(rows, table.columns, config)
 
@@ -185,8 +196,8 @@ def chunks(data: datasets.Dataset | datasets.IterableDataset, path: str) -> Iter
         yield rows
 
 
-def pictures(rows: Rows, columns: Columns, config: DataConfig) -> Iterator[LabelledImage | EncodedPicture | InputError]:
-    """The pictures of some rows, decoded and brought to their size; in the place of a broken one stands its InputError.
+def pictures(rows: Rows, columns: Columns, config: DataConfig) -> Iterator[SourcePicture | InputError]:
+    """The pictures of some rows at their size; in the place of a broken one stands its InputError.
 
     Raises:
         InputError: they are encoded already, but for other settings.
@@ -219,7 +230,7 @@ def _decoded(image: dict[str, Any] | None, key: str | None, label: str, config: 
         content = _read(image["path"])
     pixels = fit_to_size(read_image(Path(name or f"a picture of {config.path}"), content), config.size, config.resize)
     side = content_hash(pixels)
-    heldout = hash_is_heldout(side, config.heldout_fraction)
+    heldout = is_heldout(side, config.heldout_fraction)
     return LabelledImage(name or f"{side:016x}", pixels, label, heldout)
 
 
@@ -233,14 +244,14 @@ def _read(path: str) -> bytes:
 
 
 def _name(path: str | None, config: DataConfig) -> str | None:
-    """A picture's name: its path, seen from the folder that holds them all, so that it is the same wherever this folder stands."""
+    """A picture's path below the folder that holds them all: the same wherever this folder stands."""
     if path is None:
         return None
     root = str(Path(config.path).expanduser().absolute())
     return path.removeprefix(f"{root}/") if path.startswith(root) else path
 
 
-def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> EncodedPicture | LabelledImage:
+def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> SourcePicture:
     name, content, indices, colors = (rows[column][place] for column in ENCODED_COLUMNS)
     try:
         side, indices = int(content, 16), np.frombuffer(indices, np.uint8)
@@ -253,9 +264,53 @@ def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> EncodedP
         size = round(len(indices) ** 0.5)
         raise InputError(f"{name} was encoded at {size}×{size}, but data.size is {config.size}")
     indices = indices.reshape(config.size, config.size)
-    heldout = hash_is_heldout(side, config.heldout_fraction)
+    heldout = is_heldout(side, config.heldout_fraction)
     if config.palette != "own":
         return LabelledImage(name, palette.colors[indices], label, heldout)
     if len(palette) > config.max_colors:
         raise InputError(f"{name} was encoded with {len(palette)} colors, but data.max_colors is {config.max_colors}")
     return EncodedPicture(name, indices, palette, label, heldout)
+
+
+def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette | None = None) -> dict[str, list[Any]]:
+    """Quantize a batch of rows, for `datasets.Dataset.map`, or for ``map_batches`` of a cluster.
+
+    Args:
+        rows: undecoded, by column: an image is ``{"bytes": …, "path": …}``.
+        columns: which of them are used.
+        config: how to encode.
+        given: the palette of all pictures; None: each gets its own.
+
+    Returns:
+        `ENCODED_COLUMNS`, and the column of labels if there is one: indices as H·W bytes, palettes as K·4
+        bytes of RGBA, and the hash of the pixels that decides on the side of the split. Broken pictures,
+        and those whose own palette has a single color, are left out.
+
+    Raises:
+        InputError: a picture is broken and ``config.strict`` is set.
+    """
+    encoded: dict[str, list[Any]] = {name: [] for name in encoded_features(columns)}
+    for image in pictures(rows, columns, config):
+        if isinstance(image, InputError):
+            report_broken(image, config.strict)
+            continue
+        picture = encode_picture(image, config, given)
+        if picture is None:
+            continue
+        side, palette = f"{content_hash(image.pixels):016x}", picture.palette.colors.tobytes()
+        for name, value in zip(ENCODED_COLUMNS, (picture.name, side, picture.indices.tobytes(), palette), strict=True):
+            encoded[name].append(value)
+        if columns.label:
+            names, label = columns.class_names, picture.label
+            encoded[columns.label].append(label if not names else names.index(label) if label in names else None)
+    return encoded
+
+
+def encoded_features(columns: Columns) -> datasets.Features:
+    """The types of what `encode_rows` returns."""
+    types = ("string", "string", "binary", "binary")
+    features = {name: datasets.Value(kind) for name, kind in zip(ENCODED_COLUMNS, types, strict=True)}
+    if columns.label:
+        names = columns.class_names
+        features[columns.label] = datasets.ClassLabel(names=names) if names else datasets.Value("string")
+    return datasets.Features(features)

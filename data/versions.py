@@ -17,10 +17,10 @@ from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import check_gif_palette, read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, open_image, read_image
+from tincture.quantization.pictures.reading import open_image, read_image
 
-from .palette_jitter import PaletteJitter
-from .palette_transform import with_place_for_transparency
+from .image_folder import pictures_below
+from .palette_changes import PaletteJitter, with_transparency_for
 from .sources import name_hash
 
 SIDECAR_SUFFIXES = (".txt", ".json", ".xml")
@@ -54,48 +54,35 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
     """Find pictures and what belongs to them.
 
     Args:
-        inputs: pictures, and folders. All pictures below a folder are taken, sorted by name, but none
-            whose name, or whose folder's name, begins with a dot.
+        inputs: pictures, and folders of pictures (`pictures_below`).
         parallel_folders: each has a file for every picture, of the same relative name or with another suffix.
 
     Raises:
-        InputError: a folder is missing or holds no pictures, a parallel folder lies among the pictures, or it has
-            no file, or several, for one of them.
+        InputError: an input or a folder is missing, a folder holds no pictures, or a parallel folder lies among
+            the pictures, or has no file, or several, for one of them.
     """
-    for folder in parallel_folders:
-        if not folder.is_dir():
-            raise InputError(f"no such folder: {folder}")
+    for parallel in parallel_folders:
+        if not parallel.is_dir():
+            raise InputError(f"no such folder: {parallel}")
     found: list[AnnotatedPicture] = []
     for path in inputs:
-        is_folder = path.is_dir()
         if not path.exists():
             raise InputError(f"no such picture or folder: {path}")
-        for folder in parallel_folders:
-            if is_folder and folder.resolve().is_relative_to(path.resolve()):
-                raise InputError(
-                    f"{folder} lies in {path}, all of whose pictures are taken for images; move it elsewhere"
-                )
-        names = _pictures_below(path) if is_folder else {path.name: path}
-        found += [
-            AnnotatedPicture(
-                name,
-                file,
-                path.resolve().name if is_folder else "",
-                [sidecar for suffix in SIDECAR_SUFFIXES if (sidecar := file.with_suffix(suffix)).is_file()],
-                [_file_beside(name, folder) for folder in parallel_folders],
-            )
-            for name, file in sorted(names.items())
-        ]
+        if path.is_dir():
+            for parallel in parallel_folders:
+                if parallel.resolve().is_relative_to(path.resolve()):
+                    raise InputError(
+                        f"{parallel} lies in {path}, all of whose pictures are taken for images; move it elsewhere"
+                    )
+            names = {file.relative_to(path).as_posix(): file for file in pictures_below(path)}
+        else:
+            names = {path.name: path}
+        for name, file in sorted(names.items()):
+            sidecars = [sidecar for suffix in SIDECAR_SUFFIXES if (sidecar := file.with_suffix(suffix)).is_file()]
+            parallels = [_file_beside(name, parallel) for parallel in parallel_folders]
+            folder = path.resolve().name if path.is_dir() else ""
+            found.append(AnnotatedPicture(name, file, folder, sidecars, parallels))
     return found
-
-
-def _pictures_below(folder: Path) -> dict[str, Path]:
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    names = {path.relative_to(folder).as_posix(): path for path in paths}
-    names = {name: path for name, path in names.items() if not any(part[0] == "." for part in name.split("/"))}
-    if not names:
-        raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
-    return names
 
 
 def _file_beside(name: str, folder: Path) -> Path:
@@ -249,7 +236,7 @@ class VersionMaker:
     def _with_place(self, palette: Palette, image: IndexedImage) -> Palette:
         """The palette with a transparent entry where ``transparency`` wants it."""
         if self.transparency == "auto":
-            return with_place_for_transparency(palette, image)
+            return with_transparency_for(image, palette)
         return palette.with_transparency() if self.transparency == "always" else palette
 
     def _draw_other(self, picture: AnnotatedPicture, rng: np.random.Generator) -> tuple[str, Palette]:

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from tincture import sample, train
 from tincture.common import cli
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 os.environ.setdefault("WANDB_MODE", "offline")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tincture import quantize, recolor, sample, train
 from tincture.common.output_folder import claimed
-from tincture.data.image_folder import folder
+from tincture.data.image_folder import image_folder
 from tincture.data.versions import find_pictures
 
 
@@ -126,4 +126,4 @@ def test_links_to_pictures_are_read_and_loops_of_links_end(tmp_path):
     (farm / "up").symlink_to("..")
     (farm / "root").symlink_to("/")
     assert [picture.name for picture in find_pictures([tmp_path / "farm"])] == ["label/a.png"]
-    assert [image.name for image in folder(tmp_path / "farm", 6, "crop", 0.5).images] == ["label/a"]
+    assert [image.name for image in image_folder(tmp_path / "farm", 6, "crop", 0.5).images] == ["label/a"]

@@ -23,9 +23,9 @@ from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.plotting import make_figure, save_figure
 from tincture.controls.options import Sampling
-from tincture.data.config import DataConfig
 from tincture.data.icons import icons
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.data.versions import DEFAULT_COLORS
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline

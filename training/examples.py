@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from tincture.common.errors import InputError
-from tincture.data.augmentation import augment, rounded_luminance
-from tincture.data.foreign_palettes import with_foreign_palettes
+from tincture.data.augmentation import augment, rounded_luminance, with_foreign_palettes
 from tincture.data.index_maps import Batch, IndexMaps
 from tincture.diffusion.draws import image_generators, mixed_seed
 from tincture.diffusion.process import Process

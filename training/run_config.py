@@ -12,7 +12,7 @@ from tincture.common.errors import SEED, SHARE, InputError, Range
 from tincture.common.files import physical_memory
 from tincture.common.options import check_ranges
 from tincture.common.processes import process_count
-from tincture.data.config import DataConfig, check_data_config
+from tincture.data.sources import DataConfig
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import DenoiserConfig
 
@@ -59,7 +59,7 @@ class TrainConfig:
         accumulation: parts in which a process takes its images of a step, one after the other, to save memory.
         cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, so that the model can
-            draw in any palette, and not only in those that it would use up (see data/foreign_palettes.py).
+            draw in any palette, and not only in those that it would use up (see data/augmentation.py).
         mirror: how often a picture is turned left to right. Drawings are too, unless model.augmentation_labels tells them apart.
         shift: by how many pixels at most a picture is moved, its border repeated.
         palette_jitter: how far the hue, chroma and lightness of a whole palette are changed.
@@ -164,7 +164,6 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
     Raises:
         InputError: a number is out of range, options contradict each other, or a step doesn't fit into this machine.
     """
-    check_data_config(config.data)
     check_ranges(config)
     train, model = config.train, config.model
     if train.max_steps is None and train.max_minutes is None:

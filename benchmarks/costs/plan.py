@@ -14,7 +14,7 @@ from jsonargparse import ActionConfigFile
 from PIL import Image
 
 from tincture.common import cli
-from tincture.data.foreign_palettes import with_foreign_palettes
+from tincture.data.augmentation import with_foreign_palettes
 from tincture.data.image_folder import fit_to_size
 from tincture.data.index_maps import IndexMaps
 from tincture.quantization.encoding import encode

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from tincture.common.signals import SignalWatch, StoppedBySignalError
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
 from tincture.training.checkpoints import list_checkpoints

@@ -7,9 +7,9 @@ from datasets import load_dataset
 
 from tincture import encode_dataset
 from tincture.common.errors import InputError
-from tincture.data import encoded_rows, index_maps
-from tincture.data.config import DataConfig
+from tincture.data import hugging_face, index_maps
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.data.stream import start_stream
 
 ALL = 10**6
@@ -87,13 +87,13 @@ def test_an_encoded_set_may_get_another_palette_but_no_other_size(encode, cache_
 def test_a_set_is_encoded_anew_each_time(encode, monkeypatch):
     """The library would give back what another version of the code has made."""
     before = load_dataset(str(encode("parquet")[-1]), split="train")["indices"]
-    make = encoded_rows.encode_picture
+    make = hugging_face.encode_picture
 
     def turned(*words):
         picture = make(*words)
         return replace(picture, indices=picture.indices[::-1].copy())
 
-    monkeypatch.setattr(encoded_rows, "encode_picture", turned)
+    monkeypatch.setattr(hugging_face, "encode_picture", turned)
     after = load_dataset(str(encode("parquet", "--overwrite")[-1]), split="train")["indices"]
     assert before != after
 

@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 
 from tincture.common.errors import InputError
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.data.stream import start_stream
 
 ALL = 10**6

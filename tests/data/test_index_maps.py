@@ -7,9 +7,9 @@ from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.data import index_maps
-from tincture.data.config import DataConfig
-from tincture.data.image_folder import folder
+from tincture.data.image_folder import image_folder
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.quantization.palettes.files import read_palette
 
 
@@ -39,7 +39,7 @@ def decoded(maps):
 
 def test_encode_then_decode_is_the_identity_with_few_enough_colors(config, pictures):
     training, heldout = load_index_maps(config)
-    originals = {image.name: image.pixels for image in folder(pictures, 8, "area", 0.3).images}
+    originals = {image.name: image.pixels for image in image_folder(pictures, 8, "area", 0.3).images}
     pairs = decoded(training) | decoded(heldout)
     assert pairs.keys() == originals.keys()
     for name, pixels in pairs.items():

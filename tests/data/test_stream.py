@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from tincture.common.errors import InputError
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.data.stream import Lanes, start_stream
 
 

@@ -6,8 +6,8 @@ import torch
 from prdc import compute_prdc
 
 from tincture.common.errors import InputError
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.evaluation import feature_metrics
 from tincture.evaluation.feature_metrics import (
     METRICS,

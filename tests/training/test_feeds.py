@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from tincture import train as command
 from tincture.common.errors import InputError
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.data.stream import Lanes, start_stream
 from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig

@@ -12,8 +12,8 @@ from wandb.proto import wandb_internal_pb2
 
 from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
-from tincture.data.config import DataConfig
 from tincture.data.index_maps import load_index_maps
+from tincture.data.sources import DataConfig
 from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.models.unet import UNetConfig
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline

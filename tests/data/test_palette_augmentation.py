@@ -7,8 +7,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from tincture.common.errors import InputError
-from tincture.data.palette_jitter import PaletteJitter
-from tincture.data.palette_transform import OtherPalettes, PaletteAugmentation, as_indexed, to_palette
+from tincture.data.palette_augmentation import PaletteAugmentation, as_indexed
+from tincture.data.palette_changes import OtherPalettes, PaletteJitter
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -91,7 +91,7 @@ def test_soft_pixels_become_transparent_in_another_palette(rng):
     image = IndexedImage(
         rng.integers(0, 3, (8, 8)).astype(np.uint8), Palette.from_hex(["c81e1e", "c81e1e3c", "28" * 4])
     )
-    moved = to_palette(image, PALETTES[0])
+    moved = OtherPalettes(PALETTES[:1])(image, rng)
     assert np.array_equal(moved.to_rgba()[..., 3], np.where(image.indices == 0, 255, 0))
 
 
@@ -129,11 +129,11 @@ def test_every_pixel_is_an_entry_of_one_of_the_palettes(rng):
 def test_transparency_stays_where_it_is(rng):
     palette = Palette.from_hex(["00000000", "ff0000", "00ff00"])
     image = IndexedImage(rng.integers(0, 3, (8, 8)).astype(np.uint8), palette)
-    moved = to_palette(image, PALETTES[0])
+    moved = OtherPalettes(PALETTES[:1])(image, rng)
     assert moved.palette == PALETTES[0].with_transparency()
     assert np.array_equal(moved.indices == 16, image.indices == 0)
     opaque = IndexedImage(np.ones((2, 2), np.uint8), palette)
-    assert to_palette(opaque, PALETTES[0]).palette == PALETTES[0]
+    assert OtherPalettes(PALETTES[:1])(opaque, rng).palette == PALETTES[0]
 
 
 def test_full_detail_keeps_more_colors_than_a_palette_has(rng):

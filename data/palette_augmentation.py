@@ -1,7 +1,6 @@
-"""A transform for data loaders: pictures with other palettes, on the fly, their labels and masks untouched."""
+"""A transform for data loaders: pictures in other colors, on the fly, their labels and masks untouched."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,67 +9,20 @@ from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.quantization.fit import quantize
-from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import to_rgba
-from tincture.quantization.recolor import GENTLE, recolor_solid
 
-from .palette_jitter import PaletteJitter
+from .palette_changes import PaletteChange, PaletteJitter
 
-Picture = Image.Image | torch.Tensor | np.ndarray
+ImageLike = Image.Image | torch.Tensor | np.ndarray
 """A Pillow image of any mode, a tensor uint8 ``[3 or 4, H, W]``, or an array uint8 ``[H, W, 3 or 4]``."""
-
-Way = Callable[[IndexedImage, np.random.Generator], IndexedImage]
-"""How an indexed image gets another palette: `PaletteJitter`, `OtherPalettes`, or any function that pickles."""
-
-
-@dataclass(frozen=True)
-class OtherPalettes:
-    """Recolor to one of several palettes, drawn at random.
-
-    Args:
-        palettes: at least one, each with an opaque entry. Those without a transparent entry get one after their last
-            where a picture needs it.
-        distinct: what each color that is used is worth, as for `recolor`; infinite keeps all colors apart that the
-            palette has room for.
-
-    Raises:
-        InputError: there is no palette, or one of them has no opaque entry.
-    """
-
-    palettes: Sequence[Palette]
-    distinct: float = GENTLE
-
-    def __post_init__(self) -> None:
-        if not self.palettes or not all((palette.colors[:, 3] > 0).any() for palette in self.palettes):
-            raise InputError("other palettes to recolor to: give at least one, each with an opaque entry")
-
-    def __call__(self, image: IndexedImage, rng: np.random.Generator) -> IndexedImage:
-        """The image in one of the palettes."""
-        target = self.palettes[rng.integers(len(self.palettes))]
-        return to_palette(image, target, self.distinct)
-
-
-def to_palette(image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
-    """Recolor an image by areas, its pixels of alpha below 128 transparent where the palette has a place for them."""
-    target = with_place_for_transparency(target, image)
-    return recolor_solid(image, target, reversible=False, distinct=distinct)
-
-
-def with_place_for_transparency(palette: Palette, image: IndexedImage) -> Palette:
-    """The palette, with a transparent entry if the image needs one and there is a place for it.
-
-    256 opaque entries leave none; what is transparent becomes the lightest then.
-    """
-    needs_one = (image.to_rgba()[..., 3] < OPAQUE_ALPHA).any() and len(palette) < MAX_ENTRIES
-    return palette.with_transparency() if needs_one else palette
 
 
 def with_alpha(image: IndexedImage, alpha: np.ndarray) -> IndexedImage:
-    """The image with another alpha, uint8 ``[H, W]``, in each pixel: colors that it lacks follow its last entry.
+    """The image with another alpha, uint8 ``[H, W]``, in each pixel.
 
-    Where they are too many, entries that no pixel holds make room.
+    Colors that it lacks follow its last entry. Where they are too many, entries that no pixel holds make room.
 
     Raises:
         InputError: the pixels have more than 256 colors.
@@ -96,18 +48,18 @@ def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
 class PaletteAugmentation:
     """Give each picture another palette, at random.
 
-    ``augment(image)`` returns a picture of the same kind, layout and size, ``augment(image, target, …)`` a tuple with
-    whatever targets unchanged: labels, masks and boxes hold for the new picture as they are. Pillow images of mode P
-    keep it, and their index map where colors are jittered; others come back as RGB, or RGBA if they have alpha, which
-    stays as it is.
+    ``augment(image)`` returns a picture of the same kind, layout and size. ``augment(image, target, …)`` returns
+    a tuple of it and the targets as they are: labels, masks and boxes hold for the new picture too. Pillow
+    images of mode P keep it, and their index map where colors are jittered; others come back as RGB, or as RGBA
+    if they have alpha, which stays as it is.
 
-    Randomness comes from torch's global generator, which differs between the workers of a `DataLoader` and is
-    repeated by `torch.manual_seed`.
+    Randomness comes from torch's global generator. It differs between the workers of a `DataLoader`, and
+    `torch.manual_seed` repeats it.
 
     Args:
         ways: one of them is drawn for each picture.
-        colors: entries, 2 to 256, to which pictures that are not indexed are quantized first. None: `PaletteJitter`
-            changes them in full detail, and is the only way.
+        colors: entries, 2 to 256, to which pictures that are not indexed are quantized first. None:
+            `PaletteJitter` changes them in full detail, and is the only way.
         probability: share of pictures that are changed, 0 to 1.
 
     Raises:
@@ -115,7 +67,7 @@ class PaletteAugmentation:
     """
 
     def __init__(
-        self, ways: Sequence[Way] = (PaletteJitter(),), colors: int | None = 64, probability: float = 1.0
+        self, ways: Sequence[PaletteChange] = (PaletteJitter(),), colors: int | None = 64, probability: float = 1.0
     ) -> None:
         if not ways:
             raise InputError("ways to change a palette: give at least one, such as PaletteJitter()")
@@ -127,7 +79,7 @@ class PaletteAugmentation:
             raise InputError(f"probability is {probability}; it must be between 0 and 1")
         self.ways, self.colors, self.probability = tuple(ways), colors, probability
 
-    def __call__(self, image: Picture, *targets: Any) -> Any:
+    def __call__(self, image: ImageLike, *targets: Any) -> Any:
         """The changed picture, or a tuple of it and the targets."""
         rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))
         if isinstance(image, Image.Image):
@@ -136,7 +88,7 @@ class PaletteAugmentation:
         return (changed, *targets) if targets else changed
 
     def _in_plain_mode(self, image: Image.Image) -> Image.Image:
-        """P as it is unless in full detail, everything else as RGB or RGBA: so no chance decides on the mode."""
+        """P as it is unless in full detail, everything else as RGB or RGBA, so that no chance decides on the mode."""
         if image.mode == "P" and self.colors is not None:
             return image
         if image.mode == "RGBA" or (image.mode == "RGB" and not image.has_transparency_data):
@@ -144,7 +96,7 @@ class PaletteAugmentation:
         pixels = to_rgba(image)
         return Image.fromarray(pixels if image.has_transparency_data else pixels[..., :3].copy())
 
-    def _change(self, image: Picture, rng: np.random.Generator) -> Picture:
+    def _change(self, image: ImageLike, rng: np.random.Generator) -> ImageLike:
         way = self.ways[rng.integers(len(self.ways))]
         if isinstance(image, Image.Image):
             if image.mode == "P":
@@ -160,7 +112,7 @@ class PaletteAugmentation:
         pixels = np.ascontiguousarray(self._recolored(rgba, way, rng)[..., : array.shape[2]])
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous().to(image.device) if is_tensor else pixels
 
-    def _recolored_entries(self, image: IndexedImage, way: Way, rng: np.random.Generator) -> IndexedImage:
+    def _recolored_entries(self, image: IndexedImage, way: PaletteChange, rng: np.random.Generator) -> IndexedImage:
         """An indexed image in other colors, each pixel's alpha as it is."""
         if isinstance(way, PaletteJitter):
             return way(image, rng)
@@ -170,7 +122,7 @@ class PaletteAugmentation:
         alpha = image.to_rgba()[..., 3]
         return changed if np.array_equal(changed.to_rgba()[..., 3], alpha) else with_alpha(changed, alpha)
 
-    def _recolored(self, rgba: np.ndarray, way: Way, rng: np.random.Generator) -> np.ndarray:
+    def _recolored(self, rgba: np.ndarray, way: PaletteChange, rng: np.random.Generator) -> np.ndarray:
         """Visible pixels in other colors, everything else as it is; uint8 ``[H, W, 4]``."""
         if self.colors is None and isinstance(way, PaletteJitter):
             changed = way.pixels(rgba, rng)

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from tincture.common.errors import InputError
-from tincture.data.image_folder import fit_to_size, folder
+from tincture.data.image_folder import fit_to_size, image_folder
 from tincture.data.sources import LabelledImage
 
 
@@ -49,7 +49,7 @@ def test_subfolders_are_labels_and_broken_files_stand_as_errors(tmp_path):
         Image.fromarray(gradient(4, 4)).save(tmp_path / name)
     (tmp_path / "dogs" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "notes.txt").write_text("not a picture")
-    source = folder(tmp_path, 4, "area", 0.1)
+    source = image_folder(tmp_path, 4, "area", 0.1)
     items = list(source.images)
     assert source.count == 5
     labels = {item.name: item.label for item in items if isinstance(item, LabelledImage)}
@@ -62,7 +62,7 @@ def test_hidden_files_and_folders_are_left_out_but_the_folder_itself_may_lie_in_
     for name in ("cats/a.png", ".ipynb_checkpoints/b.png", "cats/.thumbnails/c.png", "cats/._a.png", ".d.png"):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(gradient(4, 4)).save(path / name)
-    source = folder(path, 4, "area", 0.1)
+    source = image_folder(path, 4, "area", 0.1)
     assert source.count == 1
     assert [image.name for image in source.images] == ["cats/a"]
 
@@ -70,7 +70,7 @@ def test_hidden_files_and_folders_are_left_out_but_the_folder_itself_may_lie_in_
 def test_copies_of_a_picture_stand_on_one_side(tmp_path):
     for number in range(100):
         Image.fromarray(gradient(4, 4) + np.uint8(number // 5)).save(tmp_path / f"{number:03d}.png")
-    items = list(folder(tmp_path, 4, "area", 0.3).images)
+    items = list(image_folder(tmp_path, 4, "area", 0.3).images)
     heldout = np.array([item.heldout for item in items]).reshape(20, 5)
     assert (heldout == heldout[:, :1]).all()
     assert 0 < heldout[:, 0].sum() < 20
@@ -78,11 +78,11 @@ def test_copies_of_a_picture_stand_on_one_side(tmp_path):
 
 def test_the_fingerprint_follows_content_and_settings(tmp_path):
     Image.fromarray(gradient(4, 4)).save(tmp_path / "a.png")
-    first = folder(tmp_path, 4, "area", 0.1).fingerprint
-    assert folder(tmp_path, 4, "area", 0.1).fingerprint == first
-    assert folder(tmp_path, 8, "area", 0.1).fingerprint != first
+    first = image_folder(tmp_path, 4, "area", 0.1).fingerprint
+    assert image_folder(tmp_path, 4, "area", 0.1).fingerprint == first
+    assert image_folder(tmp_path, 8, "area", 0.1).fingerprint != first
     Image.fromarray(gradient(4, 4) + 1).save(tmp_path / "a.png")
-    assert folder(tmp_path, 4, "area", 0.1).fingerprint != first
+    assert image_folder(tmp_path, 4, "area", 0.1).fingerprint != first
 
 
 @pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no images")])
@@ -91,4 +91,4 @@ def test_missing_and_empty_folders_are_refused(tmp_path, make, message):
     if make:
         path.mkdir()
     with pytest.raises(InputError, match=message):
-        folder(path, 16, "area", 0.1)
+        image_folder(path, 16, "area", 0.1)
