@@ -7,7 +7,7 @@ from tincture.common.errors import InputError, choose
 from tincture.common.threads import over_slices
 
 from .histogram import FEW_PIXELS, OPAQUE_ALPHA, color_key, empty_table, mark_colors, read_table
-from .nearest import nearest, nearest_by_cells
+from .nearest import nearest
 from .palettes.palette import Palette
 from .spaces import SPACES
 
@@ -77,7 +77,7 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
     table, used = empty_table()
     over_slices(lambda start, stop: mark_colors(pixels[start:stop], table, used), len(pixels))
     keys, colors = read_table(table, used)
-    table[keys] = entries[nearest_by_cells(from_bytes(colors), centers)]
+    table[keys] = entries[nearest(from_bytes(colors), centers)[0]]
     transparent = palette.transparent or 0
     over_slices(lambda start, stop: _write(pixels[start:stop], table, transparent, indices[start:stop]), len(pixels))
     return indices.reshape(image.shape[:2])

@@ -1,16 +1,29 @@
-"""The nearest center of every point, exactly, in memory that doesn't grow with points × centers.
+"""The nearest of a few centers for each of many points: exactly, and without points × centers in memory.
 
-Many points are sorted into the cells of a grid; those of a cell are compared only with the centers that may be nearest
-to some point in it.
+Many points are sorted into the cells of a grid. Most centers are too far from a cell to be nearest
+to any point in it, so its points are compared with the few others only. Cells are first ruled out in
+groups of neighbors, then one by one.
+
+`nearest` is the door for arrays; k-means asks `nearest_in_cells` for the same points again and again.
+Error diffusion knows a pixel only when the one before is done, so it asks `nearest_of` for one point;
+torch has a batched k-means of its own, for a GPU.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from tincture.common.threads import over_slices
 
+_FEW_POINTS = 1 << 14
+"""Up to here, sorting into cells takes longer than it saves."""
+_PER_AXIS = 40
+"""Cells along the longest side of the points' box."""
+_GROUP = 16
+"""Neighboring cells for which centers are ruled out together first."""
 
-@njit(cache=True, nogil=True)
+
 def nearest(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find each point's nearest center in squared Euclidean distance; the first one wins a tie.
 
@@ -21,41 +34,98 @@ def nearest(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         The centers' positions, int64 ``[N]``, and the squared distances, float32 ``[N]``.
     """
-    labels = np.zeros(len(points), np.int64)
+    if len(points) <= _FEW_POINTS:
+        return _nearest_of_all(points, centers)
+    cells = sort_into_cells(points, _PER_AXIS)
+    labels = np.empty(len(points), np.int64)
     distances = np.empty(len(points), np.float32)
-    for i in range(len(points)):
-        best = np.float32(np.inf)
-        for k in range(len(centers)):
-            d0 = points[i, 0] - centers[k, 0]
-            d1 = points[i, 1] - centers[k, 1]
-            d2 = points[i, 2] - centers[k, 2]
-            distance = d0 * d0 + d1 * d1 + d2 * d2
-            if distance < best:
-                best = distance
-                labels[i] = k
-        distances[i] = best
+    over_slices(lambda first, last: _fill_in(cells, first, last, centers, labels, distances), len(cells.boxes), 512)
     return labels, distances
 
 
-GROUP = 16
-"""Neighboring cells whose candidates are sought together first."""
+@njit(cache=True, nogil=True)
+def _nearest_of_all(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest`, comparing each point with every center."""
+    labels, distances = np.zeros(len(points), np.int32), np.empty(len(points), np.float32)
+    everyone = np.arange(len(centers)).astype(np.int32)
+    rows, columns = np.ascontiguousarray(centers.T), np.ascontiguousarray(points.T)  # [3, K], [3, N]
+    nearest_among(columns, 0, len(points), rows, everyone, labels, distances)
+    return labels.astype(np.int64), distances
 
 
 @njit(cache=True, nogil=True)
-def cells(points: np.ndarray, per_axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort points into the occupied cells of a cubic grid over their bounding box, block by block of 4³ cells.
+def nearest_among(
+    columns: np.ndarray,
+    start: int,
+    stop: int,
+    centers: np.ndarray,
+    chosen: np.ndarray,
+    labels: np.ndarray,
+    distances: np.ndarray,
+) -> None:
+    """Find the nearest of some centers for the points from ``start`` to ``stop``; the first one wins a tie.
+
+    Args:
+        columns: points, float32 ``[3, N]``.
+        start, stop: which of them.
+        centers: float32 ``[3, K]``.
+        chosen: the positions of the centers to look at, rising, ``[M]``, M ≥ 1.
+        labels: receives positions in ``chosen``, int32 ``[stop - start]`` or longer.
+        distances: receives the squared distances, float32, as long.
+    """
+    x, y, z = columns[0, start:stop], columns[1, start:stop], columns[2, start:stop]
+    distances[: len(x)] = np.inf
+    # One center for all points, then the next one: so the processor compares several points at once.
+    for j in range(len(chosen)):
+        x_j, y_j, z_j = centers[0, chosen[j]], centers[1, chosen[j]], centers[2, chosen[j]]
+        for i in range(len(x)):
+            d0, d1, d2 = x[i] - x_j, y[i] - y_j, z[i] - z_j
+            d = d0 * d0 + d1 * d1 + d2 * d2
+            closer = d < distances[i]
+            labels[i] = np.int32(j) if closer else labels[i]
+            distances[i] = d if closer else distances[i]
+
+
+@njit(cache=True, nogil=True)
+def nearest_of(x: np.float32, y: np.float32, z: np.float32, centers: np.ndarray, chosen: np.ndarray) -> int:
+    """The nearest center to one point, float32 ``[K, 3]``, among those at the positions ``chosen``, rising."""
+    best, distance = 0, np.float32(np.inf)
+    for k in chosen:
+        d0, d1, d2 = x - centers[k, 0], y - centers[k, 1], z - centers[k, 2]
+        d = d0 * d0 + d1 * d1 + d2 * d2
+        if d < distance:
+            best, distance = k, d
+    return best
+
+
+class Cells(NamedTuple):
+    """Points, sorted into the occupied cells of a grid."""
+
+    order: np.ndarray
+    """Which point stands at each place, int64 ``[N]``."""
+    columns: np.ndarray
+    """The points in this order, a row for each coordinate, float32 ``[3, N]``."""
+    starts: np.ndarray
+    """Where each cell's points start, int64 ``[cells + 1]``."""
+    boxes: np.ndarray
+    """The lowest and highest corner of each cell's points, float32 ``[cells, 2, 3]``."""
+
+
+@njit(cache=True, nogil=True)
+def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
+    """Sort points into the cells of a cubic grid over their bounding box, block by block of 4³ cells.
 
     Args:
         points: float32 ``[N, 3]``, N ≥ 1.
         per_axis: cells along the longest side of the box, a multiple of 4.
-
-    Returns:
-        The order of the points, int64 ``[N]``, and each cell's start in it, int64 ``[cells + 1]``.
     """
     low, high = np.empty(3, np.float32), np.empty(3, np.float32)
     for axis in range(3):
         low[axis], high[axis] = points[:, axis].min(), points[:, axis].max()
     scale = np.float32(per_axis * 0.9999) / max(np.max(high - low), np.float32(1e-9))
+
+    # Count the points of each cell. The cells of a block have numbers in sequence, so that a group of
+    # consecutive cells lies close together.
     cell = np.empty(len(points), np.int32)
     fill = np.zeros(per_axis**3 + 1, np.int64)
     for i in range(len(points)):
@@ -67,51 +137,38 @@ def cells(points: np.ndarray, per_axis: int) -> tuple[np.ndarray, np.ndarray]:
         where = block << 6 | inside
         cell[i] = where
         fill[where + 1] += 1
-    occupied = 0
-    for where in range(per_axis**3):
-        occupied += fill[where + 1] > 0
-    starts = np.empty(occupied + 1, np.int64)
-    occupied = 0
+
+    # Sum the counts up: `fill` becomes the place of each cell's next point. Empty cells are left out.
+    starts, occupied = np.empty(np.count_nonzero(fill) + 1, np.int64), 0
     for where in range(per_axis**3):
         if fill[where + 1] > 0:
             starts[occupied] = fill[where]
             occupied += 1
         fill[where + 1] += fill[where]
     starts[occupied] = len(points)
-    order = np.empty(len(points), np.int64)
+
+    order, columns = np.empty(len(points), np.int64), np.empty((3, len(points)), np.float32)
     for i in range(len(points)):
-        order[fill[cell[i]]] = i
+        place = fill[cell[i]]
         fill[cell[i]] += 1
-    return order, starts
-
-
-@njit(cache=True, nogil=True)
-def columns_of(points: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Points in an order, a row for each coordinate: float32 ``[N, 3]`` → float32 ``[3, N]``."""
-    columns = np.empty((3, len(order)), np.float32)
-    for i in range(len(order)):
+        order[place] = i
         for axis in range(3):
-            columns[axis, i] = points[order[i], axis]
-    return columns
+            columns[axis, place] = points[i, axis]
 
-
-@njit(cache=True, nogil=True)
-def cell_boxes(columns: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The bounding box of the points of each cell, float32 ``[cells, 2, 3]``; columns as of `columns_of`."""
-    boxes = np.empty((len(starts) - 1, 2, 3), np.float32)
-    for cell in range(len(boxes)):
+    boxes = np.empty((occupied, 2, 3), np.float32)
+    for c in range(occupied):
         for axis in range(3):
-            low = high = columns[axis, starts[cell]]
-            for i in range(starts[cell] + 1, starts[cell + 1]):
-                low, high = min(low, columns[axis, i]), max(high, columns[axis, i])
-            boxes[cell, 0, axis], boxes[cell, 1, axis] = low, high
-    return boxes
+            boxes[c, 0, axis] = columns[axis, starts[c] : starts[c + 1]].min()
+            boxes[c, 1, axis] = columns[axis, starts[c] : starts[c + 1]].max()
+    return Cells(order, columns, starts, boxes)
 
 
 # No coordinate is NaN, and the sign of zero plays no part: so a minimum can be found in several lanes.
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def candidates(box: np.ndarray, centers: np.ndarray, size: int, scratch: np.ndarray, out: np.ndarray) -> int:
-    """Find the centers that may be nearest to some point of a box: those that come closer than another's farthest.
+    """Find the centers that may be nearest to some point of a box.
+
+    A center is ruled out if another one's farthest point of the box is nearer than its own nearest.
 
     Args:
         box: lowest and highest corner, float32 ``[2, 3]``.
@@ -139,103 +196,76 @@ def candidates(box: np.ndarray, centers: np.ndarray, size: int, scratch: np.ndar
     bound = bound * np.float32(1.00001) + np.float32(1e-12)  # more than the rounding of either distance
     count = 0
     for j in range(size):
-        out[count] = j
+        out[count] = j  # overwritten by the next one if this one is ruled out: no branch
         count += near[j] <= bound
     return count
 
 
 @njit(cache=True, nogil=True)
-def group_candidates(
-    boxes: np.ndarray, centers: np.ndarray, scratch: np.ndarray, shared: np.ndarray, few: np.ndarray
-) -> int:
-    """The candidates of several cells together.
+def nearest_in_cells(cells: Cells, first: int, last: int, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest center of each point in the cells from ``first`` to ``last``, exclusive.
 
     Args:
-        boxes: of the cells, float32 ``[cells, 2, 3]``.
-        centers: float32 ``[3, K]``.
-        scratch: float32 ``[2, K + 1]``.
-        shared: receives the candidates' positions, ``[K + 1]``.
-        few: receives their coordinates, float32 ``[3, K]``.
+        cells: the points.
+        first, last: which cells.
+        centers: float32 ``[K, 3]``.
 
     Returns:
-        How many there are.
+        For each of these cells, the center that is nearest to all its points, or -1 if several may
+        be, int32 ``[last - first]``; and for each of their points, in the cells' order, its nearest
+        center, int32 ``[n]``. Points of a cell with one center have none: k-means needs none.
     """
+    rows = np.ascontiguousarray(centers.T)  # [3, K]
+    few, scratch = np.empty_like(rows), np.empty((2, len(centers) + 1), np.float32)
+    shared, chosen = np.empty(len(centers) + 1, np.int32), np.empty(len(centers) + 1, np.int32)
+    widest = np.diff(cells.starts[first : last + 1]).max()
+    among, distances = np.empty(widest, np.int32), np.empty(widest, np.float32)
+    only, begin = np.full(last - first, -1, np.int32), cells.starts[first]
+    labels = np.empty(cells.starts[last] - begin, np.int32)
+    size = 0
+    for cell in range(first, last):
+        if (cell - first) % _GROUP == 0:
+            # Rule centers out for the group: those that are left, `few`, stand at `shared` among all.
+            group = cells.boxes[cell : min(cell + _GROUP, last)]
+            size = candidates(_common_box(group), rows, len(centers), scratch, shared)
+            for j in range(size):
+                for axis in range(3):
+                    few[axis, j] = rows[axis, shared[j]]
+        count = candidates(cells.boxes[cell], few, size, scratch, chosen)
+        if count == 1:
+            only[cell - first] = shared[chosen[0]]
+            continue
+        start, stop = cells.starts[cell], cells.starts[cell + 1]
+        nearest_among(cells.columns, start, stop, few, chosen[:count], among, distances)
+        for i in range(start, stop):
+            labels[i - begin] = shared[chosen[among[i - start]]]
+    return only, labels
+
+
+@njit(cache=True, nogil=True)
+def _common_box(boxes: np.ndarray) -> np.ndarray:
+    """The box that holds all boxes, float32 ``[N, 2, 3]`` → ``[2, 3]``."""
     box = boxes[0].copy()
     for cell in range(1, len(boxes)):
         for axis in range(3):
             box[0, axis] = min(box[0, axis], boxes[cell, 0, axis])
             box[1, axis] = max(box[1, axis], boxes[cell, 1, axis])
-    count = candidates(box, centers, centers.shape[1], scratch, shared)
-    for j in range(count):
-        for axis in range(3):
-            few[axis, j] = centers[axis, shared[j]]
-    return count
+    return box
 
 
 @njit(cache=True, nogil=True)
-def nearest_among(
-    columns: np.ndarray,
-    start: int,
-    stop: int,
-    centers: np.ndarray,
-    chosen: np.ndarray,
-    labels: np.ndarray,
-    distances: np.ndarray,
+def _fill_in(
+    cells: Cells, first: int, last: int, centers: np.ndarray, labels: np.ndarray, distances: np.ndarray
 ) -> None:
-    """Find the nearest of a few centers for the points from ``start`` to ``stop``; the first one wins a tie.
-
-    Args:
-        columns: points, float32 ``[3, N]``.
-        start, stop: which of them.
-        centers: float32 ``[3, K]``.
-        chosen: the positions of the centers to look at, rising, ``[M]``, M ≥ 1.
-        labels: receives positions in ``chosen``, ``[stop - start]`` or longer.
-        distances: scratch, float32, as long.
-    """
-    x, y, z = columns[0, start:stop], columns[1, start:stop], columns[2, start:stop]
-    distances[: len(x)] = np.inf
-    for j in range(len(chosen)):
-        # Point after point for one center, not the other way round: so the processor takes several at once.
-        x_j, y_j, z_j = centers[0, chosen[j]], centers[1, chosen[j]], centers[2, chosen[j]]
-        for i in range(len(x)):
-            d0, d1, d2 = x[i] - x_j, y[i] - y_j, z[i] - z_j
-            d = d0 * d0 + d1 * d1 + d2 * d2
-            closer = d < distances[i]
-            labels[i] = np.int32(j) if closer else labels[i]
-            distances[i] = d if closer else distances[i]
-
-
-@njit(cache=True, nogil=True)
-def _search(
-    columns: np.ndarray,
-    order: np.ndarray,
-    starts: np.ndarray,
-    first: int,
-    last: int,
-    centers: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    """Fill in the labels of the points of some cells."""
-    boxes = cell_boxes(columns, starts[first : last + 1])
-    scratch, few = np.empty((2, centers.shape[1] + 1), np.float32), np.empty_like(centers)
-    shared, chosen = np.empty(centers.shape[1] + 1, np.int32), np.empty(centers.shape[1] + 1, np.int32)
-    widest = np.diff(starts[first : last + 1]).max()
-    among, distances = np.empty(widest, np.int32), np.empty(widest, np.float32)
-    size = 0
+    """Put what is found for the points of some cells at these points' own places."""
+    only, found = nearest_in_cells(cells, first, last, centers)
+    begin = cells.starts[first]
     for cell in range(first, last):
-        if (cell - first) % GROUP == 0:
-            size = group_candidates(boxes[cell - first : cell - first + GROUP], centers, scratch, shared, few)
-        count = candidates(boxes[cell - first], few, size, scratch, chosen)
-        nearest_among(columns, starts[cell], starts[cell + 1], few, chosen[:count], among, distances)
-        for i in range(starts[cell], starts[cell + 1]):
-            labels[order[i]] = shared[chosen[among[i - starts[cell]]]]
-
-
-def nearest_by_cells(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Find each point's nearest center, int64 ``[N]``, as `nearest` does, faster for many points and centers."""
-    labels = np.zeros(len(points), np.int64)
-    if len(points) > 0:
-        order, starts = cells(points, 40)
-        columns, rows = columns_of(points, order), np.ascontiguousarray(centers.T)
-        over_slices(lambda a, b: _search(columns, order, starts, a, b, rows, labels), len(starts) - 1, 512)
-    return labels
+        for i in range(cells.starts[cell], cells.starts[cell + 1]):
+            k = only[cell - first] if only[cell - first] >= 0 else found[i - begin]
+            d0, d1, d2 = (
+                cells.columns[0, i] - centers[k, 0],
+                cells.columns[1, i] - centers[k, 1],
+                cells.columns[2, i] - centers[k, 2],
+            )
+            labels[cells.order[i]], distances[cells.order[i]] = k, d0 * d0 + d1 * d1 + d2 * d2

@@ -17,7 +17,7 @@ There are two ways out:
 import numpy as np
 from numba import njit
 
-from ..nearest import candidates
+from ..nearest import candidates, nearest_of
 from ..spaces import SPACES, linear_to_srgb_value, mixing_coordinates
 from .hull import mixable
 
@@ -128,6 +128,7 @@ def _diffuse(
     height, width = opaque.shape
     out = np.zeros((height, width), np.uint8)
     counts = np.full(_CELLS**3, -1, np.int32)
+    everyone = np.arange(len(entries))
     # Errors of this row and the next two, two columns wider on each side, so that no neighbor lies outside.
     errors = np.zeros((3, width + 4, 3), np.float32)
     value = np.empty(3, np.float32)
@@ -148,7 +149,7 @@ def _diffuse(
 
             # What it becomes: the nearest entry.
             if size > long:
-                best = _nearest_of_all(value, entries)
+                best = nearest_of(value[0], value[1], value[2], entries, everyone)
             else:
                 if is_linear:
                     point = (
@@ -202,23 +203,4 @@ def _nearest(
         scratch, found = np.empty((2, len(centers)), np.float32), np.empty(len(centers) + 1, np.int32)
         counts[cell] = candidates(box, np.ascontiguousarray(centers.T), len(centers), scratch, found)
         lists[cell, : counts[cell]] = found[: counts[cell]]
-    best, distance = 0, np.float32(np.inf)
-    for n in range(counts[cell]):
-        c = lists[cell, n]
-        d0, d1, d2 = point[0] - centers[c, 0], point[1] - centers[c, 1], point[2] - centers[c, 2]
-        d = d0 * d0 + d1 * d1 + d2 * d2
-        if d < distance:
-            best, distance = c, d
-    return best
-
-
-@njit(cache=True, nogil=True)
-def _nearest_of_all(value: np.ndarray, entries: np.ndarray) -> int:
-    """The entry nearest to a point anywhere."""
-    best, distance = 0, np.float32(np.inf)
-    for k in range(len(entries)):
-        d0, d1, d2 = value[0] - entries[k, 0], value[1] - entries[k, 1], value[2] - entries[k, 2]
-        d = d0 * d0 + d1 * d1 + d2 * d2
-        if d < distance:
-            best, distance = k, d
-    return best
+    return nearest_of(point[0], point[1], point[2], centers, lists[cell, : counts[cell]])

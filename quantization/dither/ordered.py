@@ -17,6 +17,7 @@ from tincture.common.threads import over_slices
 
 from ..fit.mixtures import GRAIN
 from ..histogram import color_key, empty_table, mark_colors, read_table
+from ..nearest import nearest
 from ..spaces import SPACES, linear_to_oklab_pixel, mixing_coordinates
 
 BLUE_NOISE_SIZE = 64
@@ -42,8 +43,9 @@ def ordered(
     keys, distinct = read_table(table, used)
     points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
     mixing, entries = mixing_coordinates(distinct, space), mixing_coordinates(colors, space)
+    firsts = nearest(points, centers)[0]
     parts = over_slices(
-        lambda a, b: _mixtures(points[a:b], mixing[a:b], centers, entries, space == "linear", strength),
+        lambda a, b: _mixtures(points[a:b], mixing[a:b], firsts[a:b], centers, entries, space == "linear", strength),
         len(points),
         4096,
     )
@@ -60,13 +62,20 @@ def ordered(
 
 @njit(cache=True, nogil=True)
 def _mixtures(
-    points: np.ndarray, mixing: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, strength: float
+    points: np.ndarray,
+    mixing: np.ndarray,
+    firsts: np.ndarray,
+    centers: np.ndarray,
+    entries: np.ndarray,
+    is_linear: bool,
+    strength: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pair of each color, the darker entry first, int16 ``[N, 2]``, and the second one's share, float32 ``[N]``.
 
     Args:
         points: the colors in OKLab, where nearness is judged, float32 ``[N, 3]``.
         mixing: the colors in the space of mixing, float32 ``[N, 3]``.
+        firsts: the entries that are nearest to the colors, int64 ``[N]``.
         centers: the entries in OKLab, float32 ``[K, 3]``.
         entries: the entries in the space of mixing, float32 ``[K, 3]``.
         is_linear: whether that space is linear light; else it is OKLab.
@@ -74,7 +83,7 @@ def _mixtures(
     """
     pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
     for i in range(len(points)):
-        first = _nearest_entry(points[i], centers)
+        first = firsts[i]
         second, share = _partner(points[i], mixing[i], centers, entries, is_linear, first)
         share *= np.float32(strength)
         # The darker entry comes first. Neighbors that mix the same two then agree on which threshold shows which.
@@ -82,18 +91,6 @@ def _mixtures(
             first, second, share = second, first, np.float32(1) - share
         pairs[i, 0], pairs[i, 1], shares[i] = first, second, share
     return pairs, shares
-
-
-@njit(cache=True, nogil=True)
-def _nearest_entry(point: np.ndarray, centers: np.ndarray) -> int:
-    first, least = 0, np.float32(np.inf)
-    for k in range(len(centers)):
-        square = np.float32(0)
-        for axis in range(3):
-            square += (point[axis] - centers[k, axis]) ** 2
-        if square < least:
-            first, least = k, square
-    return first
 
 
 @njit(cache=True, nogil=True)

@@ -1,8 +1,9 @@
 """Weighted k-means on distinct colors: Lloyd's iteration (1982) from a palette made by splitting, improved by moves.
 
-Lloyd stops in the first local minimum. A move then takes the centers that cost least to remove and puts them where
-they gain most, as in Fritzke 2020, "The breathing k-means algorithm" (arXiv 2006.15666), and is kept if the error fell.
-Large inputs do all this on the means of small cells first and end with Lloyd on every color.
+Lloyd stops in the first local minimum. A move then takes the centers that cost least to remove and
+puts them where they gain most, as in Fritzke 2020, "The breathing k-means algorithm" (arXiv
+2006.15666). It is kept if the error fell. Large inputs do all this on the means of small cells, and
+end with Lloyd on every color.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from numba import njit
 
 from tincture.common.threads import over_slices
 
-from ..nearest import GROUP, candidates, cell_boxes, cells, columns_of, group_candidates, nearest_among
+from ..nearest import Cells, nearest_in_cells, sort_into_cells
 from .splitting import split
 
 MAX_ITERATIONS = 100
@@ -26,24 +27,126 @@ _CELLS_PER_COLOR = 12
 _FINAL_ITERATIONS = 20
 _SMALL_IMPROVEMENT = 2.5e-4
 STEP = 1.8
-"""A step beyond the mean takes about half as many iterations (Lee, Baek and Sung 1997, who found 1.8 best)."""
+"""A step beyond the mean takes about half as many iterations (Lee, Baek and Sung 1997 found 1.8 best)."""
 SPLIT_GAIN = 0.64
 """Cutting a normal distribution in the middle removes 2/π of its variance along that axis."""
+
+
+def kmeans(
+    points: np.ndarray, weights: np.ndarray, k: int, seed: int = 0, fixed: np.ndarray | None = None
+) -> np.ndarray:
+    """Place ``k`` centers so that the weighted squared distance of the points to the nearest one is small.
+
+    Args:
+        points: distinct points, float32 ``[N, 3]``, N ≥ 1.
+        weights: how often each occurs, ``[N]``, positive.
+        k: the number of centers wanted, 1 to 256.
+        seed: some of the moves are drawn from it; the same seed gives the same centers.
+        fixed: centers that are there already and don't move, float32 ``[F, 3]``.
+
+    Returns:
+        The fixed centers, then the new ones, float32 ``[F + min(k, distinct points), 3]``.
+    """
+    fixed = np.empty((0, 3), np.float32) if fixed is None else np.ascontiguousarray(fixed, np.float32)
+    points, weights = np.ascontiguousarray(points, np.float32), weights.astype(np.float64)
+    # A small palette can afford more drawn moves, and needs them more.
+    draws = np.random.default_rng(seed).random((min(12, 512 // k, 1 + len(points) // 1024), 2))
+    if len(points) <= _MANY_POINTS:
+        return kmeans_of_few(points, weights, k, fixed, draws, 0.0)
+
+    # Many points: find the centers on the means of cells, which stand for their points.
+    for per_axis in (40, 80):
+        cloud = _cloud(points, weights, per_axis)
+        if len(cloud.sums) > _CELLS_PER_COLOR * k:
+            break
+    if len(cloud.sums) <= 4 * k:  # the points crowd in a few cells of a wide range
+        return kmeans_of_few(points, weights, k, fixed, draws, 1e-4)
+    means = (cloud.sums[:, 1:4] / cloud.sums[:, :1]).astype(np.float32)
+    centers = kmeans_of_few(means, cloud.sums[:, 0].copy(), k, fixed, draws, 1e-3)
+
+    # Then let every point take part, in threads. Each slice of cells is summed apart, so that rounding
+    # doesn't depend on the number of threads.
+    error = np.inf
+    for _ in range(_FINAL_ITERATIONS):
+        current = centers
+        parts = over_slices(
+            lambda first, last, current=current: _assign(cloud, first, last, current), len(cloud.sums), 1024
+        )
+        before, error = error, _update(np.sum(parts, axis=0), centers, len(fixed), STEP)
+        if before - error <= _SMALL_IMPROVEMENT * error:
+            break
+    return centers
+
+
+@njit(cache=True, nogil=True)
+def kmeans_of_few(
+    points: np.ndarray, weights: np.ndarray, k: int, fixed: np.ndarray, draws: np.ndarray, improvement: float
+) -> np.ndarray:
+    """K-means in one thread.
+
+    Args:
+        points, weights, k, fixed: as for `kmeans`, with weights in float64.
+        draws: random numbers in [0, 1), one drawn move for each row, ``[moves, 2]``.
+        improvement: Lloyd's last iteration is the one that lowers the error by at most this share.
+    """
+    if len(points) <= k:
+        return np.concatenate((fixed, points))
+    centers = np.concatenate((fixed, split(points, weights, k)))
+    cloud = _cloud(points, weights, min(16, 4 + 4 * int((len(points) / 256) ** (1 / 3))))
+    centers = _improve(cloud, centers, len(fixed), draws)
+    _lloyd(cloud, centers, len(fixed), MAX_ITERATIONS, improvement, 1.0)
+    return centers
+
+
+@njit(cache=True, nogil=True)
+def _improve(cloud: "Cloud", centers: np.ndarray, fixed: int, draws: np.ndarray) -> np.ndarray:
+    """Lloyd's iteration, then moves as long as they help, then one drawn move for each row of ``draws``."""
+    error, sums = _lloyd(cloud, centers, fixed, _COARSE_ITERATIONS, 1e-3, STEP)
+
+    # Move many centers at once. Where that doesn't help, half as many may.
+    most = max(1, len(centers) // 4)
+    for _ in range(_MAX_MOVES):
+        trial = centers.copy()
+        moved = move_centers(trial, sums, fixed, most)
+        if moved == 0:
+            break
+        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, STEP)
+        if trial_error < error * (1 - 1e-4):
+            centers, error, sums = trial, trial_error, trial_sums
+        elif moved == 1:
+            break
+        else:
+            most = moved // 2
+
+    # The best move by estimate isn't always the best one: draw some others.
+    for draw in draws:
+        trial = centers.copy()
+        _draw_move(trial, sums, fixed, draw)
+        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, STEP)
+        if trial_error < error:
+            centers, error, sums = trial, trial_error, trial_sums
+    return centers
 
 
 class Cloud(NamedTuple):
     """Weighted points, sorted into cells."""
 
-    columns: np.ndarray
-    """A row for each coordinate, float32 ``[3, N]``."""
+    cells: Cells
     weights: np.ndarray
-    """float64 ``[N]``."""
-    starts: np.ndarray
-    """Where each cell's points start, int64 ``[cells + 1]``."""
-    boxes: np.ndarray
-    """The bounding box of each cell's points, float32 ``[cells, 2, 3]``."""
+    """In the cells' order, float64 ``[N]``."""
     sums: np.ndarray
-    """What `_cell_sums` gives."""
+    """What `_add` sums, over each cell's points, float64 ``[cells, 7]``."""
+
+
+@njit(cache=True, nogil=True)
+def _cloud(points: np.ndarray, weights: np.ndarray, per_axis: int) -> Cloud:
+    cells = sort_into_cells(points, per_axis)
+    weights = weights[cells.order]
+    sums = np.zeros((len(cells.boxes), 7))
+    for cell in range(len(sums)):
+        for i in range(cells.starts[cell], cells.starts[cell + 1]):
+            _add(sums, cell, cells.columns, i, weights[i])
+    return Cloud(cells, weights, sums)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -60,59 +163,48 @@ def _add(sums: np.ndarray, k: int, columns: np.ndarray, i: int, weight: float) -
 
 
 @njit(cache=True, nogil=True)
-def _cell_sums(columns: np.ndarray, weights: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """What `_add` sums, over each cell's points, float64 ``[cells, 7]``."""
-    sums = np.zeros((len(starts) - 1, 7))
-    for cell in range(len(sums)):
-        for i in range(starts[cell], starts[cell + 1]):
-            _add(sums, cell, columns, i, weights[i])
-    return sums
+def _lloyd(
+    cloud: Cloud, centers: np.ndarray, fixed: int, iterations: int, improvement: float, step: float
+) -> tuple[float, np.ndarray]:
+    """Lloyd's iteration in place, until the error falls by at most ``improvement`` of itself; the error and sums."""
+    sums = _assign(cloud, 0, len(cloud.sums), centers)
+    error = _update(sums, centers, fixed, step)
+    for _ in range(iterations - 1):
+        sums = _assign(cloud, 0, len(cloud.sums), centers)
+        before, error = error, _update(sums, centers, fixed, step)
+        if before - error <= improvement * before:
+            break
+    return error, sums
 
 
 @njit(cache=True, nogil=True)
 def _assign(cloud: Cloud, first: int, last: int, centers: np.ndarray) -> np.ndarray:
-    """Sums as of `_cell_sums` over the points of some cells that are nearest to each center, float64 ``[K, 7]``."""
-    columns, weights, starts = cloud.columns, cloud.weights, cloud.starts
+    """What `_add` sums, over the points of some cells that are nearest to each center, float64 ``[K, 7]``."""
+    cells = cloud.cells
+    only, labels = nearest_in_cells(cells, first, last, centers)
     sums = np.zeros((len(centers), 7))
-    rows = np.ascontiguousarray(centers.T)
-    scratch, few = np.empty((2, len(centers) + 1), np.float32), np.empty_like(rows)
-    shared, chosen = np.empty(len(centers) + 1, np.int32), np.empty(len(centers) + 1, np.int32)
-    widest = np.diff(starts[first : last + 1]).max()
-    among, distances = np.empty(widest, np.int32), np.empty(widest, np.float32)
-    size = 0
     for cell in range(first, last):
-        if (cell - first) % GROUP == 0:
-            size = group_candidates(cloud.boxes[cell : min(cell + GROUP, last)], rows, scratch, shared, few)
-        count = candidates(cloud.boxes[cell], few, size, scratch, chosen)
-        if count == 1:
-            sums[shared[chosen[0]]] += cloud.sums[cell]
+        if only[cell - first] >= 0:  # the whole cell goes to one center, so its sums are known
+            sums[only[cell - first]] += cloud.sums[cell]
             continue
-        nearest_among(columns, starts[cell], starts[cell + 1], few, chosen[:count], among, distances)
-        for i in range(starts[cell], starts[cell + 1]):
-            _add(sums, shared[chosen[among[i - starts[cell]]]], columns, i, weights[i])
+        for i in range(cells.starts[cell], cells.starts[cell + 1]):
+            _add(sums, labels[i - cells.starts[first]], cells.columns, i, cloud.weights[i])
     return sums
 
 
 @njit(cache=True, nogil=True)
-def _cloud(points: np.ndarray, weights: np.ndarray, per_axis: int) -> Cloud:
-    order, starts = cells(points, per_axis)
-    columns, weights = columns_of(points, order), weights[order]
-    return Cloud(columns, weights, starts, cell_boxes(columns, starts), _cell_sums(columns, weights, starts))
-
-
-@njit(cache=True, nogil=True)
 def _update(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> float:
-    """Move every center that has points, but the first ``fixed``, by ``step`` times the way to their mean.
+    """Move each center that has points ``step`` times the way to their mean, but not the first ``fixed``.
 
     Returns:
-        The squared error of these points to these means.
+        The squared error of these points to their means, or to the fixed centers.
     """
     error = 0.0
     for k in range(len(centers)):
         if sums[k, 0] > 0:
             for axis in range(3):
                 mean = sums[k, 1 + axis] / sums[k, 0]
-                error += sums[k, 4 + axis] - sums[k, 1 + axis] * mean
+                error += sums[k, 4 + axis] - sums[k, 1 + axis] * mean  # Σ w x² - (Σ w x)² / Σ w
                 if k < fixed:
                     error += sums[k, 0] * (mean - centers[k, axis]) ** 2
                 else:
@@ -121,18 +213,48 @@ def _update(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> f
 
 
 @njit(cache=True, nogil=True)
-def _lloyd(
-    cloud: Cloud, centers: np.ndarray, fixed: int, iterations: int, improvement: float, step: float
-) -> tuple[float, np.ndarray]:
-    """Lloyd's iteration in place, until the error falls by less than ``improvement`` of itself; the error and sums."""
-    sums = _assign(cloud, 0, len(cloud.boxes), centers)
-    error = _update(sums, centers, fixed, step)
-    for _ in range(iterations - 1):
-        sums = _assign(cloud, 0, len(cloud.boxes), centers)
-        before, error = error, _update(sums, centers, fixed, step)
-        if before - error <= improvement * before:
+def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
+    """Move up to ``most`` centers in place, from where they cost least to where they gain most; how many moved.
+
+    Args:
+        centers: float32 ``[K, 3]``; the first ``fixed`` stay.
+        sums: over the points nearest to each, as of `_add`, float64 ``[K, 7]``.
+        fixed: how many centers never move.
+        most: how many may.
+    """
+    gains, axes = _split_gains(sums)
+    costs, partners = _removal_costs(centers, sums, fixed)
+    takers = np.argsort(-gains)
+    busy = np.zeros(len(centers), np.bool_)
+    moved = place = 0
+    for giver in np.argsort(costs):
+        while place < len(takers) and busy[takers[place]]:
+            place += 1
+        if moved == most or place == len(takers) or gains[takers[place]] <= costs[giver]:
             break
-    return error, sums
+        taker = takers[place]
+        # The estimates hold for one move at a time: who takes over a giver's points takes part in no other.
+        if busy[giver] or taker in (giver, partners[giver]):
+            continue
+        _place_beside(centers, giver, taker, axes[taker], gains[taker], sums[taker, 0], fixed)
+        busy[giver] = busy[taker] = busy[partners[giver]] = True
+        moved += 1
+    return moved
+
+
+@njit(cache=True, nogil=True)
+def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarray) -> None:
+    """Move one center, drawn ∝ 1 / cost, beside one drawn ∝ gain, in place; ``draw`` is two of [0, 1)."""
+    gains, axes = _split_gains(sums)
+    costs = _removal_costs(centers, sums, fixed)[0]
+    if not gains.sum() > 0:
+        return
+    taker = np.searchsorted(np.cumsum(gains), draw[0] * gains.sum(), side="right")
+    ease = 1 / (costs + 1e-12)  # a center without points costs nothing
+    ease[taker] = 0
+    giver = np.searchsorted(np.cumsum(ease), draw[1] * ease.sum(), side="right")
+    if giver < len(centers) and costs[giver] < np.inf:
+        _place_beside(centers, giver, taker, axes[taker], gains[taker], sums[taker, 0], fixed)
 
 
 @njit(cache=True, nogil=True)
@@ -169,145 +291,10 @@ def _removal_costs(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[n
 
 @njit(cache=True, nogil=True)
 def _place_beside(centers: np.ndarray, giver: int, taker: int, axis: int, gain: float, mass: float, fixed: int) -> None:
-    """Put ``giver`` on one side of ``taker``, which steps to the other, to share its points."""
+    """Put ``giver`` on one side of ``taker``, which steps to the other side, to share its points."""
     # The halves of a normal distribution have their means 0.8 standard deviations from its own.
     offset = np.float32(0.8 * np.sqrt(gain / SPLIT_GAIN / mass))
     centers[giver] = centers[taker]
     centers[giver, axis] += offset
     if taker >= fixed:
         centers[taker, axis] -= offset
-
-
-@njit(cache=True, nogil=True)
-def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
-    """Move up to ``most`` centers from where they cost least to where they gain most, in place; how many moved.
-
-    Args:
-        centers: float32 ``[K, 3]``; the first ``fixed`` stay.
-        sums: over the points nearest to each, as of `_cell_sums`, float64 ``[K, 7]``.
-        fixed: how many centers never move.
-        most: how many may.
-    """
-    gains, axes = _split_gains(sums)
-    costs, partners = _removal_costs(centers, sums, fixed)
-    takers = np.argsort(-gains)
-    busy = np.zeros(len(centers), np.bool_)
-    moved = place = 0
-    for giver in np.argsort(costs):
-        while place < len(takers) and busy[takers[place]]:
-            place += 1
-        if moved == most or place == len(takers) or gains[takers[place]] <= costs[giver]:
-            break
-        taker = takers[place]
-        if busy[giver] or taker in (giver, partners[giver]):
-            continue
-        _place_beside(centers, giver, taker, axes[taker], gains[taker], sums[taker, 0], fixed)
-        busy[giver] = busy[taker] = busy[partners[giver]] = True
-        moved += 1
-    return moved
-
-
-@njit(cache=True, nogil=True)
-def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarray) -> None:
-    """Move one center drawn with probability ∝ 1 / cost beside one drawn ∝ gain, in place; draw: two of [0, 1)."""
-    gains, axes = _split_gains(sums)
-    costs = _removal_costs(centers, sums, fixed)[0]
-    if not gains.sum() > 0:
-        return
-    taker = np.searchsorted(np.cumsum(gains), draw[0] * gains.sum(), side="right")
-    ease = 1 / (costs + 1e-12)  # a center without points costs nothing
-    ease[taker] = 0
-    giver = np.searchsorted(np.cumsum(ease), draw[1] * ease.sum(), side="right")
-    if giver < len(centers) and costs[giver] < np.inf:
-        _place_beside(centers, giver, taker, axes[taker], gains[taker], sums[taker, 0], fixed)
-
-
-@njit(cache=True, nogil=True)
-def _improve(cloud: Cloud, centers: np.ndarray, fixed: int, draws: np.ndarray) -> np.ndarray:
-    """Lloyd's iteration, then moves as long as they help, then one drawn move for each row of ``draws``."""
-    error, sums = _lloyd(cloud, centers, fixed, _COARSE_ITERATIONS, 1e-3, STEP)
-    most = max(1, len(centers) // 4)
-    for _ in range(_MAX_MOVES):
-        trial = centers.copy()
-        moved = move_centers(trial, sums, fixed, most)
-        if moved == 0:
-            break
-        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, STEP)
-        if trial_error < error * (1 - 1e-4):
-            centers, error, sums = trial, trial_error, trial_sums
-        elif moved == 1:
-            break
-        else:
-            most = moved // 2
-    for draw in draws:
-        trial = centers.copy()
-        _draw_move(trial, sums, fixed, draw)
-        trial_error, trial_sums = _lloyd(cloud, trial, fixed, _TRIAL_ITERATIONS, 1e-3, STEP)
-        if trial_error < error:
-            centers, error, sums = trial, trial_error, trial_sums
-    return centers
-
-
-@njit(cache=True, nogil=True)
-def kmeans_of_few(
-    points: np.ndarray, weights: np.ndarray, k: int, fixed: np.ndarray, draws: np.ndarray, improvement: float
-) -> np.ndarray:
-    """K-means in one thread.
-
-    Args:
-        points, weights, k, fixed: as for `kmeans`, with weights in float64.
-        draws: random numbers in [0, 1), one drawn move for each row, ``[moves, 2]``.
-        improvement: Lloyd's last iteration is the one that lowers the error by at most this share.
-    """
-    if len(points) <= k:
-        return np.concatenate((fixed, points))
-    centers = np.concatenate((fixed, split(points, weights, k)))
-    cloud = _cloud(points, weights, min(16, 4 + 4 * int((len(points) / 256) ** (1 / 3))))
-    centers = _improve(cloud, centers, len(fixed), draws)
-    _lloyd(cloud, centers, len(fixed), MAX_ITERATIONS, improvement, 1.0)
-    return centers
-
-
-def _draws(points: int, k: int, seed: int) -> np.ndarray:
-    """The random numbers for `kmeans_of_few`: a small palette can afford more trials, and needs them more."""
-    return np.random.default_rng(seed).random((min(12, 512 // k, 1 + points // 1024), 2))
-
-
-def kmeans(
-    points: np.ndarray, weights: np.ndarray, k: int, seed: int = 0, fixed: np.ndarray | None = None
-) -> np.ndarray:
-    """Place ``k`` centers so that the weighted squared distance of the points to the nearest one is small.
-
-    Args:
-        points: distinct points, float32 ``[N, 3]``, N ≥ 1.
-        weights: how often each occurs, ``[N]``, positive.
-        k: the number of centers wanted, 1 to 256.
-        seed: some of the moves are drawn from it; the same seed gives the same centers.
-        fixed: centers that are there already and don't move, float32 ``[F, 3]``.
-
-    Returns:
-        The fixed centers, then the new ones, float32 ``[F + min(k, distinct points), 3]``.
-    """
-    fixed = np.empty((0, 3), np.float32) if fixed is None else np.ascontiguousarray(fixed, np.float32)
-    points, weights = np.ascontiguousarray(points, np.float32), weights.astype(np.float64)
-    draws = _draws(len(points), k, seed)
-    if len(points) <= _MANY_POINTS:
-        return kmeans_of_few(points, weights, k, fixed, draws, 0.0)
-    for per_axis in (40, 80):
-        cloud = _cloud(points, weights, per_axis)
-        if len(cloud.boxes) > _CELLS_PER_COLOR * k:
-            break
-    if len(cloud.boxes) <= 4 * k:  # the points crowd in a few cells of a wide range
-        return kmeans_of_few(points, weights, k, fixed, draws, 1e-4)
-    means = (cloud.sums[:, 1:4] / cloud.sums[:, :1]).astype(np.float32)
-    centers = kmeans_of_few(means, cloud.sums[:, 0].copy(), k, fixed, draws, 1e-3)
-    error = np.inf
-    for _ in range(_FINAL_ITERATIONS):
-        current = centers
-        parts = over_slices(
-            lambda first, last, current=current: _assign(cloud, first, last, current), len(cloud.boxes), 1024
-        )
-        before, error = error, _update(np.sum(parts, axis=0), centers, len(fixed), STEP)
-        if before - error <= _SMALL_IMPROVEMENT * error:
-            break
-    return centers

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..nearest import nearest, nearest_by_cells
+from ..nearest import nearest
 from .kmeans import move_centers
 
 STEPS = 400
@@ -74,7 +74,7 @@ class LearnedPalette(nn.Module):
 @torch.no_grad()
 def _move_centers(palette: LearnedPalette, pixels: Tensor, fixed: int) -> None:
     """Move up to an eighth of the colors, judged by those of the pixels ``[N, 3]`` that are nearest to each."""
-    indices = torch.from_numpy(nearest_by_cells(pixels.numpy(), palette.centers.numpy()))
+    indices = torch.from_numpy(nearest(pixels.numpy(), palette.centers.numpy())[0])
     columns = torch.cat([torch.ones(len(pixels), 1), pixels, pixels.square()], dim=1).double()
     sums = torch.zeros(len(palette.centers), 7, dtype=torch.float64).index_add_(0, indices, columns)
     move_centers(palette.centers.data.numpy(), sums.numpy(), fixed, max(1, len(palette.centers) // 8))

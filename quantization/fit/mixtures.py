@@ -15,7 +15,7 @@ from numba import njit
 
 from tincture.common.threads import over_slices
 
-from ..nearest import cells
+from ..nearest import sort_into_cells
 from ..spaces import Space
 from .kmeans import kmeans
 
@@ -35,6 +35,7 @@ _CELLS_PER_ENTRY = 64  # the coarsest grid that gives so many is enough
 @njit(cache=True, nogil=True)
 def _nearest_entries(color: np.ndarray, entries: np.ndarray, near: np.ndarray, squares: np.ndarray) -> None:
     """Fill in the positions of the nearest entries, ``[M]``, the nearest first, and their squared distances, ``[M]``."""
+    # By insertion: nearest.py finds only the very nearest one.
     count = 0
     for k in range(len(entries)):
         square = np.float32(0)
@@ -124,12 +125,12 @@ def _normal_equations(
 def _cell_means(points: np.ndarray, counts: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean color of each cell of a grid fine enough for ``k`` entries, float32 ``[cells, 3]``, and its share of all pixels, float64 ``[cells]``."""
     for per_axis in _CELLS:
-        order, starts = cells(points, per_axis)
-        if len(starts) > _CELLS_PER_ENTRY * k:
+        cells = sort_into_cells(points, per_axis)
+        if len(cells.starts) > _CELLS_PER_ENTRY * k:
             break
-    weights = counts[order] / counts.sum()
-    mass = np.add.reduceat(weights, starts[:-1])
-    sums = np.add.reduceat(points[order] * weights[:, None], starts[:-1])
+    weights = counts[cells.order] / counts.sum()
+    mass = np.add.reduceat(weights, cells.starts[:-1])
+    sums = np.add.reduceat(points[cells.order] * weights[:, None], cells.starts[:-1])
     return (sums / mass[:, None]).astype(np.float32), mass
 
 

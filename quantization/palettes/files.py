@@ -1,4 +1,4 @@
-"""Palettes by name and from files: the formats of seven programs, and any image with at most 256 colors."""
+"""Palettes by name, from the files of seven programs, and from pictures of at most 256 colors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,29 +10,30 @@ from tincture.common.errors import InputError, did_you_mean
 from ..pictures.gif import read_gif
 from ..pictures.indexed_image import IndexedImage
 from ..pictures.reading import IMAGE_SUFFIXES, open_image, to_rgba
-from .adobe import read_act, read_ase, write_act, write_ase
+from . import formats
 from .palette import MAX_ENTRIES, Palette
-from .text import read_gpl, read_hex, read_jasc, read_paint_net, write_gpl, write_hex, write_jasc, write_paint_net
 
 NAMED_FOLDER = Path(__file__).parent / "named"
 
 MAX_FILE_BYTES = 1 << 22
-"""Of palette files other than pictures; 256 colors with long names and comments take a hundredth of it."""
+"""Of palette files other than pictures. 256 colors with long names take a hundredth of it."""
 
 
 def named_palettes() -> list[str]:
-    """The built-in palettes' names: their slugs on Lospec, and `rgb-332` and `e-paper-7`, which it doesn't have."""
+    """The built-in palettes' slugs on Lospec, and `rgb-332` and `e-paper-7`, which it doesn't have."""
     return sorted(path.stem for path in NAMED_FOLDER.glob("*.hex"))
 
 
 def read_palette(name_or_path: str | Path) -> Palette:
     """Look a palette up by its name, or read it from a file by its suffix.
 
-    An indexed image gives its palette as it stands, but for further fully transparent entries after the first one; any
-    other image its distinct colors in the order in which they first appear, row by row, all fully transparent pixels as one.
+    An indexed image gives its palette as it stands, with its first fully transparent entry only.
+    Any other image gives its distinct colors in the order in which they first appear, row by row;
+    all fully transparent pixels are one color.
 
     Raises:
-        InputError: there is no such name or file, it can't be read, or it holds more than 256 colors.
+        InputError: there is no such name or file, it can't be read, or it holds more than 256
+            colors.
     """
     path = Path(name_or_path)
     if str(name_or_path) in named_palettes():
@@ -60,7 +61,8 @@ def read_palette_folder(folder: Path) -> dict[str, Palette]:
     """Read every palette file and picture of a folder, by its file name.
 
     Raises:
-        InputError: there is no such folder, none of its files is a palette, or one of them can't be read.
+        InputError: there is no such folder, none of its files is a palette, or one of them can't
+            be read.
     """
     if not folder.is_dir():
         raise InputError(f"no such folder of palettes: {folder}")
@@ -74,7 +76,8 @@ def write_palette(palette: Palette, path: Path) -> None:
     """Write a palette in the format that the suffix names, whole or not at all.
 
     Raises:
-        InputError: the suffix is not one that can be written, or its format can't hold the palette's transparency.
+        InputError: the suffix is not one of `WRITERS`, or its format can't hold the palette's
+            transparency.
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
@@ -82,7 +85,12 @@ def write_palette(palette: Palette, path: Path) -> None:
     writer(palette, path)
 
 
-def _read_image_palette(path: Path) -> Palette:
+def is_picture(name_or_path: str | Path) -> bool:
+    """Whether a palette would be read from a picture, by the suffix."""
+    return Path(name_or_path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _read_picture(path: Path) -> Palette:
     image = open_image(path)
     if image.mode == "P":
         indexed = IndexedImage.from_pil(image)
@@ -96,49 +104,44 @@ def _read_image_palette(path: Path) -> Palette:
 
 
 def _without_filling(image: IndexedImage, path: Path) -> Palette:
-    """The palette of a GIF without what fills its table up to a power of two: black, or the last color again, used by no pixel."""
+    """The palette of a GIF without the entries that only fill its table up to a power of two.
+
+    Those are black, or the last color again, and no pixel uses them.
+    """
     colors, used = image.palette.colors, int(image.indices.max()) + 1
     filling = colors[-1]
     begin = len(colors)
     while begin > used and np.array_equal(colors[begin - 1], filling):
         begin -= 1
-    is_black = np.array_equal(filling, [0, 0, 0, 255])
-    if begin < len(colors) and (not is_black or _shows(path, filling)) and not (colors[:begin] == filling).all(1).any():
-        begin += 1
+    if begin < len(colors) and not (colors[:begin] == filling).all(1).any():
+        # The last color is an entry itself; black is one only if a frame shows it.
+        is_black = np.array_equal(filling, [0, 0, 0, 255])
+        if not is_black or any((frame == filling).all(axis=-1).any() for frame in read_gif(path)[0]):
+            begin += 1
     return Palette(colors[:begin])
 
 
-def _shows(path: Path, color: np.ndarray) -> bool:
-    """Whether a color stands in any frame of a GIF."""
-    return any((frame == color).all(axis=-1).any() for frame in read_gif(path)[0])
-
-
-def _write_image_palette(palette: Palette, path: Path) -> None:
+def _write_picture(palette: Palette, path: Path) -> None:
     """An indexed PNG of one row, a pixel for each entry, which is how Lospec draws a palette at 1×."""
     IndexedImage(np.arange(len(palette), dtype=np.uint8)[None], palette).save(path)
 
 
 READERS: dict[str, Callable[[Path], Palette]] = {
-    ".hex": read_hex,
-    ".gpl": read_gpl,
-    ".pal": read_jasc,
-    ".txt": read_paint_net,
-    ".act": read_act,
-    ".ase": read_ase,
-    **dict.fromkeys(sorted(IMAGE_SUFFIXES), _read_image_palette),
+    ".hex": formats.read_hex,
+    ".gpl": formats.read_gpl,
+    ".pal": formats.read_jasc,
+    ".txt": formats.read_paint_net,
+    ".act": formats.read_act,
+    ".ase": formats.read_ase,
+    **dict.fromkeys(sorted(IMAGE_SUFFIXES), _read_picture),
 }
 
 WRITERS: dict[str, Callable[[Palette, Path], None]] = {
-    ".hex": write_hex,
-    ".gpl": write_gpl,
-    ".pal": write_jasc,
-    ".txt": write_paint_net,
-    ".act": write_act,
-    ".ase": write_ase,
-    ".png": _write_image_palette,
+    ".hex": formats.write_hex,
+    ".gpl": formats.write_gpl,
+    ".pal": formats.write_jasc,
+    ".txt": formats.write_paint_net,
+    ".act": formats.write_act,
+    ".ase": formats.write_ase,
+    ".png": _write_picture,
 }
-
-
-def is_picture(name_or_path: str | Path) -> bool:
-    """Whether a palette would be read from a picture, by the suffix."""
-    return Path(name_or_path).suffix.lower() in IMAGE_SUFFIXES

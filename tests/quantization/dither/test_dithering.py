@@ -12,6 +12,7 @@ from tincture.quantization.dither.hull import mixable
 from tincture.quantization.dither.ordered import _mixtures, bayer, blue_noise
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit.mixtures import GRAIN
+from tincture.quantization.nearest import nearest
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
@@ -38,7 +39,8 @@ def test_ordered_dithering_mixes_the_best_pair(rng, space):
     to_oklab = SPACES["oklab"].from_bytes
     points, centers = to_oklab(colors), to_oklab(entries)
     mixed, ends = (LINEAR_OF_BYTE[colors], LINEAR_OF_BYTE[entries]) if space == "linear" else (points, centers)
-    pairs, shares = _mixtures(points, mixed, centers, ends, space == "linear", 1.0)
+    firsts = nearest(points, centers)[0]
+    pairs, shares = _mixtures(points, mixed, firsts, centers, ends, space == "linear", 1.0)
     for point, target, (dark, light), share in zip(points, mixed, pairs, shares, strict=True):
         first = int(((point - centers) ** 2).sum(1).argmin())
         partner, part = (light, share) if dark == first else (dark, 1 - share)

@@ -20,7 +20,7 @@ from tincture.quantization.fit import (
 from tincture.quantization.fit.channel_bits import snap
 from tincture.quantization.fit.kmeans import kmeans
 from tincture.quantization.histogram import histogram
-from tincture.quantization.nearest import nearest, nearest_by_cells
+from tincture.quantization.nearest import nearest
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.spaces import SPACES
 
@@ -33,19 +33,6 @@ def random_image(seed, height, width, colors, transparent):
     if transparent:
         image[rng.random((height, width)) < 0.3] = (9, 9, 9, 0)
     return image
-
-
-def test_nearest_equals_the_full_table_of_distances(rng):
-    points, centers = rng.random((500, 3), np.float32), rng.random((17, 3), np.float32)
-    table = ((points[:, None] - centers) ** 2).sum(-1)
-    labels, distances = nearest(points, centers)
-    assert np.array_equal(labels, table.argmin(1))
-    np.testing.assert_allclose(distances, table.min(1), rtol=1e-5)
-
-
-def test_nearest_takes_the_first_of_equal_centers():
-    centers = np.ones((3, 3), np.float32)
-    assert nearest(np.zeros((1, 3), np.float32), centers)[0].tolist() == [0]
 
 
 def test_kmeans_finds_separated_clusters_whatever_their_weights(rng):
@@ -133,16 +120,6 @@ def test_wrong_wishes_are_refused(call, message):
         call(random_image(0, 8, 8, 50, False))
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 4000), st.integers(1, 256), st.booleans())
-def test_the_search_by_cells_equals_the_plain_one(seed, count, k, on_a_lattice):
-    rng = np.random.default_rng(seed)
-    points, centers = rng.random((count, 3), np.float32), rng.random((k, 3), np.float32)
-    if on_a_lattice:  # many ties and equal points
-        points, centers = np.round(points * 4) / 4, np.round(centers * 4) / 4
-    assert np.array_equal(nearest_by_cells(points, centers), nearest(points, centers)[0])
-
-
 @pytest.mark.parametrize("space", SPACES)
 def test_a_large_picture_is_encoded_as_pixel_by_pixel(rng, space):
     image = rng.integers(0, 256, (200, 300, 4), np.uint8)
@@ -150,7 +127,8 @@ def test_a_large_picture_is_encoded_as_pixel_by_pixel(rng, space):
         np.concatenate([rng.integers(0, 256, (40, 4), np.uint8) | (0, 0, 0, 255), [[0, 0, 0, 0]]]).astype(np.uint8)
     )
     points, centers = (SPACES[space].from_bytes(rgba.reshape(-1, 4)) for rgba in (image, palette.colors[:40]))
-    expected = np.where(image[..., 3] < 128, 40, nearest(points, centers)[0].reshape(200, 300))
+    labels = np.concatenate([nearest(row, centers)[0] for row in points.reshape(200, 300, 3)])
+    expected = np.where(image[..., 3] < 128, 40, labels.reshape(200, 300))
     assert np.array_equal(encode(image, palette, space), expected)
 
 
