@@ -80,7 +80,7 @@ class Option:
         elif kind in (list, Mapping):
             more |= {"nargs": "+", "type": str if kind is Mapping else get_args(self.kind)[0]}
         elif isinstance(self.allowed, Range) and self.allowed.high == float("inf"):
-            more |= {"type": lambda text: None if text is None else float(text)}  # jsonargparse's own takes no inf
+            more |= {"type": _number}
         else:
             kind = str if kind is Sequence else self.kind
             more |= {"type": kind if self.is_required or self.default is not None else kind | None}
@@ -207,7 +207,8 @@ def _option(field: Field, hint: Any, line: str, is_optional: bool) -> Option:
     hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     kind = _without_none(hint)
     allowed = next((note for note in notes if isinstance(note, Range | OneOf)), None)
-    names = [", ".join(allowed.names)] if isinstance(allowed, OneOf) else []
+    said = [note for note in notes if isinstance(note, str)]
+    line = ": ".join([f"{line}. One of", ", ".join(allowed.names)] if isinstance(allowed, OneOf) else [line, *said])
     if _has_no_default(field):
         default = False if kind is bool else None
     else:
@@ -220,7 +221,7 @@ def _option(field: Field, hint: Any, line: str, is_optional: bool) -> Option:
         is_required=_has_no_default(field) and not is_optional,
         allowed=allowed,
         needs=[name for note in notes if isinstance(note, With) for name in note],
-        help=": ".join([line, *names, *(note for note in notes if isinstance(note, str))]),
+        help=line,
         metavar=field.metadata.get("metavar"),
     )
 
@@ -234,6 +235,11 @@ def _without_none(hint: Any) -> Any:
         return hint
     kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
     return kinds[0] if len(kinds) == 1 else hint
+
+
+def _number(text: str | float | None) -> float | None:
+    """A number or infinity, which jsonargparse's own float doesn't take."""
+    return None if text is None else float(text)
 
 
 def _pair(flag: str, word: str) -> tuple[str, float]:

@@ -1,192 +1,348 @@
-"""The command line's controls: their options, and what they ask of the pipeline."""
+"""What only the command asks: options that name files, and how these become a palette and `Controls`."""
 
-from argparse import Namespace
+import logging
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
+from PIL import Image
 
-from tincture.common.errors import InputError, choose
+from tincture.common.errors import SHARE, InputError
+from tincture.common.options import OneOf
 from tincture.quantization.dither import DITHERERS
+from tincture.quantization.encoding import encode
+from tincture.quantization.fit import choose_colors, fit_palette
+from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.luminance import luminance_of_pixels
-from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.pictures.reading import read_image
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import open_image, read_image, to_rgba
 
-from .kept import Init
-from .options import Controls
-from .pictures import read_indices, read_mask, resized, with_margins
-from .views import AXES, SIDE, Canvas
-from .wishes import ColorWish, LightnessWish, Wish
+from .joint import JointPalettes
+from .kept import STRENGTHS, Init
+from .options import BANK, COUNT, Controls, Guidance, Sampling
+from .proportions import Proportions
+from .views import SIDE, Canvas
+from .wishes import FIDELITIES, ColorWish, LightnessWish, Wish
 
-FIDELITY = 300.0
-"""The default of --fidelity: a color of the target is known to 1 / sqrt(2 · 300) = 0.04 in OKLab."""
+logger = logging.getLogger(__name__)
+
+Margins = tuple[int, int, int, int]
+"""Pixels at the left, top, right and bottom."""
+
+DEFAULT_COLORS = 16
 LUMINANCE_FIDELITY = 1000.0
-"""The default of --luminance-fidelity for a model that can't be told the luminance: known to 0.02."""
+"""For a model that can't be told the luminance: the lightness is known to 1 / sqrt(2 · 1000) = 0.02."""
 
 
-def add_control_options(parser: ArgumentParser) -> None:
-    """Every option of `read_controls`, with its unit and default."""
-    add = parser.add_argument_group("what the picture shall be like").add_argument
-    add(
-        "--init-image",
-        type=Path | None,
-        default=None,
-        help="a picture to start from, at its own size; colors that aren't in the palette go to the nearest entry. "
-        "Needs --mask, --outpaint or --strength",
-    )
-    add(
-        "--mask",
-        type=Path | None,
-        default=None,
-        help="a picture of the init image's size: white (128 or lighter) is drawn anew, black is kept bit for bit",
-    )
-    add(
-        "--outpaint",
-        type=str | None,
-        default=None,
-        metavar="LEFT,TOP,RIGHT,BOTTOM",
-        help="so many pixels more on each side of the init image, which is kept (but for --mask)",
-    )
-    add(
-        "--strength",
-        type=float | None,
-        default=None,
-        help="the noise level to which the init image is corrupted before it is drawn again, above 0, at most 1 "
-        "(nothing is left, but what is kept): small values give small variations, but with the sampler remasking, which "
-        "draws again what was left; 1 if left out",
-    )
-    add(
-        "--target",
-        type=Path | None,
-        default=None,
-        help="a picture whose colors the drawing shall be near, at its own size or --width and --height",
-    )
-    add(
-        "--fidelity",
-        type=_number,
-        default=FIDELITY,
-        help="how near: the weight of the squared OKLab distance in nats; 0: not at all, inf: the nearest entries",
-    )
-    add(
-        "--luminance",
-        type=Path | None,
-        default=None,
-        help="a grey picture to color, at its own size or --width and --height; told to the model if it was trained "
-        "for that (--guidance-scale says how strongly), and asked for by --luminance-fidelity",
-    )
-    add(
-        "--luminance-fidelity",
-        type=_number,
-        default=None,
-        help="how near the lightness shall be: the weight of its squared OKLab difference in nats; if left out, 0 for a "
-        f"model that is told the luminance, else {LUMINANCE_FIDELITY:g}",
-    )
-    add(
-        "--tile",
-        type=str | None,
-        default=None,
-        help=f"repeat without a seam along: {', '.join(AXES)}; tiled.png shows it",
-    )
-    add("--mirror", type=str | None, default=None, help=f"be symmetric along: {', '.join(AXES)} (x: left to right)")
-    add(
-        "--window",
-        type=int | None,
-        default=None,
-        help="the network sees overlapping windows of so many pixels; 0: the whole picture at once; if left out, the "
-        "model's own size where a picture is given, else 0",
-    )
-    add(
-        "--dither",
-        type=str | None,
-        default=None,
-        help="don't draw, but dither the mean of --dither-draws drawings to the palette: "
-        + ", ".join(DITHERERS)
-        + "; needs a palette of yours",
-    )
-    add("--dither-draws", type=int, default=16, help="drawings of which --dither shows the mean, for each image")
+@dataclass(frozen=True)
+class Style:
+    """The picture whose proportions of colors are wanted.
+
+    Args:
+        style: a picture whose colors are used in the same proportions; transparency is left to the
+            model where the picture has none.
+        style_strength: 0 for any proportions, 1 for those of --style.
+    """
+
+    style: Path
+    style_strength: Annotated[float, SHARE] = 1.0
+
+    def read(self, palette: Palette) -> Proportions:
+        """The picture's proportions in the palette that is drawn with."""
+        return Proportions.of(IndexedImage(read_indices(self.style, palette), palette), self.style_strength)
 
 
-def _number(text: str | float | None) -> float | None:
-    """A number, or infinity, which jsonargparse's own float doesn't take."""
-    return None if text is None else float(text)
+@dataclass(frozen=True)
+class Strip:
+    """Palettes on the way from one to another.
+
+    Args:
+        palette_to: the same drawing in palettes from --palette to this one.
+        strip: palettes from --palette to --palette-to, both included.
+    """
+
+    palette_to: str
+    strip: int = 6
 
 
-def own_palette(options: Namespace) -> Path | None:
-    """The picture whose own palette is used where none is named."""
-    return options.init_image or options.target
+@dataclass(frozen=True)
+class Colors:
+    """Colors.
+
+    Args:
+        palette: a file (.hex, .gpl, .pal, .txt, .act, .ase); a picture; train or heldout, for each
+            image the palette of another picture of the model's data set; if left out, the palette of
+            --init-image, --target or --style where there is one, else train; or a name.
+        transparent: add a transparent entry after the palette's last, if it has none.
+        colors: entries to choose from a picture given as --palette: 2 to 256, or auto for as many as
+            the picture needs; if left out, 16 where it has over 256 colors, else all of its colors.
+        palettes: the same drawing in each of these palettes (as for --palette), entries matched.
+    """
+
+    palette: Annotated[str | None, ", ".join(named_palettes())] = field(
+        default=None, metadata={"flags": ["--palette", "--palette-from"]}
+    )
+    transparent: bool = False
+    colors: str | None = None
+    palettes: list[str] | None = field(default=None, metadata={"metavar": "PALETTE"})
+    strip: Strip | None = None
+    style: Style | None = None
+
+    def names(self) -> list[str]:
+        """All that is named as a palette: files, pictures, names."""
+        names = [self.palette, *(self.palettes or []), None if self.strip is None else self.strip.palette_to]
+        return [name for name in names if name]
+
+    def read(self, name: str) -> Palette | JointPalettes | str:
+        """What is drawn in: the palette ``name``, train, heldout, or several palettes at once.
+
+        Raises:
+            InputError: a palette can't be read, or the options contradict each other.
+        """
+        if self.palettes is not None:
+            return JointPalettes.matched([self._read_one(each) for each in self.palettes])
+        if name in BANK:
+            if self.colors is not None or self.transparent:
+                raise InputError(f"--colors and --transparent need a palette of yours, not --palette {name}")
+            return name
+        palette = self._read_one(name)
+        if self.strip is None:
+            return palette
+        end = self._read_one(self.strip.palette_to, is_end=True)
+        return JointPalettes.strip(palette, end, self.strip.strip)
+
+    def _read_one(self, name: str, is_end: bool = False) -> Palette:
+        if name in BANK:
+            raise InputError(f"a drawing in several palettes takes palettes of yours, not {name}")
+        if is_picture(name) and (self.colors is not None or not _has_few_colors(Path(name))):
+            picture = [read_image(Path(name))]
+            palette = fit_palette(picture, choose_colors(picture) if self.colors == "auto" else self._count())
+        elif self.colors is not None and not is_end:
+            raise InputError(f"--colors chooses from a picture, and --palette {name} is none")
+        else:
+            palette = read_palette(name)
+        return palette.with_transparency() if self.transparent else palette
+
+    def _count(self) -> int:
+        if self.colors is None:
+            return DEFAULT_COLORS
+        if not (self.colors.isdecimal() and 2 <= int(self.colors) <= MAX_ENTRIES):
+            raise InputError(f"--colors is {self.colors!r}; it must be a number from 2 to {MAX_ENTRIES}, or auto")
+        return int(self.colors)
 
 
-def check_controls(options: Namespace) -> None:
-    """Raise InputError if options contradict each other; what can be said before anything is read."""
-    if options.init_image is not None:
-        if options.mask is None and options.outpaint is None and options.strength is None:
+@dataclass(frozen=True)
+class Start:
+    """The picture to start from.
+
+    Args:
+        init_image: a picture to start from, at its own size; colors that aren't in the palette go to
+            the nearest entry. Needs --mask, --outpaint or --strength.
+        mask: a picture of the init image's size: white (128 or lighter) is drawn anew, black is kept
+            bit for bit.
+        outpaint: so many pixels more on each side of the init image, which is kept (but for --mask).
+        strength: the noise level to which the init image is corrupted before it is drawn again, above
+            0, at most 1, where nothing is left but what is kept; 1 if left out. Small values give
+            small variations, but not with the sampler remasking, which draws again what was left.
+    """
+
+    init_image: Path
+    mask: Path | None = None
+    outpaint: str | None = field(default=None, metadata={"metavar": "LEFT,TOP,RIGHT,BOTTOM"})
+    strength: Annotated[float | None, STRENGTHS] = None
+
+    def __post_init__(self) -> None:
+        if self.mask is None and self.outpaint is None and self.strength is None:
             raise InputError("--init-image needs --mask, --outpaint or --strength: nothing else would be left of it")
-        if options.outpaint is not None and options.strength not in (None, 1.0):
+        if self.outpaint is not None and self.strength not in (None, 1.0):
             raise InputError("--outpaint and --strength contradict each other: the new margins hold nothing to vary")
-        if options.width is not None or options.height is not None:
+
+    def read(self, palette: Palette) -> Init:
+        """The picture in the palette that is drawn with, and what is kept of it."""
+        indices = read_indices(self.init_image, palette)
+        keep = None if self.mask is None else ~read_mask(self.mask, *indices.shape)
+        if self.outpaint is not None:
+            margins = read_margins(self.outpaint)
+            keep = with_margins(np.ones(indices.shape, bool) if keep is None else keep, margins, False)
+            indices = with_margins(indices, margins, 0)
+        strength = 1.0 if self.strength is None else self.strength
+        return Init(torch.tensor(indices), None if keep is None else torch.from_numpy(keep), strength)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The picture whose colors are wanted.
+
+    Args:
+        target: a picture whose colors the drawing shall be near, at its own size or --width and
+            --height.
+        fidelity: how near: the weight of the squared OKLab distance in nats; 0 for not at all, inf for
+            the nearest entries; at the default, a color is known to 1 / sqrt(2 · 300) = 0.04.
+    """
+
+    target: Path
+    fidelity: Annotated[float, FIDELITIES] = 300.0
+
+
+@dataclass(frozen=True)
+class Grey:
+    """The picture whose lightness is wanted.
+
+    Args:
+        luminance: a grey picture to color, at its own size or --width and --height; told to the model
+            if it was trained for that (--guidance-scale says how strongly), and asked for by
+            --luminance-fidelity.
+        luminance_fidelity: how near the lightness shall be: the weight of its squared OKLab difference
+            in nats; if left out, 0 for a model that is told the luminance, else 1000.
+    """
+
+    luminance: Path
+    luminance_fidelity: Annotated[float | None, FIDELITIES] = None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of drawings.
+
+    Args:
+        dither: don't draw, but dither the mean of --dither-draws drawings to a palette of yours.
+        dither_draws: drawings of which --dither shows the mean, for each image.
+    """
+
+    dither: Annotated[str, OneOf(DITHERERS)]
+    dither_draws: Annotated[int, COUNT] = 16
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures that the drawing starts from, or shall be like."""
+
+    start: Start | None = None
+    target: Target | None = None
+    grey: Grey | None = None
+    mean: Mean | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size.
+
+    Args:
+        width: pixels; the model's own size if left out.
+        height: pixels; the model's own size if left out.
+    """
+
+    width: Annotated[int | None, SIDE] = None
+    height: Annotated[int | None, SIDE] = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Everything that the command can ask of a drawing.
+
+    Raises:
+        InputError: two options contradict each other.
+    """
+
+    colors: Colors
+    guidance: Guidance
+    sampling: Sampling
+    size: Size
+    pictures: Pictures
+    canvas: Canvas
+
+    def __post_init__(self) -> None:
+        colors, pictures = self.colors, self.pictures
+        if colors.palettes is not None and (colors.palette is not None or colors.strip is not None):
+            raise InputError("--palettes names all palettes: leave --palette and --palette-to out")
+        if pictures.mean is not None and (colors.palettes is not None or colors.strip is not None):
+            raise InputError("--dither needs one palette: leave --palettes and --palette-to out")
+        if colors.palettes is None and self.palette_name in BANK:
+            one = {"--init-image": pictures.start, "--style": colors.style}
+            for flag, asked in {**one, "--palette-to": colors.strip, "--dither": pictures.mean}.items():
+                if asked is not None:
+                    raise InputError(
+                        f"{flag} needs a palette of yours, not {self.palette_name}: name one with --palette"
+                    )
+        if pictures.start is not None and self.size != Size():
             raise InputError("--width and --height can't be given with --init-image, which has its own size")
-        if options.palette in ("train", "heldout"):
-            raise InputError(
-                f"--init-image needs one palette, not --palette {options.palette}; without, its own is taken"
-            )
-    if options.dither is not None:
-        choose("dither", options.dither, DITHERERS)
-        if options.dither_draws < 1:
-            raise InputError(f"--dither-draws is {options.dither_draws}; it must be at least 1")
-        if own_palette(options) is None and options.palette in (None, "train", "heldout"):
-            raise InputError("--dither needs a palette of yours: name one with --palette")
-        if options.mirror is not None and options.dither != "none":
+        if pictures.mean is not None and pictures.mean.dither != "none" and self.canvas.mirror is not None:
             raise InputError(
                 "--dither's patterns aren't symmetric, as --mirror asks: take --dither none, or leave one out"
             )
 
+    @property
+    def palette_name(self) -> str:
+        """The palette that is drawn with, if it is one: that of a picture where none is named."""
+        if self.colors.palette is not None:
+            return self.colors.palette
+        pictures, style = self.pictures, self.colors.style
+        if pictures.start is not None:
+            return str(pictures.start.init_image)
+        if pictures.target is not None:
+            return str(pictures.target.target)
+        return "train" if style is None else str(style.style)
 
-def read_controls(
-    options: Namespace, palette: Palette | None, size: int, is_told: bool
-) -> tuple[Controls, int | None, int | None]:
-    """Read the pictures that the options name.
+    def read_palettes(self) -> Palette | JointPalettes | str:
+        """What is drawn in, as the pipeline takes it."""
+        return self.colors.read(self.palette_name)
 
-    Args:
-        options: of the command line, checked by `check_controls`.
-        palette: what is drawn with; none if that differs from image to image.
-        size: edge length of the model's own pictures, pixels.
-        is_told: whether the model was trained with luminance maps.
+    def read_controls(
+        self, palettes: Palette | JointPalettes | str, size: int, is_told: bool
+    ) -> tuple[Controls, int | None, int | None]:
+        """Read the pictures that the options name.
+
+        Args:
+            palettes: what is drawn in.
+            size: edge length of the model's own pictures, pixels.
+            is_told: whether the model was trained with luminance maps.
+
+        Returns:
+            The controls, and the height and the width of the drawings where pictures or options say them.
+
+        Raises:
+            InputError: a file can't be read, or sizes contradict each other.
+        """
+        pictures, height, width = self.pictures, self.size.height, self.size.width
+        palette = palettes.base if isinstance(palettes, JointPalettes) else palettes
+        # The first picture says how large the drawing is, unless options do; the others must fit.
+        is_settled = pictures.start is not None
+        init = None
+        if pictures.start is not None:
+            init = pictures.start.read(palette)
+            height, width = init.indices.shape[1:]
+        wishes: list[Wish] = []
+        if pictures.target is not None:
+            pixels = read_target(pictures.target.target, height, width, is_settled)
+            is_settled = is_settled or self.size == Size()
+            height, width = pixels.shape[:2]
+            wishes.append(ColorWish(torch.from_numpy(pixels), pictures.target.fidelity))
+        luminance = None
+        if pictures.grey is not None:
+            pixels = read_target(pictures.grey.luminance, height, width, is_settled)
+            height, width = pixels.shape[:2]
+            luminance = luminance_of_pixels(torch.from_numpy(pixels))
+            fidelity = pictures.grey.luminance_fidelity
+            if fidelity is None:
+                fidelity = 0.0 if is_told else LUMINANCE_FIDELITY
+            wishes.append(LightnessWish(luminance, fidelity))
+        proportions = None if self.colors.style is None else self.colors.style.read(palette)
+        window = self.canvas.window
+        if window is None and any((pictures.start, pictures.target, pictures.grey)):
+            window = size
+        canvas = replace(self.canvas, window=window)
+        return Controls(init, wishes, luminance if is_told else None, proportions, canvas), height, width
+
+
+def read_target(path: Path, height: int | None, width: int | None, must_fit: bool) -> np.ndarray:
+    """A picture's RGBA pixels, uint8 ``[H, W, 4]``, at the size of the drawing.
 
     Raises:
-        InputError: a file can't be read, or sizes or options contradict each other.
+        InputError: the file is no picture, or ``must_fit`` and it has another size.
     """
-    canvas = Canvas(options.mirror, options.tile, _window(options, size))
-    init = None
-    height, width = options.height, options.width
-    if options.init_image is not None:
-        init = _read_init(options, palette)
-        height, width = init.indices.shape[1:]
-    wishes: list[Wish] = []
-    must_fit = options.target is not None and options.width is None and options.height is None
-    if options.target is not None:
-        pixels = _read_picture(options.target, height, width, init is not None)
-        height, width = pixels.shape[:2]
-        wishes.append(ColorWish(torch.from_numpy(pixels), options.fidelity))
-    luminance = None
-    if options.luminance is not None:
-        pixels = _read_picture(options.luminance, height, width, init is not None or must_fit)
-        height, width = pixels.shape[:2]
-        luminance = luminance_of_pixels(torch.from_numpy(pixels))
-        fidelity = options.luminance_fidelity
-        fidelity = (0.0 if is_told else LUMINANCE_FIDELITY) if fidelity is None else fidelity
-        wishes += [LightnessWish(luminance, fidelity)]
-    return Controls(init, wishes, luminance if is_told else None, canvas=canvas), height, width
-
-
-def _window(options: Namespace, size: int) -> int | None:
-    if options.window is None:
-        has_picture = any((options.init_image, options.target, options.luminance))
-        return size if has_picture else None
-    return options.window or None
-
-
-def _read_picture(path: Path, height: int | None, width: int | None, must_fit: bool) -> np.ndarray:
     pixels = read_image(path)
     if must_fit and pixels.shape[:2] != (height, width):
         raise InputError(
@@ -195,23 +351,44 @@ def _read_picture(path: Path, height: int | None, width: int | None, must_fit: b
     return resized(pixels, height, width)
 
 
-def _read_init(options: Namespace, palette: Palette) -> Init:
-    indices = read_indices(options.init_image, palette)
-    keep = None
-    if options.mask is not None:
-        keep = ~read_mask(options.mask, *indices.shape)
-    if options.outpaint is not None:
-        margins = read_margins(options.outpaint)
-        keep = with_margins(np.ones(indices.shape, bool) if keep is None else keep, margins, False)
-        indices = with_margins(indices, margins, 0)
-    return Init(
-        torch.tensor(indices),
-        None if keep is None else torch.from_numpy(keep),
-        1.0 if options.strength is None else options.strength,
-    )
+def resized(pixels: np.ndarray, height: int | None, width: int | None) -> np.ndarray:
+    """RGBA pixels, uint8 ``[H, W, 4]``, at ``height × width``, by averaging areas.
+
+    One side alone keeps the shape.
+
+    Raises:
+        InputError: a side is out of range.
+    """
+    own_height, own_width = pixels.shape[:2]
+    if height is None:
+        height = own_height if width is None else max(round(own_height * width / own_width), 1)
+    if width is None:
+        width = max(round(own_width * height / own_height), 1)
+    for name, side in (("--width", width), ("--height", height)):
+        SIDE.check(name, side)
+    if (height, width) == (own_height, own_width):
+        return pixels
+    # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to others.
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
 
 
-def read_margins(text: str) -> tuple[int, int, int, int]:
+def read_mask(path: Path, height: int, width: int) -> np.ndarray:
+    """Which pixels to draw anew, bool ``[height, width]``: those that are light and not transparent.
+
+    Raises:
+        InputError: the file is no picture, has another size, or leaves nothing to draw.
+    """
+    rgba = read_image(path)
+    if rgba.shape[:2] != (height, width):
+        raise InputError(f"the mask {path} is {rgba.shape[1]}×{rgba.shape[0]} pixels; the image is {width}×{height}")
+    grey = np.array(Image.fromarray(rgba[..., :3]).convert("L"))
+    redraw = (grey >= 128) & (rgba[..., 3] >= 128)
+    if not redraw.any():
+        raise InputError(f"the mask {path} has no white pixel: there is nothing to draw")
+    return redraw
+
+
+def read_margins(text: str) -> Margins:
     """``LEFT,TOP,RIGHT,BOTTOM`` in pixels.
 
     Raises:
@@ -224,3 +401,52 @@ def read_margins(text: str) -> tuple[int, int, int, int]:
             f"--outpaint takes LEFT,TOP,RIGHT,BOTTOM in pixels, at most {SIDE.high:,} each, not all of them 0, not {text!r}"
         )
     return tuple(map(int, words))
+
+
+def with_margins(values: np.ndarray, margins: Margins, fill: bool | int) -> np.ndarray:
+    """A map, ``[H, W]``, with so many pixels of ``fill`` around it."""
+    left, top, right, bottom = margins
+    return np.pad(values, ((top, bottom), (left, right)), constant_values=fill)
+
+
+def read_indices(path: Path, palette: Palette) -> np.ndarray:
+    """A picture's index map in ``palette``, uint8 ``[H, W]``.
+
+    An indexed picture whose palette begins ``palette`` keeps its indices, bit for bit. In others, a
+    pixel that is an entry, alpha included, takes it; the rest is encoded, and the log says so.
+
+    Raises:
+        InputError: the file is no picture, or the palette lacks an opaque entry for opaque pixels.
+    """
+    image = open_image(path)
+    if image.mode == "P":
+        indexed = IndexedImage.from_pil(image)
+        own = indexed.palette.colors
+        used = int(indexed.indices.max()) + 1
+        if used <= len(palette) and np.array_equal(own[:used], palette.colors[:used]):
+            return indexed.indices
+    rgba = to_rgba(image)
+    rgba = np.where(rgba[..., 3:] == 0, np.uint8(0), rgba)  # what has no alpha has no color
+    indices, is_entry = _same_entries(rgba, palette)
+    if not is_entry.all():
+        indices = np.where(is_entry, indices, encode(rgba, palette))
+        changed, pixels = (~is_entry).sum(), is_entry.size
+        logger.info("%s: %d of %d pixels are not in the palette; they take the nearest entry", path, changed, pixels)
+    return indices
+
+
+def _same_entries(rgba: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+    """The first entry with each pixel's color and alpha, uint8 ``[H, W]``, and where there is one."""
+    entries = np.where(palette.colors[:, 3:] == 0, np.uint8(0), palette.colors)
+    entries, first = np.unique(np.ascontiguousarray(entries).view(np.uint32), return_index=True)
+    pixels = np.ascontiguousarray(rgba).view(np.uint32)[..., 0]
+    place = np.searchsorted(entries, pixels).clip(max=len(entries) - 1)
+    return first[place].astype(np.uint8), entries[place] == pixels
+
+
+def _has_few_colors(path: Path) -> bool:
+    try:
+        read_palette(path)
+    except InputError:
+        return False
+    return True

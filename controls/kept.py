@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tincture.common.errors import InputError
+from tincture.common.errors import InputError, Range
 from tincture.quantization.palettes.palette import Palette
 
 from .views import View
+
+STRENGTHS = Range(0, 1, without_low=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,7 @@ class Init:
         keep = keep.view(-1, *keep.shape[-2:])
         if len(keep) not in (1, len(indices)) and len(indices) != 1:
             raise InputError(f"{len(keep)} masks for {len(indices)} initial images; give one, or one for each")
-        if not 0 < self.strength <= 1:
-            raise InputError(f"the strength is {self.strength}; it must be above 0 and at most 1")
+        STRENGTHS.check("the strength", self.strength)
         if keep.flatten(1).all(dim=1).any():
             raise InputError("every pixel of the initial image is kept: there is nothing to draw")
         if self.strength == 1 and not keep.any():

@@ -21,6 +21,9 @@ from .proportions import Proportions
 from .views import WHOLE, Canvas
 from .wishes import Wish
 
+BANK = ("train", "heldout")
+"""The palettes that a model brings, by the side of the split of its data set."""
+
 COUNT, FACTOR = Range(1, 1_000_000), Range(0, 1e6)
 
 _OPTIONS_OF_SAMPLERS = "; ".join(

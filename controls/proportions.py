@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tincture.common.errors import InputError
+from tincture.common.errors import SHARE, InputError
 from tincture.diffusion.draws import widest_float
 from tincture.diffusion.guidance import Prediction, mix
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -44,8 +44,7 @@ class Proportions:
             raise InputError(f"proportions are float [K] or [N, K], not {shares.dtype} {list(shares.shape)}")
         if (shares < 0).any() or shares.isinf().any() or not (shares.nansum(dim=-1) > 0).all():
             raise InputError("proportions are numbers of 0 or more, at least one of them above 0")
-        if not 0 <= self.strength <= 1:
-            raise InputError(f"the strength of proportions is {self.strength}; it must be 0 to 1")
+        SHARE.check("the strength of proportions", self.strength)
         shares = shares.view(-1, shares.shape[-1])
         object.__setattr__(self, "shares", shares / shares.nansum(dim=1, keepdim=True))
 

@@ -6,13 +6,14 @@ seamless tiles and pictures larger than a network's own are one mechanism with t
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from tincture.common.errors import InputError, Range
+from tincture.common.options import OneOf, check_options
 from tincture.diffusion.draws import Generators, uniform, widest_float
 
 AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
@@ -134,30 +135,28 @@ def window_axis(length: int, window: int, phase: Tensor) -> Axis:
 
 @dataclass(frozen=True)
 class Canvas:
-    """How a picture is laid out: its symmetry, its borders, and how much of it the network sees at once.
+    """Symmetry, borders, and how much the network sees at once.
 
     Args:
-        mirror: ``x``: left and right halves mirror each other; ``y``: top and bottom; ``both``; none.
-        tile: the picture repeats seamlessly along ``x``, ``y`` or ``both``: the network sees it moved around by a
+        mirror: be symmetric along these axes; along x, the left and the right half mirror each other.
+        tile: repeat without a seam along these axes. The network sees the picture moved around by a
             random distance, another one at each step, with a part of its neighbors.
-        window: the network sees pieces of at most so many pixels, which overlap by half and move at each step; none
-            for the whole picture at once.
+        window: the network sees pieces of at most so many pixels, which overlap by half and move at
+            each step; 0 for the whole picture at once. If left out, the commands take the model's own
+            size where a picture is given, and the whole picture elsewhere.
 
     Raises:
-        InputError: a name or a number is out of range.
+        InputError: a name or a number isn't allowed.
     """
 
-    mirror: str | None = None
-    tile: str | None = None
-    window: int | None = None
+    mirror: Annotated[str | None, OneOf(AXES)] = None
+    tile: Annotated[str | None, OneOf(AXES)] = None
+    window: Annotated[int | None, Range(0, SIDE.high)] = None
 
     def __post_init__(self) -> None:
-        for name in ("mirror", "tile"):
-            value = getattr(self, name)
-            if value is not None and value not in AXES:
-                raise InputError(f"{name} is {value!r}; choose from {', '.join(AXES)}")
-        if self.window is not None and self.window < 2:
-            raise InputError(f"window is {self.window}; it must be at least 2 pixels")
+        check_options(self)
+        if self.window == 1:
+            raise InputError("window is 1; it must be at least 2 pixels, or 0 for the whole picture")
 
     def tie(self, height: int, width: int) -> View | None:
         """From the part that is drawn to the picture, ``height × width``; none if they are the same."""
@@ -187,7 +186,7 @@ class Canvas:
             )
             views.append(View.of(rows, columns, (height, width)))
             height, width = views[0].source.shape[2:]
-        if self.window is not None and max(height, width) > self.window:
+        if self.window and max(height, width) > self.window:
             phase = uniform((images, 2), generators, nowhere.device)
             rows, columns = window_axis(height, self.window, phase[:, 0]), window_axis(width, self.window, phase[:, 1])
             views.append(View.of(rows, columns, (height, width)))

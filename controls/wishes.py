@@ -14,11 +14,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tincture.common.errors import InputError
+from tincture.common.errors import InputError, Range
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.luminance import TRANSPARENT, entry_luminance
+
+FIDELITIES = Range(0, float("inf"))
+"""In nats."""
 
 INFINITE = 1e20
 """The nats of an infinite fidelity: more than any model says, and a number. So where such wishes contradict each other (about
@@ -62,7 +65,7 @@ class ColorWish:
         pixels = torch.as_tensor(self.pixels)
         if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] != 4:
             raise InputError(f"a target is uint8 [H, W, 4] or [N, H, W, 4], not {pixels.dtype} {list(pixels.shape)}")
-        _check_fidelity(self.fidelity)
+        FIDELITIES.check("the fidelity", self.fidelity)
         object.__setattr__(self, "pixels", pixels.view(-1, *pixels.shape[-3:]))
 
     @property
@@ -96,7 +99,7 @@ class LightnessWish:
         luminance = torch.as_tensor(self.luminance)
         if not luminance.is_floating_point() or luminance.ndim not in (2, 3):
             raise InputError(f"a luminance is float [H, W] or [N, H, W], not {luminance.dtype} {list(luminance.shape)}")
-        _check_fidelity(self.fidelity)
+        FIDELITIES.check("the fidelity", self.fidelity)
         object.__setattr__(self, "luminance", luminance.view(-1, *luminance.shape[-2:]))
 
     @property
@@ -155,8 +158,3 @@ def _bias(distances: Tensor, fidelity: float, palette: PaletteBatch) -> Tensor:
 
 def _of(values: Tensor, images: slice) -> Tensor:
     return values if len(values) == 1 else values[images]
-
-
-def _check_fidelity(fidelity: float) -> None:
-    if not fidelity >= 0:
-        raise InputError(f"the fidelity is {fidelity}; it must be 0 (none) or more")

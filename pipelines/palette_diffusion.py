@@ -14,7 +14,7 @@ from tincture.common.errors import InputError, choose
 from tincture.common.processes import gathered, own_batches
 from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
-from tincture.controls.options import COUNT, Controls, Guidance, Sampling
+from tincture.controls.options import BANK, COUNT, Controls, Guidance, Sampling
 from tincture.controls.views import SIDE, View
 from tincture.diffusion.draws import image_generators
 from tincture.diffusion.guidance import Prediction
@@ -38,9 +38,6 @@ OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
     "pt": lambda images: torch.from_numpy(np.stack([image.indices for image in images])).long(),
 }
 """`IndexedImage`; Pillow images of mode P; RGBA, uint8 ``[N, H, W, 4]``; index maps, int64 ``[N, H, W]``."""
-
-BANK = ("train", "heldout")
-"""The palettes that the model brings, by the side of the split of its data set."""
 
 
 @dataclass
@@ -231,7 +228,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
     ) -> list[Palette]:
         """The palette that each image is drawn in."""
         if isinstance(palette, str):
-            side = choose("palette", palette, {"train": False, "heldout": True})
+            side = choose("palette", palette, dict(zip(BANK, (False, True), strict=True)))
             palettes = [self.palette_bank.draw(generator, side, label) for generator in generators]
         elif isinstance(palette, Palette):
             palettes = [palette] * len(generators)

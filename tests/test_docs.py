@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tincture import recolor, sample
+from tincture.common.options import read_options
 from tincture.tools.make_recipes import DRAW, FOLDER, RECIPES
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,8 @@ def test_the_guides_have_the_commands_of_their_pictures():
     assert drawn | recolored == {command for recipe in RECIPES.values() for command in recipe.commands}
     assert f'DRAW="python sample.py --checkpoint checkpoints/icons16 {DRAW}"' in lines
     for command in drawn:
-        sample.make_parser().parse_args([*shlex.split(f"--checkpoint x {DRAW}"), *shlex.split(command)])
+        words = [*shlex.split(f"--checkpoint x {DRAW}"), *shlex.split(command)]
+        read_options(sample.Options, sample.make_parser().parse_args(words))
     for command in recolored:
         recolor.make_parser().parse_args(shlex.split(command)[1:])
 

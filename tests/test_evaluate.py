@@ -56,7 +56,7 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--seed", 2**63)
     assert (status, err) == (2, f"error: --seed is {2**63}; it must be from 0 to 9,223,372,036,854,775,807\n")
     for wrong, message in (
-        (("--sampler", "typo"), "unknown sampler 'typo'"),
+        (("--sampler", "typo"), "unknown --sampler 'typo'"),
         (("--sampler", "stratified-hazard"), "needs a process without a mask"),
         (("--steps", 0), "--steps is 0"),
         (("--top-p", 7), "--top-p is 7"),

@@ -1,15 +1,10 @@
 """The options of sample.py about colors: what each draws, and one line for each mistake."""
 
-from argparse import Namespace
-
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tincture import sample
-from tincture.controls.color_options import read_proportions
-from tincture.controls.proportions import Proportions
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -30,16 +25,6 @@ def test_a_style_gives_palette_and_proportions(draw, icon):
     for result in draw("--style", path, "--steps", 64, "--sampler", "ancestral"):
         assert result.palette == image.palette
         assert np.bincount(result.indices.ravel(), minlength=6) / result.indices.size == pytest.approx(1 / 6, abs=0.04)
-
-
-def test_proportions_count_half_transparent_entries_as_they_are(tmp_path):
-    palette = Palette.from_hex(["000000", "ff0000", "00ff0064", "00000000"])
-    image = IndexedImage(np.repeat(np.array([[0, 1, 2, 2, 2, 2, 2, 2]], np.uint8), 8, axis=0), palette)
-    image.save(tmp_path / "soft.png")
-    options = Namespace(style=tmp_path / "soft.png", style_strength=1.0)
-    shares = read_proportions(options, palette).shares
-    torch.testing.assert_close(shares, Proportions.of(image).shares, equal_nan=True)
-    assert shares[0, 2] == 0.75
 
 
 def test_auto_chooses_as_many_colors_as_a_picture_needs(draw, tmp_path, rng):
@@ -66,16 +51,16 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
         ("--style-strength 0.3", "--style-strength does nothing without --style"),
         ("--negative-scale 5", "--negative-scale does nothing without --negative-class"),
         ("--palettes pico-8 --palette pico-8", "leave --palette and --palette-to out"),
-        ("--palettes pico-8 train", "--palettes takes palettes of yours"),
-        ("--palette-to pico-8", "--palette-to needs a palette of yours to start from"),
+        ("--palettes pico-8 train", "a drawing in several palettes takes palettes of yours, not train"),
+        ("--palette-to pico-8", "--palette-to needs a palette of yours, not train"),
         ("--palette pico-8 --palette-to sweetie-16 --strip 1", "a strip has 1 steps"),
         ("--palettes pico-8 sweetie-16 --dither bayer2", "--dither needs one palette"),
-        ("--style icon.png --palette train", "--style needs one palette"),
-        ("--style icon.png --style-strength 2", "strength of proportions is 2"),
+        ("--style icon.png --palette train", "--style needs a palette of yours, not train"),
+        ("--style icon.png --style-strength 2", "--style-strength is 2.0; it must be from 0 to 1"),
         ("--style nowhere.png", "nowhere.png"),
         ("--palette icon.png --colors many", "--colors is 'many'"),
         ("--negative-class unicorn", "unknown class 'unicorn'"),
-        ("--negative-class arrow --negative-scale -1", "negative_scale is -1"),
+        ("--negative-class arrow --negative-scale -1", "--negative-scale is -1.0; it must be from 0 to"),
     ],
 )
 def test_mistakes_give_one_line(run, checkpoint, tmp_path, monkeypatch, icon, rng, options, message):

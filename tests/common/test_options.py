@@ -97,7 +97,7 @@ def test_help_has_the_line_of_every_field_in_its_section():
     add_options(parser, Painting, first=["dry"])
     before, _, after = " ".join(parser.format_help().split()).partition("What one paints with:")
     assert "--dry without water" in before
-    assert "the kind of it: round, flat" in after
+    assert "the kind of it. One of: round, flat" in after
     assert "in pixels, up to all of them" in after
     assert "--frame FRAME the picture of it" in after
 

@@ -100,8 +100,8 @@ def test_what_is_random_belongs_to_its_image():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile": "z"}, "tile is 'z'; choose from x, y, both"),
-        ({"mirror": ""}, "mirror is ''; choose from x, y, both"),
+        ({"tile": "z"}, "unknown tile 'z'; choose from x, y, both"),
+        ({"mirror": ""}, "unknown mirror ''; choose from x, y, both"),
         ({"window": 1}, "window is 1"),
     ],
 )

@@ -2,11 +2,12 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tincture.common.errors import InputError
-from tincture.controls.command import read_margins
-from tincture.controls.pictures import read_indices, read_mask, resized, with_margins
+from tincture.controls.command import Style, read_indices, read_margins, read_mask, resized, with_margins
+from tincture.controls.proportions import Proportions
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -45,6 +46,15 @@ def test_a_half_transparent_color_is_itself_where_the_palette_has_it(tmp_path, c
     without = Palette(rows[[1, 2]])
     assert read_indices(tmp_path / "shadow.png", without)[1:3].tolist() == [[0] * 4, [1] * 4]
     assert "8 of 16 pixels are not in the palette" in caplog.text
+
+
+def test_proportions_count_half_transparent_entries_as_they_are(tmp_path):
+    palette = Palette.from_hex(["000000", "ff0000", "00ff0064", "00000000"])
+    image = IndexedImage(np.repeat(np.array([[0, 1, 2, 2, 2, 2, 2, 2]], np.uint8), 8, axis=0), palette)
+    image.save(tmp_path / "soft.png")
+    shares = Style(tmp_path / "soft.png").read(palette).shares
+    torch.testing.assert_close(shares, Proportions.of(image).shares, equal_nan=True)
+    assert shares[0, 2] == 0.75
 
 
 def test_white_is_drawn_anew(tmp_path):
