@@ -235,7 +235,7 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         ),
         ("--sampler first-hitting --grid cosine", "first-hitting draws its own times; leave the grid out"),
         ("--sampler-options corrector_size=8 --sampler ancestral", "corrector_size of the sampler ancestral is 8.0"),
-        ("--duration 5", "--duration is 5; it must be from 10 to 655,350"),
+        ("--variants-gif --duration 5", "--duration is 5; it must be from 10 to 655,350"),
         ("--variants-gif --palette half.hex", "the palette holds ff000080"),
         ("--variants-gif --palette pico-8 --palette-to half.hex", "the palette holds"),
         ("--variants-gif --palettes pico-8 half.hex", "the palette holds ff000080"),
