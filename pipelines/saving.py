@@ -31,13 +31,19 @@ from .palette_bank import PaletteBank
 INDEX, CODE = "model_index.json", "pipeline.py"
 CONFIG, SCHEDULER_CONFIG, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"
 
+CODE_TEXT = '''"""diffusers runs this, if told to trust it, to load the folder by the package tincture-diffusion."""
+
+from tincture import PaletteDiffusionPipeline
+
+__all__ = ["PaletteDiffusionPipeline"]
+'''
+
 PARTS: dict[str, list[type]] = {
     "denoiser": [PaletteDenoiser, IndexDenoiser],
     "scheduler": [PaletteScheduler],
     "palette_bank": [PaletteBank],
 }
-"""The folders of a saved pipeline, and the classes of which each may be. An index may name no
-others."""
+"""The folders of a saved pipeline, and the classes that each may hold. An index may name no others."""
 
 PIPELINE_ENTRIES = (INDEX, CODE, *PARTS)
 """All that a saved pipeline's folder holds."""
@@ -81,7 +87,7 @@ class FolderPipeline(DiffusionPipeline):
                 with folder_written_whole(folder / part) as target:
                     for file in (Path(temporary) / part).iterdir():
                         file.replace(target / file.name)
-            write_atomically(folder / CODE, lambda path: path.write_text(_code(type(self))))
+            write_atomically(folder / CODE, lambda path: path.write_text(CODE_TEXT))
             (Path(temporary) / INDEX).replace(folder / INDEX)  # last: a folder with an index is complete
 
     def _with_half_weights(self) -> Self:
@@ -119,14 +125,6 @@ class FolderPipeline(DiffusionPipeline):
         if len(label_names) not in (0, classes):
             raise InputError(f"{folder / INDEX} names {len(label_names)} classes; the network knows {classes}")
         return cls(**parts, size=size, label_names=label_names)
-
-
-def _code(pipeline: type) -> str:
-    """What diffusers runs to load a folder, when it is told to trust the folder's code."""
-    return (
-        '"""Lets diffusers load this folder, given ``custom_pipeline`` and ``trust_remote_code``; needs tincture."""\n\n'
-        f"from {pipeline.__module__} import {pipeline.__name__}\n"
-    )
 
 
 def _downloaded(name: str, options: Mapping[str, Any]) -> Path:

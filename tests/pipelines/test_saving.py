@@ -1,11 +1,17 @@
-"""Model folders that are damaged or made to do harm: each works, or is one InputError, and nothing of it is run."""
+"""Model folders: saved and loaded from anywhere, by us and by diffusers; and those that are damaged or made to do harm.
+
+Each of the latter works, or is one InputError, and nothing of it is run.
+"""
 
 import json
+import os
 import pickle
 import random
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +88,90 @@ def put_bytes(folder):
     """Overwrite the bank's last tensor, which is one of true and false."""
     data = (folder / BANK).read_bytes()
     (folder / BANK).write_bytes(data[:-3] + b"\xaa" * 3)
+
+
+def drawn(pipeline):
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline(2, sampling=Sampling(2), output_type="pt").images.tolist()
+
+
+def old_names(folder):
+    """Name the parts as models did that were saved before the project was one package."""
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("tincture.", ""))
+
+
+def test_models_whose_index_names_modules_without_the_package_still_load(model, copy):
+    old_names(copy)
+    assert json.loads((copy / "model_index.json").read_text())["scheduler"] == [
+        "diffusion.scheduler",
+        "PaletteScheduler",
+    ]
+    loaded = PaletteDiffusionPipeline.from_pretrained(copy)
+    assert drawn(loaded) == drawn(PaletteDiffusionPipeline.from_pretrained(model))
+
+
+def test_a_folder_may_be_a_string_and_relative(model, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    loaded = PaletteDiffusionPipeline.from_pretrained(model.name)
+    assert drawn(loaded) == drawn(PaletteDiffusionPipeline.from_pretrained(model))
+
+
+def test_a_string_that_is_no_folder_is_a_model_on_the_hub(model, monkeypatch):
+    asked = []
+
+    def download(name, **options):
+        asked.append((name, options))
+        if name == "someone/gone":
+            raise FileNotFoundError("no such model\nand more lines")
+        return str(model)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    PaletteDiffusionPipeline.from_pretrained("someone/icons", revision="v1")
+    assert asked == [("someone/icons", {"allow_patterns": ["*.json", "*.safetensors"], "revision": "v1"})]
+    with pytest.raises(InputError, match=r"no folder someone/gone, and the hub .*: no such model$"):
+        PaletteDiffusionPipeline.from_pretrained("someone/gone")
+    for name in (Path("someone/icons"), "runs/of/mine"):  # neither of them is a hub's
+        with pytest.raises(InputError, match="no such checkpoint folder"):
+            PaletteDiffusionPipeline.from_pretrained(name)
+    assert len(asked) == 2
+
+
+def test_formats_that_are_not_read_are_not_written(model, tmp_path):
+    pipeline = PaletteDiffusionPipeline.from_pretrained(model)
+    for options in ({"safe_serialization": False}, {"variant": "fp16"}):
+        with pytest.raises(InputError, match="saved as safetensors and without variants"):
+            pipeline.save_pretrained(tmp_path / "model", **options)
+    assert not (tmp_path / "model").exists()
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from diffusers import DiffusionPipeline
+from tincture import PaletteDiffusionPipeline
+from tincture.controls.options import Sampling
+folder = sys.argv[1]
+loaded = [PaletteDiffusionPipeline.from_pretrained(folder)] + [
+    DiffusionPipeline.from_pretrained(folder, custom_pipeline=code, trust_remote_code=True)
+    for code in (folder, folder + "/pipeline.py")
+]
+assert all(type(pipeline) is PaletteDiffusionPipeline for pipeline in loaded), loaded
+Path("drawn.json").write_text(json.dumps([
+    pipeline(2, sampling=Sampling(2), output_type="pt").images.tolist() for pipeline in loaded
+]))
+"""
+
+
+def test_we_and_diffusers_load_a_folder_from_anywhere(tmp_path):
+    folder = Path(__file__).parents[2] / "checkpoints" / "icons16"
+    environment = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(folder)]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "xpected" not in result.stderr  # diffusers warns of arguments that it didn't expect
+    ours, *theirs = json.loads((tmp_path / "drawn.json").read_text())
+    assert theirs == [ours, ours]
 
 
 class Harm:
