@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tincture.benchmarks.handedness import cost_of_mirroring, line, mirrored
+from tincture.benchmarks.judge import cost_of_mirroring, line, mirrored
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
