@@ -135,7 +135,8 @@ def line(name: str, costs: np.ndarray) -> str:
 
 def colors(options: Namespace, _: None) -> None:
     """Print two tables, of styles and of joint palettes."""
-    pipeline, judge = PaletteDiffusionPipeline.from_pretrained(options.checkpoint), load_pipeline(options.judge)
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
+    judge = PaletteDiffusionPipeline.from_pretrained(options.judge)
     pipeline.set_progress_bar_config(disable=True)
     styles(pipeline, judge, options.number, options.steps)
     joint_palettes(pipeline, judge, options.number, options.steps)
