@@ -19,10 +19,9 @@ from tincture.common.errors import InputError
 from tincture.controls.joint import JointPalettes
 from tincture.controls.options import Controls, Sampling
 from tincture.controls.proportions import Proportions
-from tincture.data.config import DataConfig
 from tincture.data.icons import icons
 from tincture.data.index_maps import load_index_maps
-from tincture.data.sources import LabelledImage
+from tincture.data.sources import DataConfig, LabelledImage
 from tincture.diffusion.likelihood import bits_per_pixel
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.evaluation.colors import color_distance
