@@ -1,4 +1,4 @@
-"""What the commands share: one line for a user's mistake, an exit status, and quiet libraries."""
+"""What all commands do alike: one line for a user's mistake, an exit status, and config files."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader
 from safetensors import SafetensorError
 from tqdm import tqdm
 
@@ -19,20 +19,20 @@ from .errors import InputError, did_you_mean
 from .files import is_disk_full, is_memory_full
 
 LONGEST_MESSAGE = 1000
-"""Characters: a message that quotes a whole file says no more than its beginning."""
+"""Characters of an error, which may quote a whole file."""
 
 UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
 UNKNOWN_KEY = re.compile(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'(?: is not accepted)?$")
 
-MAX_YAML_DEPTH = 50
-MAX_YAML_LENGTH = 1_000_000
+load_yaml = get_loader("yaml")  # jsonargparse's: plain values only, and 1e-3 is a number
 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Call ``main`` with the command line's arguments and end the process with the right status.
 
-    0 when it returns, 2 after ``error: …`` for a user's mistake, a file that can't be opened, or a machine that is
-    full; 130 for Ctrl-C; any other exception is a bug and keeps its traceback.
+    The status is 0 when it returns and 130 after Ctrl-C. It is 2 after ``error: …``, for a user's
+    mistake, a file that can't be opened, or a machine that is full. Any other exception is a bug and
+    keeps its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
@@ -57,7 +57,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 def fail(message: str) -> None:
     """Print ``error: …`` as one line of plain text, whatever names it quotes, and exit with status 2."""
-    for bar in tuple(tqdm._instances):  # one that stands half drawn would share the line
+    for bar in tuple(tqdm._instances):  # a bar that is half drawn would share the line
         bar.close()
     line = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
@@ -67,7 +67,7 @@ def fail(message: str) -> None:
 
 
 def describe_run(options: Namespace) -> dict[str, Any]:
-    """For the record beside a command's results: its options, and the versions, machine and code that it ran with."""
+    """What the record beside a command's results begins with: its options, and what it ran with."""
     return {"options": plain_options(options), "environment": describe_environment()}
 
 
@@ -99,45 +99,18 @@ def make_parser(description: str) -> Parser:
     return Parser(description=description, exit_on_error=False, allow_abbrev=False)
 
 
-def _load_plain_yaml(text: str) -> Any:
-    """YAML as jsonargparse reads it (plain values, no objects), without what lets a small file become a large value.
-
-    Raises:
-        yaml.YAMLError: the text is no YAML, very long or deeply nested, or holds a tag, a zero byte, which no path may
-            have, or an alias: ten lines of aliases to aliases are ten billion values once somebody copies them, as
-            jsonargparse does.
-    """
-    if len(text) > MAX_YAML_LENGTH:
-        raise yaml.YAMLError(f"a config has at most {MAX_YAML_LENGTH:,} characters, not {len(text):,}")
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError(f"aliases such as *{event.anchor} are not read: write the value out")
-        if getattr(event, "tag", None) is not None:
-            raise yaml.YAMLError(f"tags such as {event.tag} are not read")
-        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
-            raise yaml.YAMLError("a value holds a zero byte")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_YAML_DEPTH:
-            raise yaml.YAMLError(f"a config has at most {MAX_YAML_DEPTH} levels")
-    return _load_values(text)
-
-
-_load_values = get_loader("yaml")
-set_loader("yaml", _load_plain_yaml, exceptions=(yaml.YAMLError,))
-
-
 def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
-    """What a config file sets: the plain values of ``parser``'s options.
+    """What a config file sets: plain values of ``parser``'s options.
 
-    jsonargparse would also take a class's name for a group of options, by the key ``class_path`` or as text in the group's
-    place, and import its module to see whether it fits. A file doesn't choose what is imported, so both are refused.
+    In the place of a group of options, jsonargparse would also take the name of a class, by the key
+    ``class_path`` or as text, and import its module. A file doesn't choose what is imported, so both
+    are refused.
 
     Raises:
         InputError: it can't be read, isn't text, isn't a YAML mapping, or names a class.
     """
     try:
-        values = _load_plain_yaml(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"the config {path} can't be read: {error}") from None
     if not isinstance(values, dict):
@@ -159,7 +132,7 @@ def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
 
 
 class ConfigFile(ActionConfigFile):
-    """The option that names a config file. A file can't say where a command writes and what it replaces."""
+    """The option that names a config file, which can't say where a command writes and what it replaces."""
 
     def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
         """Read the file, then set what it says as jsonargparse does."""

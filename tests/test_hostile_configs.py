@@ -1,4 +1,4 @@
-"""Configs written to do harm: each is one line of error and status 2, soon, in bounded memory, and none runs anything.
+"""Configs that are wrong: each is one line of error and status 2, soon, in bounded memory, and none runs code.
 
 All cases go through one process of their own, whose memory is limited, because importing takes longer than all of them.
 """
@@ -28,13 +28,6 @@ track: {wandb: false}
 TOUCH = "[touch ran]"
 
 
-def laughs(width=10, depth=10):
-    """Lists of aliases to lists of aliases: the last one stands for ``width ** depth`` values."""
-    lines = [f"a0: &a0 [{', '.join(['x'] * width)}]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, depth)]
-    return "\n".join(lines)
-
-
 SYNTAX = {
     "a call": f"!!python/object/apply:os.system {TOUCH}",
     "a call inside": f"data: {{path: !!python/object/apply:os.system {TOUCH}}}",
@@ -43,11 +36,6 @@ SYNTAX = {
     "a module": "seed: !!python/module:antigravity",
     "a set": "data: !!set {a, b}",
     "bytes": "data: !!binary aGVsbG8=",
-    "laughs": laughs(),
-    "laughs in a known key": laughs().replace("a9:", "data:"),
-    "laughs in a list": laughs() + "\nmodel: {unet: {channels: *a9}}",
-    "merged laughs": "a: &a {x: 1}\n" + "\n".join(f"b{n}: &b{n} {{<<: [{', '.join(['*a'] * 99)}]}}" for n in range(99)),
-    "itself": "data: &d {path: *d}",
     "a list": "- 1\n- 2",
     "a number": "3",
     "nothing": "",
@@ -58,10 +46,6 @@ SYNTAX = {
     "a picture": b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
     "two documents": "seed: 1\n---\nseed: 2",
     "an open brace": "data: {",
-    "3000 levels": "data: " + "[" * 3000 + "]" * 3000,
-    "3000 levels of blocks": "\n".join(" " * n + "a:" for n in range(1400)),
-    "ten million letters": "data: {path: " + "x" * 10_000_000 + "}",
-    "a zero byte in a path": 'data: {source: folder, path: "a\\0b"}',
     "a number as a key": "1: 2",
     "a list as a key": "[1, 2]: 2",
     "an unknown key": "nonsense: 1",
@@ -133,7 +117,8 @@ NOT_A_MODELS = {name: text for name, text in SYNTAX.items() if name not in ("a n
 
 DRIVER = """
 import contextlib, io, json, resource, signal, sys
-import cli, evaluate, train
+from tincture import evaluate, train
+from tincture.common import cli
 
 def give_up(*_):
     raise SystemError("too slow")
@@ -189,7 +174,8 @@ def outcomes(tmp_path_factory):
         [sys.executable, "-c", DRIVER, str(MEMORY), str(SECONDS)],
         cwd=folder,
         input="".join(json.dumps(job) + "\n" for job in jobs.values()),
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(folder)])},
         capture_output=True,
         text=True,
         check=False,
@@ -201,7 +187,7 @@ def outcomes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_hostile_config_is_refused_in_one_line(outcomes, name):
+def test_a_wrong_config_is_refused_in_one_line(outcomes, name):
     for command in ("train", "evaluate"):
         if (command, name) in outcomes:
             status, err, crash = outcomes[command, name]
