@@ -10,11 +10,26 @@ from tincture.common.errors import InputError, choose
 
 from .dither import dither
 from .encoding import encode
-from .fidelity import Fidelity, fidelity
 from .histogram import OPAQUE_ALPHA
 from .palettes.order import reorder, sorting
 from .palettes.palette import MAX_ENTRIES, Palette
 from .pictures.indexed_image import IndexedImage
+from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
+
+
+class Fidelity(NamedTuple):
+    """How near index maps are to their originals: means over the opaque pixels of all frames.
+
+    They are none where no pixel is opaque. A difference of alpha counts like one of lightness: an
+    opaque pixel and a clear one are 1 apart.
+    """
+
+    psnr: float | None
+    """Peak signal-to-noise ratio of sRGB bytes, in decibels; infinite if all opaque pixels are equal."""
+    delta_e: float | None
+    """Mean Euclidean distance in OKLab, where black and white are 1 apart."""
+    colors_used: int
+    """Entries that some pixel holds, the transparent one included."""
 
 
 class Conversion(NamedTuple):
@@ -25,7 +40,6 @@ class Conversion(NamedTuple):
     palette: Palette
     """Of all frames."""
     fidelity: Fidelity
-    """How near they are to the original."""
 
 
 def convert(
@@ -49,12 +63,13 @@ def convert(
         method: of dithering, a name in `DITHERERS`.
         strength: of dithering, 0 to 1.
         dither_space: a name in `DITHER_SPACES`, where entries mix.
-        exact: whether dithering keeps the mean color as near as the palette can mix, as `dither` does.
+        exact: whether dithering keeps the mean color as near as the palette can mix, as `dither`
+            does.
         smoother: a name in `SMOOTHERS`; transparent pixels stay so and no others become so.
         order: a name in `ORDERS`, by which the palette is sorted in the end.
 
     Raises:
-        InputError: a name is unknown, or opaque pixels meet a palette with no opaque entry.
+        InputError: a name is unknown, or opaque pixels meet a palette without an opaque entry.
     """
     if method == "none":
         indices = [encode(frame, palette, space) for frame in frames]
@@ -67,21 +82,16 @@ def convert(
         positions = sorting(palette, order)
         images = [reorder(IndexedImage(index_map, palette), positions) for index_map in indices]
         indices, palette = [image.indices for image in images], images[0].palette
-    return Conversion(indices, palette, fidelity(frames, indices, palette))
+    return Conversion(indices, palette, measure_fidelity(frames, indices, palette))
 
 
 def has_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
-    """Whether a frame needs no transparent entry, or the palette has one or a place for it."""
+    """Whether the palette has a transparent entry or a place for one, or no frame needs it."""
     return len(palette) < MAX_ENTRIES or not _lacks_transparency(palette, frames)
 
 
-def _lacks_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
-    """Whether a frame has transparent pixels, and the palette no entry for them."""
-    return palette.transparent is None and any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames)
-
-
 def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> Palette:
-    """The palette as it is, or with a transparent entry after its last one where a frame needs it.
+    """The palette as it is or, where a frame needs it, with a transparent entry after its last one.
 
     Raises:
         InputError: all 256 places are taken by opaque entries.
@@ -93,8 +103,59 @@ def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) 
     return palette.with_transparency()
 
 
+def _lacks_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
+    return palette.transparent is None and any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames)
+
+
+def measure_fidelity(originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], palette: Palette) -> Fidelity:
+    """Compare frames with their index maps.
+
+    Args:
+        originals: sRGB RGBA, uint8 ``[H, W, 4]`` each; pixels of alpha below 128 are left out.
+        indices: uint8 ``[H, W]`` each, as many as originals.
+        palette: of all index maps.
+    """
+    oklab = SPACES["oklab"].from_bytes(palette.colors)
+    used = np.zeros(256, np.bool_)
+    squares, distances, count = 0, 0.0, 0
+    for original, index_map in zip(originals, indices, strict=True):
+        pixels, labels = np.ascontiguousarray(original).reshape(-1, 4), np.ascontiguousarray(index_map).reshape(-1)
+        sums = _sums(pixels, labels, palette.colors, oklab, LINEAR_OF_BYTE, used)
+        squares, distances, count = squares + sums[0], distances + sums[1], count + sums[2]
+    if count == 0:
+        return Fidelity(None, None, int(used.sum()))
+    mean_square = squares / (3 * count)
+    psnr = float(10 * np.log10(255**2 / mean_square)) if mean_square else float("inf")
+    return Fidelity(psnr, distances / count, int(used.sum()))
+
+
+@njit(cache=True, nogil=True)
+def _sums(
+    pixels: np.ndarray, labels: np.ndarray, colors: np.ndarray, oklab: np.ndarray, table: np.ndarray, used: np.ndarray
+) -> tuple[int, float, int]:
+    """Over the opaque pixels: squared differences of bytes, distances in OKLab and alpha, and their number.
+
+    Marks every entry that a pixel holds in ``used``.
+    """
+    squares, distances, count = 0, 0.0, 0
+    for i in range(len(pixels)):
+        k = labels[i]
+        used[k] = True
+        if pixels[i, 3] < OPAQUE_ALPHA:
+            continue
+        count += 1
+        for axis in range(4):
+            gap = np.int64(pixels[i, axis]) - np.int64(colors[k, axis])
+            squares += gap * gap
+        lightness, a, b = linear_to_oklab_pixel(table[pixels[i, 0]], table[pixels[i, 1]], table[pixels[i, 2]])
+        alpha_gap = (np.float64(pixels[i, 3]) - np.float64(colors[k, 3])) / 255
+        color_square = (lightness - oklab[k, 0]) ** 2 + (a - oklab[k, 1]) ** 2 + (b - oklab[k, 2]) ** 2
+        distances += np.sqrt(color_square + alpha_gap**2)
+    return squares, distances, count
+
+
 def remove_isolated(indices: np.ndarray, transparent: int | None = None) -> np.ndarray:
-    """Give each pixel that none of its eight neighbors equals the commonest index among them.
+    """Smooth against speckle: a pixel that no neighbor equals takes the commonest index among its eight neighbors.
 
     Args:
         indices: uint8 ``[H, W]``.
@@ -110,11 +171,11 @@ def remove_isolated(indices: np.ndarray, transparent: int | None = None) -> np.n
 
 
 def mode_filter(indices: np.ndarray, radius: int = 1, transparent: int | None = None) -> np.ndarray:
-    """Give each pixel the commonest index in the square around it, where that has a clear majority over its own.
+    """Smooth against ragged edges: a pixel takes the commonest index around it, if that clearly outnumbers its own.
 
     Args:
         indices: uint8 ``[H, W]``.
-        radius: of the square, in pixels, at least 1; its side is ``2 radius + 1``.
+        radius: of the square around a pixel, at least 1; its side is ``2 radius + 1``.
         transparent: an index that is neither changed nor spread.
 
     Returns:
@@ -129,7 +190,7 @@ def mode_filter(indices: np.ndarray, radius: int = 1, transparent: int | None = 
 
 
 SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}
-"""Name → the function from an index map, uint8 ``[H, W]``, and the ``transparent`` index to a smoother index map."""
+"""Functions from an index map, uint8 ``[H, W]``, and the ``transparent`` index to a smoother index map."""
 
 
 def _check(indices: np.ndarray) -> np.ndarray:
@@ -146,7 +207,7 @@ def _filter(indices: np.ndarray, radius: int, skip: int, only_isolated: bool) ->
         for x in range(indices.shape[1]):
             if indices[y, x] == skip:
                 continue
-            best, _ = _commonest(indices, y, x, radius, skip, counts)
+            best = _commonest(indices, y, x, radius, skip, counts)
             own = counts[indices[y, x]]
             if best >= 0 and (own == 0 if only_isolated else counts[best] > own + 1):
                 out[y, x] = best
@@ -154,8 +215,8 @@ def _filter(indices: np.ndarray, radius: int, skip: int, only_isolated: bool) ->
 
 
 @njit(cache=True)
-def _commonest(indices: np.ndarray, y: int, x: int, radius: int, skip: int, counts: np.ndarray) -> tuple[int, int]:
-    """The index that occurs most often around a pixel, itself excluded, and how often; of several the pixel's own."""
+def _commonest(indices: np.ndarray, y: int, x: int, radius: int, skip: int, counts: np.ndarray) -> int:
+    """The index that most pixels around this one hold, or -1; of equally common ones its own. Fills in ``counts``."""
     top, bottom = max(y - radius, 0), min(y + radius + 1, indices.shape[0])
     left, right = max(x - radius, 0), min(x + radius + 1, indices.shape[1])
     best, own = -1, indices[y, x]
@@ -170,4 +231,4 @@ def _commonest(indices: np.ndarray, y: int, x: int, radius: int, skip: int, coun
             k = indices[i, j]
             if counts[k] > 0 and (best < 0 or counts[k] > counts[best] or (counts[k] == counts[best] and k == own)):
                 best = k
-    return best, counts[best] if best >= 0 else 0
+    return best

@@ -1,4 +1,4 @@
-"""A figure of one quantization: before and after, the colors in OKLab with the palette among them, the error over K."""
+"""A figure of one quantization: before, after, the palette among the colors in OKLab, the error over K."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_POINTS = 4000
-"""Of a picture's pixels, about this many are drawn as points."""
+"""About so many of a picture's pixels are drawn as points."""
 PICTURE_PIXELS = 640
 """Pictures are shrunk to this width or height, whichever is larger."""
 
@@ -57,7 +57,7 @@ def plot_quantization(
     opaque = int((palette.colors[:, 3] > 0).sum())
     _draw_errors(figure.add_subplot(grid[1, 1]), counts, errors, needed, opaque)
     axes = figure.add_subplot(grid[2, :])
-    square, columns = (64, 16) if len(palette) <= 32 else (24, 32)  # with labels where they can be read
+    square, columns = (64, 16) if len(palette) <= 32 else (24, 32)  # large squares have labels
     axes.imshow(swatch(palette, square, columns))
     axes.set_title(f"the palette: {len(palette)} entries")
     axes.axis("off")
@@ -65,7 +65,7 @@ def plot_quantization(
 
 
 def _on_white(rgba: np.ndarray, smooth: bool) -> Image.Image:
-    """A picture on white, shrunk if it is large: smoothly, or without mixing entries."""
+    """A picture on white, shrunk if it is large; smoothly, or without mixing entries."""
     picture = Image.fromarray(rgba)
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     scale = PICTURE_PIXELS / max(picture.size)
@@ -79,7 +79,7 @@ def _draw_colors(axes: "Axes", original: np.ndarray, palette: Palette) -> None:
     pixels = original[original[..., 3] >= OPAQUE_ALPHA][:, :3]
     pixels = pixels[:: max(len(pixels) // MAX_POINTS, 1)]
     entries = palette.colors[palette.colors[:, 3] > 0, :3]
-    axes.computed_zorder = False  # entries before the pixels that surround them
+    axes.computed_zorder = False  # entries in front of the pixels that surround them
     for rgb, style in ((pixels, {"s": 3, "alpha": 0.4}), (entries, {"s": 60, "edgecolors": "black", "alpha": 1.0})):
         lightness, a, b = SPACES["oklab"].from_bytes(rgb).T
         axes.scatter(a, b, lightness, c=rgb / 255, depthshade=False, **style)

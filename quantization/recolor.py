@@ -1,8 +1,9 @@
 """Recoloring: an indexed image moved to another palette, each entry to one that plays its part there.
 
-A transport between palettes in OKLab (after Rubner, Tomasi and Guibas 2000), in which no entry is divided: all pixels
-of one color get one color. An entry weighs as much as the area that it covers or, where there must be a way back, as
-much as any other. How much an entry of the target receives is free; that several come together in it has a price.
+It is a transport between palettes in OKLab (after Rubner, Tomasi and Guibas 2000) that divides no
+entry: all pixels of one color get one color. An entry weighs as much as the area that it covers or,
+where there must be a way back, as much as any other. An entry of the target may receive any number
+of others, but that they come together has a price.
 """
 
 from collections.abc import Callable
@@ -18,58 +19,150 @@ from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
 
 GENTLE = 3e-4
-"""A worth of distinct colors at which shades that are rare or alike come together and the others stay apart."""
+"""What distinct colors are worth if rare and similar shades shall come together and the others stay apart."""
 
-_TIE = 1e-12  # far below what one pixel in a million can tell apart, far above the solver's rounding
+_TIE = 1e-12
+"""Far below what one pixel in a million can tell apart, far above the solver's rounding."""
 
 
-def match_entries(costs: np.ndarray, weights: np.ndarray, distinct: float = np.inf) -> np.ndarray:
-    """Match each of n entries to one of m, so that Σ weight · cost, less what distinct entries are worth, is least.
+def recolor(
+    image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE, stretch: float = 0.5
+) -> IndexedImage:
+    """Draw an image in another palette and keep its structure: all pixels of a color get one color of ``target``.
 
-    With ``distinct`` infinite and n ≤ m the matching is one-to-one; with n > m every target entry is used. Entries
-    of weight 0 don't compete for a place: each goes to its cheapest one in the end.
+    The transparent entry goes to the transparent one. If there is none, it goes to the lightest,
+    like paper. In the image's own palette, in any order, no pixel changes its color.
+
+    **Reversible**: the colors that the image uses are matched one-to-one if ``target`` has as many.
+    Each color weighs the same. If areas weighed, the largest one would always take the nearest
+    color, so that several images would become one, and there would be no way back. Recoloring there
+    and back is the identity, pixel by pixel, on three conditions: the image uses every color of its
+    palette, ``target`` has at least as many, and it has a transparent entry if the image has one.
+    (Colors that the image doesn't use compete on the way back, so leave them out of its palette.)
+    If ``target`` has fewer colors than the image uses, all of them are used and some of the image's
+    come together.
+
+    **Not reversible**: colors weigh as much as their areas, and those that are rare or alike come
+    together rather than change their hue. One-to-one, fifteen blues take fifteen places in a
+    palette that has two, and become green and pink. So this way looks better where the palettes
+    differ much.
 
     Args:
-        costs: of each pair, finite and at least 0, float64 ``[n, m]``: squared distances of colors, or of anything else.
-        weights: of the n entries, at least 0, float64 ``[n]``; only their ratios matter.
-        distinct: what each target entry that is used is worth, as a share of the whole weight times a cost. 0: every
-            entry goes to its cheapest one.
-
-    Returns:
-        The target entry of each entry, int64 ``[n]``.
+        image: with its own palette.
+        target: in any order, at least one entry opaque; the result has this palette as it is.
+        reversible: the first way or the second one.
+        distinct: in the second way, what each color of ``target`` that is used is worth, in shares
+            of the area times squared distance in OKLab. 0: every color goes to the nearest one.
+            Infinite: one-to-one.
+        stretch: how far both palettes' lightness is brought in line, 0 to 1; see `color_costs`.
 
     Raises:
-        ValueError: the shapes differ, there is no target entry, or a number is negative or not finite.
+        InputError: ``target`` has no opaque entry.
     """
-    if costs.ndim != 2 or costs.shape[1] == 0 or weights.shape != costs.shape[:1]:
-        raise ValueError(f"costs {list(costs.shape)} and weights {list(weights.shape)} are not [n, m ≥ 1] and [n]")
-    if not (np.isfinite(costs).all() and np.isfinite(weights).all() and (costs >= 0).all() and (weights >= 0).all()):
-        raise ValueError("costs and weights must be finite and at least 0")
-    if not distinct >= 0:
-        raise ValueError(f"what distinct entries are worth is {distinct}; it must be at least 0")
-    from scipy.optimize import linear_sum_assignment  # slow to import, and most commands never recolor
+    weights = np.bincount(image.indices.ravel(), minlength=len(image.palette)).astype(np.float64)
+    if reversible:
+        distinct = np.inf
+        used = image.palette.colors[weights > 0]
+        if target.transparent is not None:
+            used = used[used[:, 3] > 0]  # transparency takes no color's place
+        places = target.colors[target.colors[:, 3] > 0]
+        if len(np.unique(used, axis=0)) <= len(np.unique(places, axis=0)):
+            weights = (weights > 0).astype(np.float64)
+    mapping = match_palettes(image.palette, target, weights, distinct, stretch)
+    return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
 
-    mapping = costs.argmin(axis=1)
-    used = np.flatnonzero(weights > 0)
-    n, m = len(used), costs.shape[1]
-    if n == 0 or distinct == 0:
-        return mapping
-    weighted = (weights[used] / weights.sum())[:, None] * costs[used]
-    # Each target entry has a place that is free, and any number of others that cost what one more distinct entry is worth.
-    # Two matchings differ by less than the largest costs together, so a price above them is as good as an infinite one.
-    price = min(distinct, 1 + weighted.max(axis=1).sum())
-    shared = np.repeat(weighted.min(axis=1, keepdims=True) + price, n, axis=1)  # [n, n]
-    _, places = linear_sum_assignment(np.concatenate([weighted, shared], axis=1))
-    mapping[used] = np.where(places < m, places, mapping[used])
+
+def recolor_solid(
+    image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE
+) -> IndexedImage:
+    """`recolor` an image whose soft pixels become solid, as `encode` takes them.
+
+    Pixels of alpha below 128 become transparent, the others opaque. These take entries of alpha
+    below 128 only if the target has no others. Arguments and errors are those of `recolor`.
+    """
+    colors = image.palette.colors.copy()
+    colors[:, 3] = np.where(colors[:, 3] >= OPAQUE_ALPHA, 255, 0)
+    alpha = target.colors[:, 3]
+    is_place = (alpha >= OPAQUE_ALPHA) | (alpha == 0) if (alpha >= OPAQUE_ALPHA).any() else alpha >= 0
+    places, solid = np.flatnonzero(is_place).astype(np.uint8), IndexedImage.merged(image.indices, colors)
+    moved = recolor(solid, Palette(target.colors[places]), reversible=reversible, distinct=distinct)
+    return IndexedImage(places[moved.indices], target)
+
+
+def match_palettes(
+    source: Palette,
+    target: Palette,
+    weights: np.ndarray,
+    distinct: float = np.inf,
+    stretch: float = 0.5,
+    costs: Callable[[Palette, Palette], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Find the entry of ``target`` for each entry of ``source``; `recolor` says which.
+
+    Args:
+        source: N entries.
+        target: at least one of them opaque.
+        weights: how many pixels each entry of ``source`` has, ``[N]``; for frames that belong
+            together, in all frames.
+        distinct: what each target color that is used is worth, as for `match_entries`.
+        stretch: how far both palettes' lightness is brought in line, as for `color_costs`.
+        costs: what to use instead of `color_costs`: a function from two palettes of opaque colors
+            to float64 ``[N, M]``, at least 0.
+
+    Returns:
+        int64 ``[N]``.
+
+    Raises:
+        InputError: ``target`` has no opaque entry.
+    """
+    if not (target.colors[:, 3] > 0).any():
+        raise InputError("the palette to recolor to has no opaque entry")
+    if source == target:
+        return np.arange(len(source))
+
+    # Match colors, not entries: entries of one color move to one place, so that what looks the same still does.
+    is_visible, target_visible = source.colors[:, 3] > 0, np.flatnonzero(target.colors[:, 3] > 0)
+    colors, color_of_entry = np.unique(source.colors[is_visible], axis=0, return_inverse=True)
+    target_colors, first = np.unique(target.colors[target_visible], axis=0, return_index=True)
+    areas = np.bincount(color_of_entry, weights[is_visible], minlength=len(colors))
+    costs = costs or partial(color_costs, stretch=stretch)
+    pairs = np.zeros((0, len(target_colors)))
+    if len(colors):
+        pairs = costs(Palette(colors), Palette(target_colors)) + _ties(colors, target_colors)
+
+    mapping = np.zeros(len(source), np.int64)
+    if is_visible.all() or target.transparent is not None:
+        mapping[~is_visible] = target.transparent or 0
+        found = match_entries(pairs, areas, distinct)
+    else:
+        # Transparency competes for the lightest color. Any other one costs it more than all other colors can gain.
+        area = weights[~is_visible]
+        elsewhere = 10 * max(1.0, weights.sum() / max(area[0], 1))
+        paper = SPACES["oklab"].from_bytes(target_colors)[:, 0].argmax()
+        row = np.where(np.arange(len(target_colors)) == paper, 0, elsewhere)
+        found = match_entries(np.vstack([pairs, row]), np.append(areas, area), distinct)
+        mapping[~is_visible] = target_visible[first[paper]]
+    mapping[is_visible] = target_visible[first[found[color_of_entry]]]
     return mapping
+
+
+def _ties(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """A tiny cost of each pair, ``[N, M]``, so that no two matchings are equally good.
+
+    It is the same there and back, and depends on the sets of colors, uint8 ``[N, 4]`` and ``[M,
+    4]``, but on no palette's order.
+    """
+    if first.tobytes() > second.tobytes():
+        return _ties(second, first).T
+    return np.random.default_rng(0).random((len(first), len(second))) * _TIE
 
 
 def color_costs(source: Palette, target: Palette, stretch: float = 0.5) -> np.ndarray:
     """The squared distance in OKLab between each two entries, after both palettes' lightness is brought in line.
 
-    Each palette by itself is stretched about the middle of its lightness range, by the range to the power of
-    ``-stretch``: the lightest entry of pale colors so comes nearer to the lightest of any colors. Transparency is a
-    fourth coordinate. The costs are the transpose of those from ``target`` to ``source``.
+    Each palette is stretched about the middle of its lightness range, by the range to the power of
+    ``-stretch``. So the lightest of pale colors comes nearer to the lightest of any others. Alpha
+    is a fourth coordinate. The costs are the transpose of those from ``target`` to ``source``.
 
     Args:
         source: N entries.
@@ -95,126 +188,36 @@ def _aligned(palette: Palette, stretch: float) -> np.ndarray:
     return np.column_stack([oklab, palette.colors[:, 3] / 255])
 
 
-def match_palettes(
-    source: Palette,
-    target: Palette,
-    weights: np.ndarray,
-    distinct: float = np.inf,
-    stretch: float = 0.5,
-    costs: Callable[[Palette, Palette], np.ndarray] | None = None,
-) -> np.ndarray:
-    """Find the entry of ``target`` for each entry of ``source``; `recolor` says which.
+def match_entries(costs: np.ndarray, weights: np.ndarray, distinct: float = np.inf) -> np.ndarray:
+    """Match each of n entries to one of m, so that Σ weight · cost, less what distinct entries are worth, is least.
+
+    With ``distinct`` infinite and n ≤ m, the matching is one-to-one; with n > m, every target entry
+    is used. Entries of weight 0 don't compete for a place: in the end, each goes to its cheapest
+    one.
 
     Args:
-        source: N entries.
-        target: at least one of them opaque.
-        weights: how many pixels each entry of ``source`` has, ``[N]``; for frames that belong together, in all frames.
-        distinct: what each target color that is used is worth, as for `match_entries`.
-        stretch: how far both palettes' lightness is brought in line, as for `color_costs`.
-        costs: instead of `color_costs`, of each two opaque colors: from two palettes to float64 ``[N, M]``, at least 0.
+        costs: of each pair, finite and at least 0, float64 ``[n, m ≥ 1]``.
+        weights: of the n entries, at least 0, float64 ``[n]``; only their ratios matter.
+        distinct: what each target entry that is used is worth, at least 0, as a share of the whole
+            weight times a cost. 0: every entry goes to its cheapest one.
 
     Returns:
-        int64 ``[N]``.
-
-    Raises:
-        InputError: ``target`` has no opaque entry.
+        The target entry of each entry, int64 ``[n]``.
     """
-    if not (target.colors[:, 3] > 0).any():
-        raise InputError("the palette to recolor to has no opaque entry")
-    if source == target:
-        return np.arange(len(source))
-    # Entries of one color move together and to one place: what looks the same goes on looking the same.
-    is_visible, target_visible = source.colors[:, 3] > 0, np.flatnonzero(target.colors[:, 3] > 0)
-    colors, color_of_entry = np.unique(source.colors[is_visible], axis=0, return_inverse=True)
-    target_colors, first = np.unique(target.colors[target_visible], axis=0, return_index=True)
-    areas = np.bincount(color_of_entry, weights[is_visible], minlength=len(colors))
-    costs = costs or partial(color_costs, stretch=stretch)
-    pairs = np.zeros((0, len(target_colors)))
-    if len(colors):
-        pairs = costs(Palette(colors), Palette(target_colors)) + _ties(colors, target_colors)
-    mapping = np.zeros(len(source), np.int64)
-    if is_visible.all() or target.transparent is not None:
-        mapping[~is_visible] = target.transparent or 0
-        found = match_entries(pairs, areas, distinct)
-    else:
-        area = weights[~is_visible]
-        elsewhere = 10 * max(1.0, weights.sum() / max(area[0], 1))  # more than all other colors together can gain
-        paper = SPACES["oklab"].from_bytes(target_colors)[:, 0].argmax()
-        row = np.where(np.arange(len(target_colors)) == paper, 0, elsewhere)
-        found = match_entries(np.vstack([pairs, row]), np.append(areas, area), distinct)
-        mapping[~is_visible] = target_visible[first[paper]]
-    mapping[is_visible] = target_visible[first[found[color_of_entry]]]
+    from scipy.optimize import linear_sum_assignment  # slow to import, and few commands recolor
+
+    mapping = costs.argmin(axis=1)
+    used = np.flatnonzero(weights > 0)
+    n, m = len(used), costs.shape[1]
+    if n == 0 or distinct == 0:
+        return mapping
+    weighted = (weights[used] / weights.sum())[:, None] * costs[used]
+
+    # Each target entry has one free place. Coming together with others there costs what one more distinct entry is
+    # worth, which makes it an assignment: to a free place, or at that price to the cheapest entry.
+    # Two matchings differ by less than all largest costs together, so a price above that is as good as an infinite one.
+    price = min(distinct, 1 + weighted.max(axis=1).sum())
+    shared = np.repeat(weighted.min(axis=1, keepdims=True) + price, n, axis=1)  # [n, n]
+    _, places = linear_sum_assignment(np.concatenate([weighted, shared], axis=1))
+    mapping[used] = np.where(places < m, places, mapping[used])
     return mapping
-
-
-def _ties(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """A tiny cost of each pair by which two equally good matchings differ, the same there and back; ``[N, M]``.
-
-    It depends on the sets of colors, uint8 ``[N, 4]`` and ``[M, 4]``, and on no order of palettes.
-    """
-    if first.tobytes() > second.tobytes():
-        return _ties(second, first).T
-    return np.random.default_rng(0).random((len(first), len(second))) * _TIE
-
-
-def recolor(
-    image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE, stretch: float = 0.5
-) -> IndexedImage:
-    """Draw an image in another palette and keep its structure: all pixels of a color get one color of ``target``.
-
-    A transparent entry goes to the transparent one or, where there is none, to the lightest, like paper.
-
-    **Reversible**: colors that the image uses stay distinct if ``target`` has as many, matched one-to-one. Recoloring
-    there and back is the identity, pixel by pixel, if the image uses every color of its palette, if ``target`` has at
-    least as many, and if it has a transparent entry in case the image has. If the image leaves colors unused, they
-    compete on the way back, so leave them out of its palette. If ``target`` has fewer colors than the image uses,
-    every one of them is used, some colors come together, and no way back can part them.
-
-    Each color weighs the same then. Were areas to weigh, the largest would take the nearest color whichever it has, so
-    that several images would become one, and there would be no way back.
-
-    **Not reversible**: colors weigh as much as their areas, and those that are rare or alike come together rather than
-    change their hue. One-to-one, fifteen blues take fifteen places in a palette that has two, and become green and
-    pink; so this way looks better where the palettes differ much.
-
-    To the image's own palette, in any order, no pixel changes its color in either way.
-
-    Args:
-        image: with its own palette.
-        target: in any order, at least one entry opaque; the result has this palette as it is.
-        reversible: the first way or the second one.
-        distinct: in the second way, what each color of ``target`` that is used is worth, in shares of the area times
-            squared distance in OKLab. 0: every color goes to the nearest one. Infinite: one-to-one.
-        stretch: how far both palettes' lightness is brought in line, 0 to 1; see `color_costs`.
-
-    Raises:
-        InputError: ``target`` has no opaque entry.
-    """
-    weights = np.bincount(image.indices.ravel(), minlength=len(image.palette)).astype(np.float64)
-    if reversible:
-        distinct = np.inf
-        used = image.palette.colors[weights > 0]
-        if target.transparent is not None:
-            used = used[used[:, 3] > 0]  # transparency needs no place of a color
-        places = target.colors[target.colors[:, 3] > 0]
-        if len(np.unique(used, axis=0)) <= len(np.unique(places, axis=0)):
-            weights = (weights > 0).astype(np.float64)
-    mapping = match_palettes(image.palette, target, weights, distinct, stretch)
-    return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
-
-
-def recolor_solid(
-    image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE, stretch: float = 0.5
-) -> IndexedImage:
-    """`recolor` with every entry opaque or transparent, as `encode` takes pixels.
-
-    Pixels of alpha below 128 are transparent, the others opaque, and these take none of the target's entries below it if it has
-    opaque ones. Arguments and errors as for `recolor`; the result has ``target`` as it is.
-    """
-    colors = image.palette.colors.copy()
-    colors[:, 3] = np.where(colors[:, 3] >= OPAQUE_ALPHA, 255, 0)
-    alpha = target.colors[:, 3]
-    is_place = (alpha >= OPAQUE_ALPHA) | (alpha == 0) if (alpha >= OPAQUE_ALPHA).any() else alpha >= 0
-    places, solid = np.flatnonzero(is_place).astype(np.uint8), IndexedImage.merged(image.indices, colors)
-    moved = recolor(solid, Palette(target.colors[places]), reversible=reversible, distinct=distinct, stretch=stretch)
-    return IndexedImage(places[moved.indices], target)

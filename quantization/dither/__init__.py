@@ -16,9 +16,9 @@ from .ordered import bayer, blue_noise, ordered
 DITHER_SPACES = ("linear", "oklab")
 
 Ditherer = Callable[[np.ndarray, np.ndarray, np.ndarray, float, str], np.ndarray]
-"""What dithers. From pixels, uint8 ``[H, W, 3]``, which of them are opaque, bool ``[H, W]``, the colors
-of the entries, uint8 ``[K, 3]``, a strength and a space to positions among the entries, uint8 ``[H, W]``.
-The positions of pixels that aren't opaque have no meaning."""
+"""What dithers. From pixels, uint8 ``[H, W, 3]``, which of them are opaque, bool ``[H, W]``, the
+colors of the entries, uint8 ``[K, 3]``, a strength and a space to positions among the entries,
+uint8 ``[H, W]``. The positions of pixels that aren't opaque have no meaning."""
 
 DITHERERS: dict[str, Ditherer | None] = {
     "none": None,  # plain `encode`
@@ -52,7 +52,8 @@ def dither(
         space: where colors are mixed: ``linear`` light, as the eye does from afar, or ``oklab``.
         exact: whether error diffusion keeps the mean color as near to the picture's as the palette
             can mix. It should if the palette wasn't made for the picture: the hue drifts otherwise.
-            If the palette was made for it, the result is calmer without. Ordered dithering never drifts.
+            If the palette was made for it, the result is calmer without. Ordered dithering never
+            drifts.
 
     Returns:
         Indices, uint8 ``[H, W]``.

@@ -1,17 +1,17 @@
 """Error diffusion (Floyd and Steinberg 1976): a pixel's error is passed on to neighbors that come later.
 
-Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is linear
-light, the nearest entry is still looked for in sRGB. Steps of sRGB look about alike, while those of
-OKLab grow so steep near black that dark flat areas would fill with colored grain.
+Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is
+linear light, the nearest entry is still looked for in sRGB. Steps of sRGB look about alike, while
+those of OKLab grow so steep near black that dark flat areas would fill with colored grain.
 
-A color that the palette can't mix would pile up errors without end and smear them over what follows.
-There are two ways out:
+A color that the palette can't mix would pile up errors without end and smear them over what
+follows. There are two ways out:
 
 - calm: an error that is longer than the entries are apart is cut. The mean is off by what is cut.
 - exact: each color first moves to the nearest one that the palette can mix, its projection on the
-  entries' hull. No error is cut. They stay bounded if each step takes the entry nearest *in the space of
-  mixing* (Adler et al. 2005, "Error bounds for error diffusion and related greedy algorithms"), so that
-  space chooses as soon as errors get long.
+  entries' hull. No error is cut. They stay bounded if each step takes the entry nearest *in the
+  space of mixing* (Adler et al. 2005, "Error bounds for error diffusion and related greedy
+  algorithms"), so that space chooses as soon as errors get long.
 """
 
 import numpy as np
@@ -114,8 +114,10 @@ def _diffuse(
         entries: the entries in the space of mixing, float32 ``[K, 3]``.
         centers: the entries in the space of choosing, float32 ``[K, 3]``.
         corner: the lowest corner of the grid over the space of choosing, float32 ``[3]``.
-        limits: the lowest and highest coordinates that a pixel with its errors may have, float32 ``[2, 3]``.
-        is_linear: whether entries mix in linear light and are chosen in sRGB; else both spaces are the same.
+        limits: the lowest and highest coordinates that a pixel with its errors may have, float32
+            ``[2, 3]``.
+        is_linear: whether entries mix in linear light and are chosen in sRGB; else both spaces are
+            the same.
         offsets: the kernel's neighbors, rows down and columns ahead, ``[N, 2]``.
         shares: the kernel's shares, float32 ``[N]``.
         lists: scratch for the candidates of each cell, uint8 ``[cells, K]``.

@@ -1,12 +1,13 @@
 """The colors that a palette can mix: the convex hull of its entries, and its point nearest to a color.
 
-`project_to_hull` is Wolfe 1976, "Finding the nearest point in a polytope". The nearest point is a mixture
-of at most four entries, called its corral. Two steps alternate: the entry that lies farthest towards the
-color joins the corral, and the entries whose share would become negative leave it.
+`project_to_hull` is Wolfe 1976, "Finding the nearest point in a polytope". The nearest point is a
+mixture of at most four entries, called its corral. Two steps alternate: the entry that lies
+farthest towards the color joins the corral, and the entries whose share would become negative leave
+it.
 
-For a color far outside, the nearest point is a poor goal for dithering. For a red picture in four greens
-it lies on the edge from the darkest to the lightest, which takes as much grain as there can be. `mixable`
-aims at less grain there.
+For a color far outside, the nearest point is a poor goal for dithering. For a red picture in four
+greens it lies on the edge from the darkest to the lightest, which takes as much grain as there can
+be. `mixable` aims at less grain there.
 """
 
 import numpy as np
@@ -35,8 +36,8 @@ _FLAT = 1e-12
 def mixable(pixels: np.ndarray, opaque: np.ndarray, colors: np.ndarray, space: str) -> np.ndarray:
     """What error diffusion should aim at with a palette: the picture itself, where the palette can mix its colors.
 
-    A color outside of the entries' hull is replaced: if it is near, by the hull's nearest point; if it
-    is far, by a point of about its lightness that is mixed with less grain.
+    A color outside of the entries' hull is replaced: if it is near, by the hull's nearest point; if
+    it is far, by a point of about its lightness that is mixed with less grain.
 
     Args:
         pixels: sRGB, uint8 ``[H, W, 3]``.

@@ -1,8 +1,9 @@
 """Ordered dithering: each color is mixed of two entries, and a matrix of thresholds says where which one shows.
 
-The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm". Its mixture
-looks like the color from afar, and its two entries are no farther apart than they need to be: the more
-they differ, the more grain is seen. So the amplitude follows the palette's own spacing, place by place.
+The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm". Its
+mixture looks like the color from afar, and its two entries are no farther apart than they need to
+be: the more they differ, the more grain is seen. So the amplitude follows the palette's own
+spacing, place by place.
 
 The matrices are those of Bayer 1973, and blue noise by the void-and-cluster method (Ulichney 1993).
 """
@@ -99,8 +100,8 @@ def _partner(
 ) -> tuple[int, np.float32]:
     """The entry that ``first`` is mixed with, and its share; ``first`` itself if no other brings it nearer to the color.
 
-    The entry alone doesn't compete with mixtures. It has no grain, so it would win wherever it is near,
-    and the mean would be its color.
+    The entry alone doesn't compete with mixtures. It has no grain, so it would win wherever it is
+    near, and the mean would be its color.
     """
     second, share, least = first, np.float32(0), np.float32(np.inf)
     mixture = np.empty(3, np.float32)

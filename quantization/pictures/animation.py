@@ -1,4 +1,4 @@
-"""Animated pictures: frames and how long each is shown, read from GIF, WebP and APNG; indexed images written as GIF."""
+"""Animations: frames and how long each is shown, read from GIF, WebP and APNG; images written as a GIF."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from .indexed_image import IndexedImage
 from .reading import DECODER_ERRORS, FORMATS, correct_transparency, open_image, to_rgba
 
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})
-"""The frames of other formats are no animation: pages of a TIFF, the small preview in a camera's JPEG."""
+"""Other formats have several pictures too, but no animation: a TIFF's pages, the preview in a JPEG."""
 
 GIF_MILLISECONDS = range(10, 655_350 + 1)
-"""How long a frame can be shown: 1 to 65,535 hundredths of a second (0 leaves it to the program that shows it)."""
+"""How long a frame can be shown: 1 to 65,535 hundredths of a second. 0 leaves it to the viewer."""
 _DISPOSALS = {1: Disposal.CLEAR, 2: Disposal.RESTORE}
 """By their numbers in an animated PNG."""
 
@@ -35,7 +35,7 @@ class Animation:
     durations: list[int]
     """Milliseconds for which each frame is shown; 0 for a still picture."""
     loops: int | None = None
-    """How often the animation is repeated: 0 for ever, none for once."""
+    """How often the animation is repeated; 0 for ever, none for once."""
 
 
 def read_animation(path: Path) -> Animation:
@@ -79,8 +79,9 @@ def _read_apng(image: Image.Image) -> Animation:
     """Compose the frames of an animated PNG.
 
     Pillow checks the file and decodes each frame's area. Its own composition clears the area of an
-    indexed frame to the first color and lays soft pixels over others by a wrong formula, and it puts
-    interlaced areas in the wrong rows. The format is in W3C 2025, "PNG Specification (Third Edition)".
+    indexed frame to the first color and lays soft pixels over others by a wrong formula, and it
+    puts interlaced areas in the wrong rows. The format is in W3C 2025, "PNG Specification (Third
+    Edition)".
     """
     canvas = Canvas(image.height, image.width)
     frames, durations = [], []
@@ -114,7 +115,7 @@ def _repeats(plays: int) -> int | None:
 
 
 def check_gif_palette(palette: Palette) -> None:
-    """Raise InputError if an entry is neither opaque nor transparent, the only two that GIF knows."""
+    """Raise InputError if an entry is neither opaque nor transparent; GIF knows nothing else."""
     between = [color for color in palette.to_hex() if len(color) == 8 and not color.endswith("00")]
     if between:
         raise InputError(f"a GIF's colors are opaque or transparent, but the palette holds {between[0]} (RRGGBBAA)")
@@ -123,7 +124,8 @@ def check_gif_palette(palette: Palette) -> None:
 def write_animation(path: Path, images: Sequence[IndexedImage], duration: int) -> None:
     """Write images as the frames of a GIF that repeats for ever, each pixel in its exact color.
 
-    Images that share a palette share the file's color table, in the palette's order; otherwise each has its own.
+    Images that share a palette share the file's color table, in the palette's order; otherwise each
+    has its own.
 
     Args:
         path: where to, whole or not at all.
@@ -131,7 +133,8 @@ def write_animation(path: Path, images: Sequence[IndexedImage], duration: int) -
         duration: milliseconds for each frame; GIF keeps hundredths of a second.
 
     Raises:
-        InputError: the images differ in size, an entry is half transparent, or GIF can't hold the duration.
+        InputError: the images differ in size, an entry is half transparent, or GIF can't hold the
+            duration.
     """
     sizes = {image.indices.shape for image in images}
     if len(sizes) != 1:

@@ -1,9 +1,9 @@
 """Animated GIF: frames composed as browsers show them, and written in their palettes with every frame and duration.
 
-Pillow compresses and decodes the pixels, and nothing more. When it reads, it shows the background color
-where browsers show nothing, enlarges the canvas to frames that reach out of it, and takes no notice of
-damage between blocks. When it writes, it drops frames that equal the one before and reorders palettes.
-The format is in CompuServe 1990, "Graphics Interchange Format, Version 89a".
+Pillow compresses and decodes the pixels, and nothing more. When it reads, it shows the background
+color where browsers show nothing, enlarges the canvas to frames that reach out of it, and takes no
+notice of damage between blocks. When it writes, it drops frames that equal the one before and
+reorders palettes. The format is in CompuServe 1990, "Graphics Interchange Format, Version 89a".
 """
 
 import struct
@@ -147,8 +147,8 @@ def write_gif(
         frames: index maps, uint8 ``[H, W]``, all of one size.
         palette: of all frames, or one for each. GIF knows opaque and transparent only: entries of
             other alphas become opaque.
-        durations: milliseconds for each frame. GIF keeps hundredths of a second; they are rounded so
-            that no error adds up.
+        durations: milliseconds for each frame. GIF keeps hundredths of a second; they are rounded
+            so that no error adds up.
         loops: how often the animation is repeated: 0 for ever, none for once; more than 65,535
             become 65,535.
 
@@ -189,7 +189,8 @@ def write_gif(
 def _hidden_index(palette: Palette) -> int | None:
     """The transparent entry, or an index after the last entry, which no pixel holds; none if all 256 are opaque.
 
-    A browser clears a frame's area to nothing. Pillow does so only if the frame announces a transparent index.
+    A browser clears a frame's area to nothing. Pillow does so only if the frame announces a
+    transparent index.
     """
     after = len(palette) if len(palette) < MAX_ENTRIES else None
     return after if palette.transparent is None else palette.transparent

@@ -18,7 +18,8 @@ class IndexedImage:
     """Indices, uint8 ``[H, W]``, each below the palette's size.
 
     Raises:
-        InputError: the indices' shape or type is wrong, or one of them is not an entry of the palette.
+        InputError: the indices' shape or type is wrong, or one of them is not an entry of the
+            palette.
     """
 
     indices: np.ndarray
@@ -48,7 +49,7 @@ class IndexedImage:
         return IndexedImage(self.indices.repeat(scale, axis=0).repeat(scale, axis=1), self.palette)
 
     def to_pil(self) -> Image.Image:
-        """A Pillow image of mode P with this palette in this order, and its alpha."""
+        """A Pillow image of mode P with this palette, its order and its alpha."""
         image = Image.fromarray(self.indices, mode="P")
         image.putpalette(self.palette.colors[:, :3].tobytes(), "RGB")
         alpha = self.palette.colors[:, 3]
@@ -58,9 +59,9 @@ class IndexedImage:
 
     @classmethod
     def from_pil(cls, image: Image.Image) -> "IndexedImage":
-        """Take over the index map and the palette of a Pillow image of mode P, transparent entries as `merged` does.
+        """Take the index map and the palette of a Pillow image of mode P.
 
-        Colors of an ICC profile become sRGB.
+        Transparent entries become one, as by `merged`. Colors of an ICC profile become sRGB.
 
         Raises:
             InputError: the image has no palette (its mode is not P).
@@ -69,7 +70,7 @@ class IndexedImage:
             raise InputError(f"an indexed image has mode P, not {image.mode}; quantize it first")
         indices = np.asarray(image)
         entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
-        # Some programs write a palette that is shorter than the largest index: those entries are black.
+        # Some programs write a palette that is shorter than the largest index. The missing entries are black.
         colors = np.full((max(len(entries), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
         colors[: len(entries)] = entries
         transparency = image.info.get("transparency", b"")
@@ -84,11 +85,11 @@ class IndexedImage:
 
     @classmethod
     def merged(cls, indices: np.ndarray, colors: np.ndarray) -> "IndexedImage":
-        """An indexed image of entries of which several are transparent: all of these become the first of them.
+        """Make an indexed image from colors of which several may be transparent: these become the first of them.
 
         Args:
             indices: uint8 ``[H, W]``, each below K.
-            colors: sRGB RGBA, uint8 ``[K, 4]``; the other entries keep their order.
+            colors: sRGB RGBA, uint8 ``[K, 4]``; the opaque ones keep their order.
         """
         is_transparent = colors[:, 3] == 0
         first = is_transparent.argmax()

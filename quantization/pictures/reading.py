@@ -1,4 +1,7 @@
-"""Reading pictures of any kind as RGBA, with one clear error for each that can't be read."""
+"""Reading pictures of any kind as sRGB RGBA, with one clear error for each that can't be read.
+
+A picture with an ICC profile (ICC.1:2010) is converted by Little CMS, which is part of Pillow.
+"""
 
 import struct
 import warnings
@@ -16,10 +19,11 @@ from .gif import first_frame
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is read, whatever a file's name says: Pillow would give an EPS to Ghostscript, which runs the program in it."""
+"""What is read, whatever a file's name says. Pillow would pass an EPS to Ghostscript, which runs
+the program in it."""
 
 _GRAY_SCALES = {"L;2": 85, "L;4": 17}
-"""By what Pillow multiplies the grays of 2 and 4 bits, but not the one that is transparent."""
+"""What Pillow multiplies grays of 2 and 4 bits by. It forgets the gray that is transparent."""
 
 DECODER_ERRORS = (
     OSError,
@@ -36,9 +40,9 @@ DECODER_ERRORS = (
 """What Pillow's decoders raise on broken data."""
 
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
-"""A profile's color space → Pillow's mode for it; others don't occur in pictures."""
+"""Pillow's mode for a profile's color space; others don't occur in pictures."""
 _SAME = 2
-"""Profiles that move no color by more than this in 255 are sRGB: going through them would only round."""
+"""A profile that moves no color by more than this, of 255, is sRGB: going through it would only round."""
 
 
 def open_image(path: Path, content: bytes | None = None) -> Image.Image:
@@ -46,10 +50,11 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
 
     Args:
         path: the file.
-        content: what is in it, where that is known; ``path`` is then only what it is called.
+        content: the file's bytes, if they were read already; ``path`` is only a name then.
 
     Raises:
-        InputError: the file is missing, can't be read, is not a picture, cut off, or so large that it may be a decompression bomb.
+        InputError: the file is missing, can't be read, is no picture, is cut off, or is so large
+            that it may be a decompression bomb.
     """
     if content is None and path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is a device or a pipe, not a file")  # reading it might never end
@@ -77,13 +82,13 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
     except DECODER_ERRORS as error:
-        if getattr(error, "errno", None) is not None:  # the system's errors have numbers, Pillow's have not
+        if getattr(error, "errno", None) is not None:  # an error of the system; Pillow's have no number
             raise InputError(f"{path} can't be read: {error.strerror}") from None
         raise InputError(f"{path} is broken or cut off: {error}") from None
 
 
 def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
-    """Bring the value that is transparent in a decoded PNG to 8 bits, as Pillow does with its pixels alone."""
+    """Bring the transparent value of a decoded PNG to 8 bits; Pillow does so with the pixels alone."""
     clear = image.info.get("transparency")
     if clear is None:
         return
@@ -94,7 +99,7 @@ def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
 
 
 def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
-    """The first frame of a GIF as Pillow decoded it or, where it doesn't cover the whole picture, with nothing beside it."""
+    """The first frame of a GIF as Pillow decoded it or, if it covers a part only, with nothing beside it."""
     try:
         frame = first_frame(content)
     except ValueError:  # what Pillow forgives
@@ -105,9 +110,9 @@ def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
 
 
 def to_rgba(image: Image.Image) -> np.ndarray:
-    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``, by its ICC profile if it has one."""
+    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``; its ICC profile is applied."""
     profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+    if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scaling
         values = np.asarray(image).astype(np.uint32)
         alpha = np.where(values == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
         image = Image.fromarray(np.stack([(values >> 8).clip(0, 255).astype(np.uint8), alpha], axis=-1), mode="LA")
@@ -115,7 +120,7 @@ def to_rgba(image: Image.Image) -> np.ndarray:
 
 
 def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
-    """A picture file as sRGB RGBA, uint8 ``[H, W, 4]``; arguments and errors as for :func:`open_image`."""
+    """Read a picture as sRGB RGBA, uint8 ``[H, W, 4]``; arguments and errors are those of `open_image`."""
     return to_rgba(open_image(path, content))
 
 
@@ -124,8 +129,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
     Args:
         image: of any mode with 8 bits a channel.
-        profile: an ICC profile. Where there is none, or one that is broken, of another kind than the picture, or the
-            same as sRGB, the picture comes back as it is.
+        profile: an ICC profile. If there is none, or if it is broken, fits another kind of picture,
+            or is the same as sRGB, the picture comes back as it is.
     """
     if not profile:
         return image
@@ -148,14 +153,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _fits(image_mode: str, mode: str) -> bool:
-    """Whether a picture of this mode can have a profile for that mode; a grey one may have one for RGB."""
+    """Whether a picture can have a profile for ``mode``; a gray one may have one for RGB."""
     if "CMYK" in (image_mode, mode) or "LAB" in (image_mode, mode):
         return image_mode == mode
     return mode == "RGB" or image_mode in ("1", "L", "LA")
 
 
 def _keeps_colors(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether the transform does nothing, judged by a lattice of colors or by all greys."""
+    """Whether the transform does nothing, judged by a lattice of colors or by all grays."""
     if mode not in ("RGB", "L"):
         return False
     steps = np.arange(0, 256, 51, dtype=np.uint8)

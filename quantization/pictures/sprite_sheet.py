@@ -1,7 +1,8 @@
 """A sprite sheet: images in rows on one picture, and the JSON by which game engines cut them out again.
 
-The keys and their order are those of Aseprite's exporter in its hash form (``aseprite --sheet … --data … --format
-json-hash --list-tags``; src/app/doc_exporter.cpp of its source), which are TexturePacker's with a duration and tags.
+The JSON has the keys of Aseprite's exporter, in its order (``aseprite --sheet … --data … --format
+json-hash --list-tags``, src/app/doc_exporter.cpp). They are TexturePacker's keys, a duration and
+tags.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,17 +29,17 @@ class SpriteSheet:
     """Images on one picture, and where each stands on it."""
 
     picture: Image.Image
-    """Of mode P, in the images' palette, or RGBA if no palette holds the colors of all."""
+    """Of mode P, or RGBA if no palette holds the colors of all images."""
     frames: dict[str, dict[str, Any]]
-    """For each image's name its rectangle and duration, as the JSON has them."""
+    """The rectangle and the duration of each image by its name, as the JSON has them."""
 
     def save(self, path: Path) -> None:
-        """Write the picture as PNG at ``path``, and the JSON beside it under the same name, each whole or not at all."""
+        """Write the picture as a PNG at ``path``, and the JSON beside it, under the same name."""
         write_atomically(path, lambda temporary: self.picture.save(temporary, format="PNG", optimize=False))
         write_json(path.with_suffix(".json"), self.to_json(path.name))
 
     def to_json(self, picture_name: str) -> dict[str, Any]:
-        """The frames, and under ``meta`` what Aseprite says about the picture of that name."""
+        """The frames, and under ``meta`` what Aseprite says about a picture."""
         meta = {
             "app": APP,
             "version": VERSION,
@@ -60,16 +61,17 @@ def make_sprite_sheet(
 ) -> SpriteSheet:
     """Lay images out row by row.
 
-    The sheet is indexed in the images' palette, in its order, or where they have several, in all of their colors; it is
-    RGBA if these are more than 256, or two of them are transparent. What lies between the images is transparent, or the
-    palette's first entry if it has no transparent one.
+    The sheet is indexed in `common_palette`, or RGBA if there is none. What lies between the images
+    is transparent; if the palette has no transparent entry, it is the first one.
 
     Args:
-        images: at least one, by name; the largest sets the size of every place, at whose top left an image stands.
+        images: at least one, by name. The largest sets the size of every place; an image stands at
+            its top left.
         columns: images in a row.
         shape_padding: pixels between images.
         border_padding: pixels along the sheet's edges.
-        duration: milliseconds for which each image is shown where the sheet is played as an animation.
+        duration: milliseconds for which each image is shown where the sheet is played as an
+            animation.
 
     Raises:
         InputError: an argument is out of range.
@@ -111,7 +113,10 @@ def make_sprite_sheet(
 
 
 def common_palette(palettes: Iterable[Palette]) -> Palette | None:
-    """The palettes' only one as it stands; else each of their colors once, in the order of appearance, if they fit."""
+    """The palette of all: the only one as it is, or each color of several once, in order of appearance.
+
+    There is none if the colors are more than 256, or two of them are transparent.
+    """
     distinct = list(dict.fromkeys(palettes))
     if len(distinct) == 1:
         return distinct[0]
@@ -122,7 +127,7 @@ def common_palette(palettes: Iterable[Palette]) -> Palette | None:
 
 
 def _indices_in(palette: Palette, image: IndexedImage) -> np.ndarray:
-    """The image's indices, uint8 ``[H, W]``, as those of a palette that holds all colors of its own."""
+    """The image's indices in a palette that holds all colors of its own, uint8 ``[H, W]``."""
     if image.palette == palette:
         return image.indices
     places = {tuple(color): place for place, color in enumerate(palette.colors.tolist())}

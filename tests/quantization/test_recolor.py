@@ -132,21 +132,6 @@ def test_entries_without_weight_take_no_place_from_others():
     assert match_entries(costs, np.array([1.0, 1.0])).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(
-    ("costs", "weights", "distinct"),
-    [
-        (np.zeros((2, 0)), np.ones(2), 1),
-        (np.zeros((2, 3)), np.ones(3), 1),
-        (np.full((2, 3), np.nan), np.ones(2), 1),
-        (np.zeros((2, 3)), -np.ones(2), 1),
-        (np.zeros((2, 3)), np.ones(2), np.nan),
-    ],
-)
-def test_impossible_costs_are_refused(costs, weights, distinct):
-    with pytest.raises(ValueError, match=r"must be|are not"):
-        match_entries(costs, weights, distinct)
-
-
 def test_large_areas_come_nearest_to_their_color():
     target = Palette.from_hex(["0000ff", "00ff00"])
     palette = Palette.from_hex(["0000f0", "0000ff"])
