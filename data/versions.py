@@ -1,100 +1,169 @@
-"""Pictures in other colors: pictures with what belongs to them, and the recolored versions that are made of each."""
+"""Pictures in other colors: what can be asked of them, and the versions that are made of each picture."""
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from tincture.common.errors import InputError
+from tincture.common.errors import SEED, InputError, Range, choose
+from tincture.common.options import OneOf, check_options
 from tincture.quantization.fit import quantize
 from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import check_gif_palette, read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import open_image, read_image
+from tincture.quantization.recolor import GENTLE
 
-from .image_folder import pictures_below
+from .annotated_pictures import AnnotatedPicture
 from .palette_changes import PaletteJitter, with_transparency_for
 from .sources import name_hash
-
-SIDECAR_SUFFIXES = (".txt", ".json", ".xml")
-"""Of annotations that stand beside their picture, as YOLO, LabelMe and Pascal VOC write them."""
-
-DEFAULT_COLORS = 64
-"""Entries to which pictures of more than 256 colors are quantized."""
-
-JITTER, OTHERS = "jitter", "others"
 
 Matcher = Callable[[IndexedImage, Palette], IndexedImage]
 """Moves an indexed image to another palette, all pixels of a color to one color."""
 
+AREAS, JITTER, OTHERS = "areas", "jitter", "others"
+WAYS = {
+    AREAS: "each color goes to a near one; shades that are rare or alike come together",
+    "reversible": "one-to-one, with a way back",
+    "role": "to the entry that the model's palette encoder finds alike",
+    "model": "to the entry that the model expects there",
+    JITTER: "takes no palette: one random change of all colors and a little noise",
+    OTHERS: "takes no palette: by areas to the palette of another one of the pictures",
+}
+"""How a color finds the one that it becomes, by the names of `Recoloring.by`."""
+NEED_MODEL, NEED_NO_PALETTE = {"role", "model"}, {JITTER, OTHERS}
+
+DEFAULT_COLORS, DEFAULT_VERSIONS = 64, 4
+
+
+class Turn(NamedTuple):
+    """One way to recolor, and what to."""
+
+    by: str
+    """A name in `WAYS`."""
+    name: str | None = None
+    """Of the palette, for a way that takes one."""
+    palette: Palette | None = None
+
 
 @dataclass(frozen=True)
-class AnnotatedPicture:
-    """A picture's file and the files that say something about it."""
-
-    name: str
-    """Its path below the folder that was named, with forward slashes, suffix included."""
-    path: Path
-    folder: str
-    """The name of the folder that was named; empty for a picture that was named itself."""
-    sidecars: list[Path]
-    """Annotations beside it."""
-    parallels: list[Path]
-    """Its file in each parallel folder, such as a mask."""
-
-
-def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ()) -> list[AnnotatedPicture]:
-    """Find pictures and what belongs to them.
+class Recoloring:
+    """What other colors pictures get.
 
     Args:
-        inputs: pictures, and folders of pictures (`pictures_below`).
-        parallel_folders: each has a file for every picture, of the same relative name or with another suffix.
+        palette: palettes to move pictures to, in turn. A picture given as a palette is quantized, as
+            those to recolor are, where it has more than 256 colors. Files, pictures, or names
+        by: how a color finds the one that it becomes, several ways in turn. If left out, areas with a
+            palette and jitter without. Ways
+        versions: of each picture; if left out, one for each palette, or 4 where chance decides. Before
+            it gets a palette for the second time, a picture is jittered.
+        colors: entries to which every picture is quantized first, 2 to 256. all: none is, and the
+            first frame is jittered pixel by pixel, without noise. If left out, pictures of more than
+            256 colors are quantized to 64, and the others keep theirs.
+        transparency: whether a palette gets a transparent entry. auto: where a picture has transparent
+            pixels. never: these take the lightest entry, like paper, where there is no transparent one.
+        distinct: by areas and role, what each color of the palette that is used is worth, in shares of
+            the area times squared distance in OKLab. 0: nearest colors. From 3 on, all colors stay
+            apart that the palette has room for.
+        checkpoint: the model of the ways role and model, a folder that train.py wrote.
+        seed: a version depends on it and on its picture's name (others, on all names).
+        jitter: how far colors move.
 
     Raises:
-        InputError: an input or a folder is missing, a folder holds no pictures, or a parallel folder lies among
-            the pictures, or has no file, or several, for one of them.
+        InputError: an option is out of range, does nothing, or contradicts another one.
     """
-    for parallel in parallel_folders:
-        if not parallel.is_dir():
-            raise InputError(f"no such folder: {parallel}")
-    found: list[AnnotatedPicture] = []
-    for path in inputs:
-        if not path.exists():
-            raise InputError(f"no such picture or folder: {path}")
-        if path.is_dir():
-            for parallel in parallel_folders:
-                if parallel.resolve().is_relative_to(path.resolve()):
-                    raise InputError(
-                        f"{parallel} lies in {path}, all of whose pictures are taken for images; move it elsewhere"
-                    )
-            names = {file.relative_to(path).as_posix(): file for file in pictures_below(path)}
-        else:
-            names = {path.name: path}
-        for name, file in sorted(names.items()):
-            sidecars = [sidecar for suffix in SIDECAR_SUFFIXES if (sidecar := file.with_suffix(suffix)).is_file()]
-            parallels = [_file_beside(name, parallel) for parallel in parallel_folders]
-            folder = path.resolve().name if path.is_dir() else ""
-            found.append(AnnotatedPicture(name, file, folder, sidecars, parallels))
-    return found
+
+    palette: Annotated[list[str] | None, ", ".join(named_palettes())] = field(
+        default=None, metadata={"metavar": "PALETTE"}
+    )
+    by: Annotated[list[str] | None, "; ".join(f"{way} ({text})" for way, text in WAYS.items())] = field(
+        default=None, metadata={"metavar": "WAY"}
+    )
+    versions: Annotated[int | None, Range(1, 10**6)] = None
+    colors: int | Literal["all"] | None = None
+    transparency: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
+    distinct: Annotated[float, Range(0, float("inf"))] = GENTLE
+    checkpoint: Path | None = None
+    seed: Annotated[int, SEED] = 0
+    jitter: PaletteJitter = field(default_factory=PaletteJitter)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for way in self.ways:
+            choose("--by", way, WAYS)
+        needs_palette = [way for way in self.ways if way not in NEED_NO_PALETTE]
+        needs_model = [way for way in self.ways if way in NEED_MODEL]
+        if self.palette and not needs_palette:
+            raise InputError(f"--by {' '.join(self.ways)} takes no --palette: leave that out, or add --by areas")
+        if needs_palette and not self.palette:
+            raise InputError(f"--by {needs_palette[0]} needs the palette to move pictures to: name one with --palette")
+        if needs_model and self.checkpoint is None:
+            raise InputError(f"--by {needs_model[0]} needs a model: name its folder with --checkpoint")
+        if self.colors == "all" and self.ways != [JITTER]:
+            raise InputError(
+                f"--colors all quantizes nothing, which works by {JITTER} only: leave --palette and --by out"
+            )
+        if isinstance(self.colors, int) and not 2 <= self.colors <= MAX_ENTRIES:
+            raise InputError(f"--colors is {self.colors}; it must be from 2 to {MAX_ENTRIES}, or all")
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        """Raise InputError for an option that does nothing."""
+        jitters = JITTER in self.ways or self.count > len(self.ways) * len(self.palette or [None])
+        changed = [each.name for each in fields(PaletteJitter) if getattr(self.jitter, each.name) != each.default]
+        idle = {
+            "checkpoint": self.checkpoint is not None and not NEED_MODEL & set(self.ways),
+            "distinct": self.distinct != GENTLE and not {AREAS, "role", OTHERS} & set(self.ways),
+            "transparency": self.transparency != "auto" and self.ways == [JITTER],
+            **dict.fromkeys(changed, not jitters),
+        }
+        for name in (name for name, does_nothing in idle.items() if does_nothing):
+            raise InputError(f"--{name} does nothing by {' and '.join(self.ways)}; leave it out")
+
+    @property
+    def ways(self) -> list[str]:
+        """Names in `WAYS`."""
+        return self.by or ([AREAS] if self.palette else [JITTER])
+
+    @property
+    def count(self) -> int:
+        """Versions of each picture."""
+        if self.versions is not None:
+            return self.versions
+        return DEFAULT_VERSIONS if NEED_NO_PALETTE & set(self.ways) else len(self.ways) * len(self.palette)
+
+    @cached_property
+    def turns(self) -> list[Turn]:
+        """Every way, those that take a palette once with each.
+
+        Raises:
+            InputError: a palette can't be read, or has no opaque entry.
+        """
+        palettes = {name: _read_target(name, self.colors) for name in self.palette or ()}
+        for name, palette in palettes.items():
+            if not (palette.colors[:, 3] > 0).any():
+                raise InputError(f"{name} has no opaque entry to recolor to")
+        turns = []
+        for way in self.ways:
+            turns += [Turn(way)] if way in NEED_NO_PALETTE else [Turn(way, *item) for item in palettes.items()]
+        return turns
 
 
-def _file_beside(name: str, folder: Path) -> Path:
-    """The file for a picture in a parallel folder."""
-    exact = folder / name
-    if exact.is_file():
-        return exact
-    same_stem = sorted(path for path in exact.parent.glob("*") if path.stem == exact.stem and path.is_file())
-    if len(same_stem) != 1:
-        what = "no file" if not same_stem else f"{len(same_stem)} files ({', '.join(p.name for p in same_stem)})"
-        raise InputError(f"{folder} has {what} for {name}")
-    return same_stem[0]
+def _read_target(name: str, colors: int | None) -> Palette:
+    try:
+        return read_palette(name)
+    except InputError:
+        if is_picture(name) and Path(name).is_file():
+            return read_frames(Path(name), colors).image.palette
+        raise
 
 
 class Frames(NamedTuple):
@@ -113,7 +182,7 @@ class Frames(NamedTuple):
         return ".png" if len(self.durations) == 1 else ".gif"
 
     def save(self, path: Path) -> None:
-        """Write a PNG, or a GIF of several frames, whole or not at all.
+        """Write a PNG, or a GIF of several frames.
 
         Raises:
             InputError: an animation's palette has a half-transparent entry, which a GIF can't have.
@@ -127,12 +196,12 @@ class Frames(NamedTuple):
 
 
 def read_frames(path: Path, colors: int | None) -> Frames:
-    """Read a picture with at most 256 colors.
+    """Read a picture as an indexed one.
 
     Args:
         path: its file.
         colors: entries to which every picture is quantized. None: an indexed picture keeps its index map
-            and palette, another one its colors if they are at most 256; it is quantized to 64 otherwise.
+            and palette. Another one keeps its colors if they are at most 256, and gets 64 otherwise.
     """
     animation = read_animation(path)
     rgba = np.concatenate(animation.frames)
@@ -154,93 +223,66 @@ class Version(NamedTuple):
     picture: Frames | Image.Image
     """In full detail it is a Pillow image."""
     by: str
-    """As in its `Turn`."""
+    """A name in `WAYS`."""
     palette_of: str | None
     """The palette's name, or the name of the other picture that lent its palette."""
 
     @property
     def suffix(self) -> str:
-        """Of the file that `save` writes."""
+        """Of the file that ``picture.save`` writes."""
         return self.picture.suffix if isinstance(self.picture, Frames) else ".png"
 
-    def save(self, path: Path) -> None:
-        """Write a PNG, or a GIF of several frames."""
-        self.picture.save(path)
-
+    @property
     def palette(self) -> Palette | None:
         """What the picture is drawn in; none in full detail."""
         return self.picture.image.palette if isinstance(self.picture, Frames) else None
 
 
-class Turn(NamedTuple):
-    """One way to recolor, and what to."""
-
-    by: str
-    """`JITTER`, `OTHERS`, or the name of a matcher."""
-    name: str | None = None
-    """Of the palette, for a matcher."""
-    palette: Palette | None = None
-
-
-@dataclass
 class VersionMaker:
-    """Makes recolored versions of each picture; they depend on the seed and the picture's name, not on order.
+    """Makes recolored versions of each picture. They depend on the seed and its name, and not on its place.
 
     Args:
         pictures: all of them: each may lend its palette to others. A new picture changes few of these draws.
-        turns: each picture takes turns among them, in an order of its own. From its second round on it is jittered
-            first: the same palette again would give the same picture again.
-        matchers: by name; those that ``turns`` name, and areas for `OTHERS`.
-        versions: of each picture.
-        colors: as for `read_frames`; "all": nothing is quantized, and the first frame jittered pixel by pixel.
-        transparency: whether a palette without a transparent entry gets one: auto, where a picture has transparent
-            pixels and the palette a place for it; always; or never.
-        seed: of what is random.
-        jitter: how far colors move.
+        asked: what other colors they get.
+        matchers: for those names in `WAYS` that take a palette, and for areas, how a picture is moved.
     """
 
-    pictures: Sequence[AnnotatedPicture]
-    turns: Sequence[Turn]
-    matchers: Mapping[str, Matcher]
-    versions: int
-    colors: int | str | None
-    transparency: str
-    seed: int
-    jitter: PaletteJitter
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, pictures: Sequence[AnnotatedPicture], asked: Recoloring, matchers: Mapping[str, Matcher]
+    ) -> None:
+        self.asked, self.turns, self.matchers = asked, asked.turns, matchers
         # Pictures by a hash of their names: a draw takes the next one, and adding a picture changes few draws.
-        self._ring = sorted((name_hash(picture.name), picture.name, picture.path) for picture in self.pictures)
-        self._used_palette = cache(self._read_used_palette)
+        self._ring = sorted((name_hash(picture.name), picture.name, picture.path) for picture in pictures)
+        self._used_palettes: dict[Path, Palette] = {}
 
     def versions_of(self, picture: AnnotatedPicture) -> Iterator[Version]:
         """All versions of a picture, in order."""
-        order = self._rng(picture.name).permutation(len(self.turns))
-        source = None if self.colors == "all" else read_frames(picture.path, self.colors)
-        for number in range(self.versions):
+        jitter, order = self.asked.jitter, self._rng(picture.name).permutation(len(self.turns))
+        source = None if self.asked.colors == "all" else read_frames(picture.path, self.asked.colors)
+        for number in range(self.asked.count):
             turn, rng = self.turns[order[number % len(order)]], self._rng(f"{picture.name}/{number + 1}")
             if source is None:
-                yield Version(_to_pil(self.jitter.pixels(read_image(picture.path), rng)), turn.by, None)
+                yield Version(_to_pil(jitter.pixels(read_image(picture.path), rng)), turn.by, None)
             elif turn.by == JITTER:
-                yield Version(source._replace(image=self.jitter(source.image, rng)), turn.by, None)
+                yield Version(source._replace(image=jitter(source.image, rng)), turn.by, None)
             else:
                 name, palette = self._draw_other(picture, rng) if turn.by == OTHERS else (turn.name, turn.palette)
-                before = source.image if number < len(order) else self.jitter(source.image, rng)
-                move = self.matchers["areas" if turn.by == OTHERS else turn.by]
-                moved = move(before, self._with_place(palette, before))
+                # The same palette again would give the same picture again.
+                before = source.image if number < len(order) else jitter(source.image, rng)
+                move = self.matchers[AREAS if turn.by == OTHERS else turn.by]
+                moved = move(before, self._with_transparency(palette, before))
                 yield Version(source._replace(image=moved), turn.by, name)
 
     def _rng(self, text: str) -> np.random.Generator:
-        return np.random.default_rng(name_hash(f"{self.seed}/{text}"))
+        return np.random.default_rng(name_hash(f"{self.asked.seed}/{text}"))
 
-    def _with_place(self, palette: Palette, image: IndexedImage) -> Palette:
-        """The palette with a transparent entry where ``transparency`` wants it."""
-        if self.transparency == "auto":
+    def _with_transparency(self, palette: Palette, image: IndexedImage) -> Palette:
+        if self.asked.transparency == "auto":
             return with_transparency_for(image, palette)
-        return palette.with_transparency() if self.transparency == "always" else palette
+        return palette.with_transparency() if self.asked.transparency == "always" else palette
 
     def _draw_other(self, picture: AnnotatedPicture, rng: np.random.Generator) -> tuple[str, Palette]:
-        """The palette of another picture that has a visible color, and that picture's name."""
+        """Another picture that has a visible color, and its palette."""
         first = bisect.bisect(self._ring, (int(rng.integers(2**64, dtype=np.uint64)), ""))
         for step in range(len(self._ring)):
             _, name, path = self._ring[(first + step) % len(self._ring)]
@@ -248,10 +290,12 @@ class VersionMaker:
                 return name, palette
         raise InputError(f"no other picture than {picture.name} has a visible color to lend")
 
-    def _read_used_palette(self, path: Path) -> Palette:
+    def _used_palette(self, path: Path) -> Palette:
         """The entries that stand in some pixel of a picture."""
-        image = read_frames(path, self.colors).image
-        return Palette(image.palette.colors[np.unique(image.indices)])
+        if path not in self._used_palettes:
+            image = read_frames(path, self.asked.colors).image
+            self._used_palettes[path] = Palette(image.palette.colors[np.unique(image.indices)])
+        return self._used_palettes[path]
 
 
 def _to_pil(pixels: np.ndarray) -> Image.Image:

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tincture import quantize, recolor, sample, train
 from tincture.common.output_folder import claimed
+from tincture.data.annotated_pictures import find_pictures
 from tincture.data.image_folder import image_folder
-from tincture.data.versions import find_pictures
 
 
 def everything(path):
