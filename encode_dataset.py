@@ -1,7 +1,8 @@
-"""Encode a data set once for all runs to come: `python encode_dataset.py --data.path pictures --output encoded`.
+"""Encode a data set once for all runs: `python encode_dataset.py --data.path set --output encoded`.
 
-The parquet files that this writes, in random order, are themselves a set for ``data.source: datasets``, of
-which nothing is quantized again. A picture stands on the same side of the split as in the original set.
+The parquet files that this writes, in random order, are themselves a set for ``data.source:
+datasets``, of which nothing is quantized again. A picture stands on the same side of the split as
+in the original set.
 """
 
 from argparse import Namespace

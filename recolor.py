@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
 
 
 def matchers(asked: Recoloring) -> dict[str, Matcher]:
-    """How a picture is moved to a palette, by the name of the way; loads the model if one is asked for."""
+    """How a picture is moved to a palette, by the name of the way; loads the model."""
     found: dict[str, Matcher] = {
         "areas": partial(recolor_solid, reversible=False, distinct=asked.distinct),
         "reversible": recolor_solid,

@@ -1,7 +1,7 @@
-"""Pictures with what belongs to them: annotations beside them, and files in parallel folders, such as masks.
+"""Pictures with what belongs to them: annotations beside them, and masks in parallel folders.
 
-New versions of a picture are written where it would be copied to: a picture under its own name, a folder
-under its name with all that is in it. Annotations are copied along.
+New versions of a picture are written where it would be copied to: a picture under its own name, a
+folder under its name with all that is in it. Annotations are copied along.
 """
 
 import shutil
@@ -30,7 +30,7 @@ class AnnotatedPicture:
     """Each with the name of the folder that it is copied to."""
 
     def new_name(self, folder: str, number: int | None, suffix: str) -> str:
-        """Where a file that belongs to a version stands below the output; without a number, to the picture itself."""
+        """Where a version's file stands below the output; without a number, the picture's own."""
         path = Path(folder, self.name)
         # A name may be a dot, so it is no path before it has its suffix.
         file = path.stem + ("" if number is None else f"-v{number}") + suffix
@@ -41,7 +41,7 @@ class AnnotatedPicture:
         return _copied(self.path, output, self.new_name(self.folder, None, self.path.suffix))
 
     def copy_annotations(self, output: Path, number: int | None) -> list[str]:
-        """Copy what belongs to the picture under a version's name, byte for byte; returns the new names."""
+        """Copy what belongs to the picture under a version's name; returns the new names."""
         return [
             _copied(source, output, self.new_name(folder, number, source.suffix)) for folder, source in self.annotations
         ]
@@ -58,11 +58,13 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
 
     Args:
         inputs: pictures, and folders of pictures (`pictures_below`).
-        parallel_folders: each has a file for every picture, of the same relative name or with another suffix.
+        parallel_folders: each has a file for every picture, of the same relative name or with
+            another suffix.
 
     Raises:
-        InputError: an input or a folder is missing, a folder holds no pictures, or a parallel folder lies among
-            the pictures, has no name of its own, or has no file, or several, for one of them.
+        InputError: an input or a folder is missing, a folder holds no pictures, or a parallel
+            folder lies among the pictures, has no name of its own, or has no file, or several, for
+            one of them.
     """
     for path in inputs:
         if not path.exists():
@@ -111,7 +113,7 @@ def _parallel_file(name: str, folder: Path) -> Path:
 
 
 def check_names(pictures: Sequence[AnnotatedPicture], numbers: Sequence[int | None], report: str) -> None:
-    """Raise InputError where files of two pictures would have one name, or a picture's that of the ``report``."""
+    """Raise InputError where two files, the ``report`` among them, would have one name."""
     taken = {Path(report).stem: Path(report)}
     for picture in pictures:
         for folder in {picture.folder, *(folder for folder, _ in picture.annotations)}:

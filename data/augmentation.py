@@ -15,11 +15,11 @@ from tincture.quantization.palettes.luminance import luminance_of_indices, round
 from .index_maps import Batch
 
 JITTER_CHROMA, JITTER_LIGHTNESS = 0.3, 0.1
-"""At a jitter of 1, the spread of the logarithm of the factor on chroma, and of what is added to lightness."""
+"""At a jitter of 1, the spreads of the factor on chroma (of its logarithm) and of lightness."""
 
 
 def mirror(x_0: Tensor, probability: float) -> tuple[Tensor, Tensor]:
-    """Turn each index map, ``[B, H, W]``, left to right with ``probability``; also says which, bool ``[B]``."""
+    """Turn each of ``[B, H, W]`` left to right with ``probability``; also says which, bool ``[B]``."""
     turned = torch.rand(len(x_0), 1, 1) < probability
     return torch.where(turned, x_0.flip(2), x_0), turned.flatten()
 
@@ -40,8 +40,8 @@ def shift(x_0: Tensor, most: int) -> tuple[Tensor, Tensor]:
 def jitter(palette: PaletteBatch, strength: float) -> PaletteBatch:
     """Change all colors of a palette together, in OKLab.
 
-    Their hue is turned by one angle, any angle at a strength of 1; their chroma is multiplied by one number,
-    and one number is added to their lightness. Transparent entries stay as they are.
+    Their hue is turned by one angle, any angle at a strength of 1; their chroma is multiplied by
+    one number, and one number is added to their lightness. Transparent entries stay as they are.
     """
     lab = palette.oklab()
     count = len(lab)
@@ -56,11 +56,11 @@ def jitter(palette: PaletteBatch, strength: float) -> PaletteBatch:
 
 
 def augment(batch: Batch, mirrored: float, shifted: int, jittered: float) -> tuple[Batch, Tensor]:
-    """Mirror with a probability, shift by up to so many pixels, jitter palettes with a strength; 0 leaves each out.
+    """Mirror with a probability, shift by up to so many pixels, jitter palettes with a strength.
 
     Returns:
-        The changed batch, and float ``[B, 3]``: 1 where a picture was mirrored, and how far it was then moved
-        down and to the right.
+        The changed batch, and float ``[B, 3]``: 1 where a picture was mirrored, and how far it was
+        then moved down and to the right.
     """
     x_0, palette = batch.x_0, batch.palette
     changes = torch.zeros(len(x_0), 3)
@@ -74,7 +74,8 @@ def augment(batch: Batch, mirrored: float, shifted: int, jittered: float) -> tup
 
 
 def rounded_luminance(batch: Batch) -> Tensor:
-    """Luminance maps ``[B, H, W]`` as grey images give them, which have 4 to 256 levels, few as often as many."""
+    """Luminance maps ``[B, H, W]`` as grey images of 4 to 256 levels give them."""
+    # Few levels as often as many.
     levels = 2 ** torch.randint(2, 9, (len(batch.x_0),), device=batch.x_0.device)
     return round_to_levels(luminance_of_indices(batch.x_0, batch.palette), levels)
 
@@ -82,21 +83,23 @@ def rounded_luminance(batch: Batch) -> Tensor:
 def draw_foreign_palettes(pool: PaletteBatch, count: int, max_entries: int, no_transparency: float) -> PaletteBatch:
     """Make palettes out of the colors of a data set.
 
-    Half of them have the colors of another picture, half are mixed from all pictures' colors. Sizes are
-    uniform from 2 to ``max_entries``. Entries may repeat: of a picture's 16 colors, a palette of 16 entries
-    has 12 on average.
+    Half of them have the colors of another picture, half are mixed from all pictures' colors. Sizes
+    are uniform from 2 to ``max_entries``. Entries may repeat: of a picture's 16 colors, a palette
+    of 16 entries has 12 on average.
 
     Args:
         pool: the palettes of a data set.
         count: how many to make.
         max_entries: the largest size.
-        no_transparency: the share of palettes without a transparent entry; in the others it is entry 0.
+        no_transparency: the share of palettes without a transparent entry; in the others it is
+            entry 0.
     """
     opaque = pool.valid & (pool.colors[..., 3] > 0)
     picture = torch.randint(len(pool.valid), (count, 1)).expand(-1, max_entries)
     mixed = torch.randint(len(pool.valid), (count, max_entries))
     picture = picture.where(torch.rand(count, 1) < 0.5, mixed)
-    # The n-th opaque entry of each picture, n random: entries sorted opaque first, n below their number.
+    # The n-th opaque entry of each picture, n random: entries sorted opaque first, n below their
+    # number.
     chosen = opaque[picture]  # [count, max_entries, K]
     order = chosen.int().argsort(dim=2, descending=True, stable=True)
     shuffled = torch.rand(count, max_entries).argsort(dim=1)
@@ -111,7 +114,8 @@ def draw_foreign_palettes(pool: PaletteBatch, count: int, max_entries: int, no_t
 def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch) -> Tensor:
     """Move index maps to other palettes: each entry goes to the nearest one in OKLab.
 
-    Transparency goes to the target's transparent entry or, where it has none, to its lightest, like paper.
+    Transparency goes to the target's transparent entry or, where it has none, to its lightest, like
+    paper.
 
     Args:
         x_0: int64 ``[B, H, W]``.
@@ -135,9 +139,9 @@ def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch)
 def with_foreign_palettes(batch: Batch, pool: PaletteBatch, probability: float, max_entries: int = 32) -> Batch:
     """Draw each picture of ``batch``, with ``probability``, in a palette that was not made for it.
 
-    A picture's own palette holds just the colors that it uses. A palette that a person gives holds others
-    too, and lacks some. A model that has seen only the first kind tries to use every entry of the second.
-    Pictures that aren't chosen keep their palettes, padded as needed.
+    A picture's own palette holds just the colors that it uses. A palette that a person gives holds
+    others too, and lacks some. A model that has seen only the first kind tries to use every entry
+    of the second. Pictures that aren't chosen keep their palettes, padded as needed.
 
     Args:
         batch: pictures of a data set.

@@ -1,7 +1,8 @@
-"""Whatever the library datasets reads: the hub, parquet, folders of images, WebDataset's tar shards.
+"""Whatever the library datasets reads: the hub, parquet, folders of images, WebDataset's tars.
 
-The hash of a picture's pixels, at their final size, decides on its side of the split. So a stream, of which
-nobody knows what came before, has the same two sides as the whole set, and equal pictures stand on one side.
+The hash of a picture's pixels, at their final size, decides on its side of the split. So a stream,
+of which nobody knows what came before, has the same two sides as the whole set, and equal pictures
+stand on one side.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ from .sources import (
 )
 
 BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_SUFFIXES, "imagefolder")
-"""Which of the library's readers takes files with a suffix; for a folder and the hub it finds out itself."""
+"""The library's reader for files with a suffix; for a folder and the hub it finds out itself."""
 
 ENCODED_COLUMNS = ("name", "content", "indices", "palette")
 """What encode_dataset.py writes in place of the pictures."""
@@ -144,7 +145,10 @@ def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
 
 
 def _check_all_are_taken(folder: Path, builder: datasets.DatasetBuilder) -> None:
-    """Raise InputError if the library leaves pictures out: once a name says train or test, it takes no others."""
+    """Raise InputError if the library leaves pictures out.
+
+    Once a name says train or test, it takes no other pictures.
+    """
     files = [file for split in builder.config.data_files.values() for file in split]
     taken = sum(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files)
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -157,7 +161,7 @@ def _check_all_are_taken(folder: Path, builder: datasets.DatasetBuilder) -> None
 
 
 def _mixed_files(data: datasets.Dataset) -> datasets.IterableDataset:
-    """A table of image files as a stream of random parts; in the table they stand class by class."""
+    """A table of image files, which stand class by class, as a stream of random parts."""
     mixed = data.cast_column("image", datasets.Image(decode=False)).shuffle(seed=0)
     count = min(len(data), MAX_SHARDS)
     edges = [len(data) * part // count for part in range(count + 1)]
@@ -244,7 +248,7 @@ def _read(path: str) -> bytes:
 
 
 def _name(path: str | None, config: DataConfig) -> str | None:
-    """A picture's path below the folder that holds them all: the same wherever this folder stands."""
+    """A picture's path below the folder that holds them all, the same wherever that stands."""
     if path is None:
         return None
     root = str(Path(config.path).expanduser().absolute())
@@ -282,9 +286,9 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
         given: the palette of all pictures; None: each gets its own.
 
     Returns:
-        `ENCODED_COLUMNS`, and the column of labels if there is one: indices as H·W bytes, palettes as K·4
-        bytes of RGBA, and the hash of the pixels that decides on the side of the split. Broken pictures,
-        and those whose own palette has a single color, are left out.
+        `ENCODED_COLUMNS`, and the column of labels if there is one: indices as H·W bytes, palettes
+        as K·4 bytes of RGBA, and the hash of the pixels that decides on the side of the split.
+        Broken pictures, and those whose own palette has a single color, are left out.
 
     Raises:
         InputError: a picture is broken and ``config.strict`` is set.

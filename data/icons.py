@@ -1,7 +1,8 @@
 """The built-in icons, 16×16, drawn by hand.
 
-Fugue is by Yusuke Kamiyamane (CC BY 3.0), Silk by Mark James (CC BY 2.5). Both come as packages that pip
-installs (requirements-data.txt). Nothing of them is imported: the pictures are read from their folders.
+Fugue is by Yusuke Kamiyamane (CC BY 3.0), Silk by Mark James (CC BY 2.5). Both come as packages
+that pip installs (requirements-data.txt). Nothing of them is imported: the pictures are read from
+their folders.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ save start stop valid
 black blue bronze gold gray green orange pink purple red silver white yellow 1 2 3
 """
 SILK_OVERLAYS = frozenset(_OVERLAYS.split())
-"""Words that Silk appends where it puts a small badge on a drawing, or draws it in another color."""
+"""Words that Silk appends to a drawing with a small badge, or in another color."""
 
 
 def _package_folder(module: str, distribution: str) -> Path:
@@ -47,7 +48,7 @@ def fugue_base_name(name: str) -> str:
 
 
 def silk_base_name(name: str) -> str:
-    """`tag_blue_add` and `tag` are one drawing; a name made of overlay words alone keeps its first."""
+    """`tag_blue_add` and `tag` are one drawing; of overlay words alone, the first one stays."""
     words = name.split("_")
     while len(words) > 1 and words[-1] in SILK_OVERLAYS:
         words.pop()
@@ -69,7 +70,9 @@ def _silk() -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def icons(heldout_fraction: float) -> Source:
-    """All icons. An icon's label is the first word of its name, or ``other`` if fewer than 20 have it.
+    """All icons. Their labels are the first words of their names.
+
+    Labels of fewer than 20 icons become ``other``.
 
     Args:
         heldout_fraction: the share of the drawings (`fugue_base_name`) on the held-out side.

@@ -1,4 +1,4 @@
-"""Any folder of pictures, brought to one size; its subfolders, where there are some, give labels."""
+"""Any folder of pictures, brought to one size. Subfolders, where there are some, give labels."""
 
 import hashlib
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
     Args:
         pixels: uint8 ``[H, W, 4]``.
         size: edge length in pixels.
-        resize: ``area`` scales the shorter side to ``size`` by averaging and crops the center; ``nearest``
-            does so without mixing colors (for pixel art); ``crop`` cuts the center out unscaled and pads
-            what is missing with transparency.
+        resize: ``area`` scales the shorter side to ``size`` by averaging and crops the center;
+            ``nearest`` does so without mixing colors (for pixel art); ``crop`` cuts the center out
+            unscaled and pads what is missing with transparency.
     """
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
@@ -39,7 +39,8 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
         height, width = pixels.shape[:2]
         scale = size / min(height, width)
         target = max(size, round(width * scale)), max(size, round(height * scale))
-        # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their neighbors.
+        # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their
+        # neighbors.
         method = {"area": Image.Resampling.BOX, "nearest": Image.Resampling.NEAREST}[resize]
         pixels = np.array(Image.fromarray(pixels).resize(target, method))
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
@@ -58,9 +59,9 @@ def _shortened(pixels: np.ndarray) -> np.ndarray:
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """All pictures in ``folder`` and its subfolders, sorted, but none whose path below it has a name with a dot first.
+    """All pictures in ``folder`` and its subfolders, sorted.
 
-    Programs keep copies of pictures under such names.
+    Names that begin with a dot are left out, of files and of folders: programs keep copies there.
 
     Raises:
         InputError: there are no pictures.
@@ -75,8 +76,9 @@ def pictures_below(folder: Path) -> list[Path]:
 def image_folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:
     """The pictures below ``path``; in the place of a broken one stands its InputError.
 
-    A picture's label is the first folder of its path below ``path``. The hash of that path, without the
-    suffix, decides on its side of the split. Pictures with the same pixels stand on the side of the first.
+    A picture's label is the first folder of its path below ``path``. The hash of that path, without
+    the suffix, decides on its side of the split. Pictures with the same pixels stand on the side of
+    the first.
 
     Raises:
         InputError: ``path`` is not a folder, or holds no pictures.

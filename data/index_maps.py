@@ -1,4 +1,4 @@
-"""A data set of index maps: encoded once, kept on disk as one safetensors file, held in memory as tensors."""
+"""A data set of index maps: encoded once, kept as a safetensors file, held as tensors."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ from .sources import (
 logger = logging.getLogger(__name__)
 
 ENCODING_VERSION = 3
-"""Part of the cache's key: raise it when the same pictures and settings would be encoded otherwise."""
+"""Part of the cache's key: raise it when the same pictures would be encoded otherwise."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class IndexMaps:
 
     @classmethod
     def of(cls, encoded: Sequence[EncodedPicture], label_names: list[str], entries: int | None = None) -> "IndexMaps":
-        """Stack pictures of one size, their palettes padded to ``entries``, or else to the largest one."""
+        """Stack pictures of one size; palettes are padded to ``entries``, or to the largest one."""
         numbers = {name: number for number, name in enumerate(label_names)}
         return cls(
             torch.from_numpy(np.stack([picture.indices for picture in encoded])),
@@ -193,7 +193,7 @@ def _decode(source: Source, strict: bool) -> list[SourcePicture]:
 
 
 def shared_palette(images: Sequence[LabelledImage], config: DataConfig) -> Palette:
-    """One palette for the training pictures among ``images``; raises InputError if there are none."""
+    """One palette for the training pictures of ``images``; InputError if there are none."""
     pixels = [image.pixels for image in images if not image.heldout]
     if not pixels:
         raise InputError("there is no training picture to fit data.palette shared to: see data.heldout_fraction")
@@ -203,7 +203,8 @@ def shared_palette(images: Sequence[LabelledImage], config: DataConfig) -> Palet
 def encode_picture(image: SourcePicture, config: DataConfig, given: Palette | None) -> EncodedPicture | None:
     """Quantize a picture to ``given``, or to a palette of its own.
 
-    A palette of its own may have a single color. Then there is nothing to draw, and None is returned.
+    A palette of its own may have a single color. Then there is nothing to draw, and None is
+    returned.
     """
     if isinstance(image, EncodedPicture):
         return image
@@ -229,7 +230,7 @@ def _encode(images: list[SourcePicture], config: DataConfig, given: Palette | No
 
 
 def _palette_size(name: str, config: DataConfig) -> int:
-    """A size from ``min_colors`` to ``max_colors``, drawn by the name, so that it doesn't change with the set."""
+    """A size from ``min_colors`` to ``max_colors`` that depends on the name, and not on the set."""
     return config.min_colors + name_hash(name) % (config.max_colors - config.min_colors + 1)
 
 

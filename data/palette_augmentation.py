@@ -1,4 +1,4 @@
-"""A transform for data loaders: pictures in other colors, on the fly, their labels and masks untouched."""
+"""A transform for data loaders: pictures in other colors, with their labels and masks untouched."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +16,14 @@ from tincture.quantization.pictures.reading import to_rgba
 from .palette_changes import PaletteChange, PaletteJitter
 
 ImageLike = Image.Image | torch.Tensor | np.ndarray
-"""A Pillow image of any mode, a tensor uint8 ``[3 or 4, H, W]``, or an array uint8 ``[H, W, 3 or 4]``."""
+"""A Pillow image, a tensor uint8 ``[3 or 4, H, W]``, or an array uint8 ``[H, W, 3 or 4]``."""
 
 
 def with_alpha(image: IndexedImage, alpha: np.ndarray) -> IndexedImage:
     """The image with another alpha, uint8 ``[H, W]``, in each pixel.
 
-    Colors that it lacks follow its last entry. Where they are too many, entries that no pixel holds make room.
+    Colors that it lacks follow its last entry. Where they are too many, entries that no pixel holds
+    make room.
 
     Raises:
         InputError: the pixels have more than 256 colors.
@@ -39,7 +40,7 @@ def with_alpha(image: IndexedImage, alpha: np.ndarray) -> IndexedImage:
 
 
 def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
-    """A picture of mode P with its own index map and palette, any other one quantized to ``colors`` entries."""
+    """A picture of mode P with its own index map; any other one quantized to ``colors`` entries."""
     if image.mode == "P":
         return IndexedImage.from_pil(image)
     return quantize(to_rgba(image), colors)
@@ -48,13 +49,13 @@ def as_indexed(image: Image.Image, colors: int) -> IndexedImage:
 class PaletteAugmentation:
     """Give each picture another palette, at random.
 
-    ``augment(image)`` returns a picture of the same kind, layout and size. ``augment(image, target, …)`` returns
-    a tuple of it and the targets as they are: labels, masks and boxes hold for the new picture too. Pillow
-    images of mode P keep it, and their index map where colors are jittered; others come back as RGB, or as RGBA
-    if they have alpha, which stays as it is.
+    ``augment(image)`` returns a picture of the same kind, layout and size. ``augment(image, target,
+    …)`` returns a tuple of it and the targets as they are: labels, masks and boxes hold for the new
+    picture too. Pillow images of mode P keep it, and their index map where colors are jittered;
+    others come back as RGB, or as RGBA if they have alpha, which stays as it is.
 
-    Randomness comes from torch's global generator. It differs between the workers of a `DataLoader`, and
-    `torch.manual_seed` repeats it.
+    Randomness comes from torch's global generator. It differs between the workers of a
+    `DataLoader`, and `torch.manual_seed` repeats it.
 
     Args:
         ways: one of them is drawn for each picture.
@@ -88,7 +89,7 @@ class PaletteAugmentation:
         return (changed, *targets) if targets else changed
 
     def _in_plain_mode(self, image: Image.Image) -> Image.Image:
-        """P as it is unless in full detail, everything else as RGB or RGBA, so that no chance decides on the mode."""
+        """RGB or RGBA, so that no chance decides on the mode; P stays unless in full detail."""
         if image.mode == "P" and self.colors is not None:
             return image
         if image.mode == "RGBA" or (image.mode == "RGB" and not image.has_transparency_data):

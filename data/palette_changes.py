@@ -15,7 +15,7 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.recolor import GENTLE, recolor_solid
 
 PaletteChange = Callable[[IndexedImage, np.random.Generator], IndexedImage]
-"""Gives an indexed image other colors: `PaletteJitter`, `OtherPalettes`, or any function that pickles."""
+"""Gives an image other colors: `PaletteJitter`, `OtherPalettes`, or any function that pickles."""
 
 _HALVINGS = 12  # of the interval in which the largest chroma lies: to 1/4096 of it
 _GAMUT_SLACK = 1e-4  # of linear light, far below half a step of a byte; white itself misses the gamut by rounding
@@ -43,7 +43,7 @@ class ColorChange(NamedTuple):
 
 
 def into_gamut(oklab: np.ndarray) -> np.ndarray:
-    """Lower the chroma of colors that sRGB can't show until it can; lightness and hue stay. ``[..., 3]``."""
+    """Lower the chroma of OKLab colors, ``[..., 3]``, until sRGB can show them; the rest stays."""
     low, high = np.zeros_like(oklab[..., :1]), np.ones_like(oklab[..., :1])
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -63,7 +63,9 @@ def _in_gamut(oklab: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PaletteJitter:
-    """Random changes of all colors together, drawn uniformly up to a strength either way, and a little noise.
+    """Random changes of all colors together, and a little noise.
+
+    Each change is drawn uniformly, up to its strength either way.
 
     Args:
         lightness: strength of what is added to OKLab lightness, 0 to 1.
@@ -93,7 +95,7 @@ class PaletteJitter:
         )
 
     def __call__(self, image: IndexedImage, rng: np.random.Generator) -> IndexedImage:
-        """The same index map with another palette; alpha and the transparent entry stay as they are."""
+        """The same index map with another palette. Alpha and the transparent entry stay."""
         colors = image.palette.colors
         change = self.draw(rng)
         noise = rng.normal(0, self.noise, (len(colors), 3))
@@ -101,7 +103,7 @@ class PaletteJitter:
         return IndexedImage(image.indices, Palette(np.where(colors[:, 3:] > 0, moved, colors)))
 
     def pixels(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A picture in full detail, changed pixel by pixel without noise; uint8 ``[H, W, 4]``, alpha as it is."""
+        """A picture, uint8 ``[H, W, 4]``, changed pixel by pixel without noise. Alpha stays."""
         packed = image[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
         keys, place = np.unique(packed, return_inverse=True)
         colors = np.stack([keys >> 16, keys >> 8 & 255, keys & 255], axis=1).astype(np.uint8)
@@ -121,10 +123,10 @@ class OtherPalettes:
     """Recolor to one of several palettes, drawn at random.
 
     Args:
-        palettes: at least one, each with an opaque entry. Those without a transparent entry get one after
-            their last where a picture needs it.
-        distinct: what each color that is used is worth, as for `recolor`; infinite keeps all colors apart
-            that the palette has room for.
+        palettes: at least one, each with an opaque entry. Those without a transparent entry get one
+            after their last where a picture needs it.
+        distinct: what each color that is used is worth, as for `recolor`; infinite keeps all colors
+            apart that the palette has room for.
 
     Raises:
         InputError: there is no palette, or one of them has no opaque entry.
@@ -144,9 +146,9 @@ class OtherPalettes:
 
 
 def with_transparency_for(image: IndexedImage, palette: Palette) -> Palette:
-    """The palette, with a transparent entry after its last if the image needs one and there is a place for it.
+    """The palette, with a transparent entry after its last if the image needs one.
 
-    256 opaque entries leave no place. `recolor` then gives transparent pixels the lightest entry.
+    256 opaque entries leave no place for it. `recolor` then gives transparent pixels the lightest.
     """
     frames = [image.to_rgba()]
     return with_place_for_transparency(palette, frames) if has_place_for_transparency(palette, frames) else palette

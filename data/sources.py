@@ -27,25 +27,29 @@ class DataConfig:
     Args:
         source: where pictures come from: the built-in icons, a folder, or whatever the library
             datasets reads.
-        path: for source folder, the folder; its subfolders give class labels. For source datasets, a
-            name on the Hugging Face hub ("user/set"), a folder, a file, or a pattern of files: images,
-            parquet, WebDataset's tar shards.
+        path: for source folder, the folder; its subfolders give class labels. For source datasets,
+            a name on the Hugging Face hub ("user/set"), a folder, a file, or a pattern of files:
+            images, parquet, WebDataset's tar shards.
         subset: of a data set on the hub that has several.
-        split: of the data set, for source datasets; this project's own held-out side is a part of it.
+        split: of the data set, for source datasets; this project's own held-out side is a part of
+            it.
         image_column: for source datasets; null for the first column of images.
         label_column: for source datasets; null for the first column of classes, if there is one.
-        streaming: for source datasets: read pictures as they are needed, and keep only the few below.
+        streaming: for source datasets: read pictures as they are needed, and keep only the few
+            below.
         heldout_images: pictures of a stream to measure on; no other held-out picture is read.
         sample_images: training pictures of a stream to which a shared palette is fitted, and whose
             palettes are known.
         buffer: encoded pictures of a stream, in each process, among which the next one is drawn.
-        workers: processes that read and encode a stream, for each process that trains; 0 to do it there.
+        workers: processes that read and encode a stream, for each process that trains; 0 to do it
+            there.
         size: edge length of the index maps, pixels.
-        resize: how pictures get to that size: area averages, nearest keeps pixels whole, crop doesn't
-            scale.
-        palette: own gives each picture its own palette, shared fits one to the training split; else a
-            palette's name or file.
-        min_colors: smallest palette, entries; each picture's size is drawn from min_colors to max_colors.
+        resize: how pictures get to that size: area averages, nearest keeps pixels whole, crop
+            doesn't scale.
+        palette: own gives each picture its own palette, shared fits one to the training split; else
+            a palette's name or file.
+        min_colors: smallest palette, entries; each picture's size is drawn from min_colors to
+            max_colors.
         max_colors: largest palette, entries, the transparent one included.
         quantizer: the method that chooses palettes.
         heldout_fraction: share of the pictures that training never sees, 0 to 1.
@@ -94,7 +98,7 @@ class DataConfig:
 
 
 def expanded(path: Path, option: str) -> Path:
-    """The path with the user's folder for ``~``; raises InputError, which names ``option``, if there is none."""
+    """The path, ``~`` replaced by the user's folder; raises InputError if there is none."""
     try:
         return path.expanduser()
     except RuntimeError as error:

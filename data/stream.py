@@ -1,8 +1,9 @@
 """A stream of pictures that nobody holds as a whole, cut into lanes that share no picture.
 
-Each process that trains has its own lanes, one for each worker that reads and encodes for it. A lane reads
-its share of the data set again and again, in another order of the shards each time. With each chunk it says
-how to go on after it, so a run that was interrupted in the middle of an epoch goes on with the next picture.
+Each process that trains has its own lanes, one for each worker that reads and encodes for it. A
+lane reads its share of the data set again and again, in another order of the shards each time. With
+each chunk it says how to go on after it, so a run that was interrupted in the middle of an epoch
+goes on with the next picture.
 """
 
 import functools
@@ -66,7 +67,7 @@ class StreamStart:
         return digest.hexdigest()
 
     def index_maps(self, encoded: list[EncodedPicture]) -> IndexMaps:
-        """Pictures of this stream; labels that its first pictures don't have count as other ones."""
+        """Pictures of this stream. Labels that its first pictures lack count as ``other``."""
         return _index_maps(encoded, self.pool.label_names, self.entries)
 
 
@@ -117,7 +118,7 @@ def _first_pictures(table: Table, config: DataConfig) -> tuple[list[SourcePictur
 
 
 def _side_by_side(data: datasets.IterableDataset, path: str) -> Iterator[Rows]:
-    """A chunk of each of `SAMPLED_SHARDS` shards in turn; one shard alone may hold a single class."""
+    """A chunk of each of `SAMPLED_SHARDS` shards in turn: a shard may hold a single class."""
     count = min(SAMPLED_SHARDS, data.num_shards)
     parts = [split_dataset_by_node(data, part, count, strategy="shards") for part in range(count)]
     for part in parts:
@@ -164,8 +165,8 @@ class Lane(IterableDataset):
         epoch, place = self.start_state["epoch"], self.start_state["place"]
         data = split_dataset_by_node(self.table.data, self.lane, self.lanes)
         while True:
-            # The library takes the number of an epoch as the seed of the shards' order; in epoch 0 it
-            # leaves them as they are.
+            # The library takes the number of an epoch as the seed of the shards' order; in epoch 0
+            # it leaves them as they are.
             data.set_epoch(1 + name_hash(f"{self.seed} {epoch}") % 2**31)
             data.load_state_dict(place)
             try:
@@ -213,8 +214,8 @@ class Lanes:
         """At least one picture, and the number of its epoch.
 
         Raises:
-            InputError: the stream can't be read on, has no training picture, or has a broken one while
-                ``data.strict`` is set.
+            InputError: the stream can't be read on, has no training picture, or has a broken one
+                while ``data.strict`` is set.
         """
         if self._iterators is None:
             self._iterators = [self._open(place) for place in range(len(self._numbers))]
@@ -284,7 +285,7 @@ def _as_it_is(chunk: Chunk) -> Chunk:
 
 
 def _start_worker(_: int) -> None:
-    """Leave signals to the training process, which ends its workers when it ends, and use one core."""
+    """Leave signals to the training process, which ends its workers itself, and use one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _obey_the_next)
     numba.config.NUMBA_NUM_THREADS = 1

@@ -1,4 +1,4 @@
-"""Pictures in other colors: what can be asked of them, and the versions that are made of each picture."""
+"""Pictures in other colors: what can be asked of them, and the versions made of each picture."""
 
 import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,20 +59,21 @@ class Recoloring:
     """What other colors pictures get.
 
     Args:
-        palette: palettes to move pictures to, in turn. A picture given as a palette is quantized, as
-            those to recolor are, where it has more than 256 colors. Files, pictures, or names
-        by: how a color finds the one that it becomes, several ways in turn. If left out, areas with a
-            palette and jitter without. Ways
-        versions: of each picture; if left out, one for each palette, or 4 where chance decides. Before
-            it gets a palette for the second time, a picture is jittered.
+        palette: palettes to move pictures to, in turn. A picture given as a palette is quantized,
+            as those to recolor are, where it has more than 256 colors. Files, pictures, or names
+        by: how a color finds the one that it becomes, several ways in turn. If left out, areas with
+            a palette and jitter without. Ways
+        versions: of each picture; if left out, one for each palette, or 4 where chance decides.
+            Before it gets a palette for the second time, a picture is jittered.
         colors: entries to which every picture is quantized first, 2 to 256. all: none is, and the
-            first frame is jittered pixel by pixel, without noise. If left out, pictures of more than
-            256 colors are quantized to 64, and the others keep theirs.
-        transparency: whether a palette gets a transparent entry. auto: where a picture has transparent
-            pixels. never: these take the lightest entry, like paper, where there is no transparent one.
-        distinct: by areas and role, what each color of the palette that is used is worth, in shares of
-            the area times squared distance in OKLab. 0: nearest colors. From 3 on, all colors stay
-            apart that the palette has room for.
+            first frame is jittered pixel by pixel, without noise. If left out, pictures of more
+            than 256 colors are quantized to 64, and the others keep theirs.
+        transparency: whether a palette gets a transparent entry. auto: where a picture has
+            transparent pixels. never: these take the lightest entry, like paper, where there is no
+            transparent one.
+        distinct: by areas and role, what each color of the palette that is used is worth, in shares
+            of the area times squared distance in OKLab. 0: nearest colors. From 3 on, all colors
+            stay apart that the palette has room for.
         checkpoint: the model of the ways role and model, a folder that train.py wrote.
         seed: a version depends on it and on its picture's name (others, on all names).
         jitter: how far colors move.
@@ -200,8 +201,9 @@ def read_frames(path: Path, colors: int | None) -> Frames:
 
     Args:
         path: its file.
-        colors: entries to which every picture is quantized. None: an indexed picture keeps its index map
-            and palette. Another one keeps its colors if they are at most 256, and gets 64 otherwise.
+        colors: entries to which every picture is quantized. None: an indexed picture keeps its
+            index map and palette. Another one keeps its colors if they are at most 256, and gets 64
+            otherwise.
     """
     animation = read_animation(path)
     rgba = np.concatenate(animation.frames)
@@ -239,19 +241,22 @@ class Version(NamedTuple):
 
 
 class VersionMaker:
-    """Makes recolored versions of each picture. They depend on the seed and its name, and not on its place.
+    """Makes recolored versions of each picture. They depend on the seed and on its name.
 
     Args:
-        pictures: all of them: each may lend its palette to others. A new picture changes few of these draws.
+        pictures: all of them: each may lend its palette to others. A new picture changes few of
+            these draws.
         asked: what other colors they get.
-        matchers: for those names in `WAYS` that take a palette, and for areas, how a picture is moved.
+        matchers: for those names in `WAYS` that take a palette, and for areas, how a picture is
+            moved.
     """
 
     def __init__(
         self, pictures: Sequence[AnnotatedPicture], asked: Recoloring, matchers: Mapping[str, Matcher]
     ) -> None:
         self.asked, self.turns, self.matchers = asked, asked.turns, matchers
-        # Pictures by a hash of their names: a draw takes the next one, and adding a picture changes few draws.
+        # Pictures by a hash of their names: a draw takes the next one, and adding a picture changes
+        # few draws.
         self._ring = sorted((name_hash(picture.name), picture.name, picture.path) for picture in pictures)
         self._used_palettes: dict[Path, Palette] = {}
 

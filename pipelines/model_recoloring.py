@@ -1,6 +1,7 @@
-"""Recoloring with a model: by the role of entries in their palettes, or as the drawing that it finds likely.
+"""Recoloring with a model: by the role of entries in their palettes, or by what it finds likely.
 
-Like `quantization.recolor`, both give all pixels of one color one color of the other palette, so shapes stay as they are.
+Like `quantization.recolor`, both give all pixels of one color one color of the other palette, so
+shapes stay as they are.
 """
 
 from collections.abc import Callable
@@ -25,17 +26,21 @@ from .asking import GuidedDenoiser
 from .palette_diffusion import PaletteDiffusionPipeline
 
 FIDELITY = 100.0
-"""What a squared OKLab distance of 1 costs a pixel, in nats: a color is known to 1 / sqrt(2 · 100) = 0.07."""
+"""What a squared OKLab distance of 1 costs a pixel, in nats: a color may differ by 0.07 or so.
+
+A Gaussian of that standard deviation, 1 / sqrt(2 · 100), says the same.
+"""
 EDGES = 30.0
 """What an edge between colors at an OKLab distance of 1 is worth, in nats."""
 SWEEPS = 3
 
 
 def role_costs(denoiser: Denoiser) -> Callable[[Palette, Palette], np.ndarray]:
-    """Costs for `match_palettes`: squared distances of the tokens that the denoiser's palette encoder gives entries.
+    """Costs for `match_palettes`: squared distances of the palette encoder's tokens.
 
-    A token knows the other entries of its palette ("the darkest", "the only red"). Each feature is divided by its standard
-    deviation, and the costs are scaled to have the mean of `color_costs`, so that prices mean the same.
+    A token knows the other entries of its palette ("the darkest", "the only red"). Each feature is
+    divided by its standard deviation, and the costs are scaled to have the mean of `color_costs`,
+    so that prices mean the same.
 
     Raises:
         InputError: the denoiser has no palette encoder.
@@ -57,7 +62,9 @@ def role_costs(denoiser: Denoiser) -> Callable[[Palette, Palette], np.ndarray]:
 
 
 def recolor_by_role(denoiser: Denoiser, image: IndexedImage, target: Palette, distinct: float = GENTLE) -> IndexedImage:
-    """Give each color the one that plays its part in ``target``, weighted by areas; arguments as for `recolor`.
+    """Give each color the one that plays its part in ``target``, weighted by areas.
+
+    Arguments are as for `recolor`.
 
     Raises:
         InputError: the denoiser has no palette encoder, or ``target`` no opaque entry.
@@ -81,24 +88,29 @@ def redraw_colors(
 ) -> IndexedImage:
     """Give each color the one that the denoiser expects there, given all others.
 
-    A tie (`controls.views`) shows a canvas of one pixel for each color as the whole picture: to mask one of them is to
-    mask all pixels of a color, and the answer about it is the mean over them. From the recoloring by areas on, colors take
-    turns, the largest first: each is masked, and takes the entry k with the least ::
+    A tie (`controls.views`) shows a canvas of one pixel for each color as the whole picture: to
+    mask one of them is to mask all pixels of a color, and the answer about it is the mean over
+    them. From the recoloring by areas on, colors take turns, the largest first: each is masked, and
+    takes the entry k with the least ::
 
         area · (-log p(k | the others) + fidelity · d²) + edges · Σ_s contrast(s) · [s has k]
 
-    summed over neighbors s of another color, which is coordinate descent on the picture's pseudo-likelihood (Besag 1975)
-    with a prior about colors and one about edges. Likelihood alone would flatten pictures: those of few colors are likely.
+    summed over neighbors s of another color, which is coordinate descent on the picture's
+    pseudo-likelihood (Besag 1975) with a prior about colors and one about edges. Likelihood alone
+    would flatten pictures: those of few colors are likely.
 
     Args:
         denoiser: of the absorbing process.
         image: with its own palette.
         target: the result has this palette as it is.
-        fidelity: of the squared distance in OKLab between colors, lightness brought in line (`color_costs`), in nats.
-        edges: what a pair of neighbors that become alike costs, in nats for an OKLab distance of 1 between them before.
+        fidelity: of the squared distance in OKLab between colors, lightness brought in line
+            (`color_costs`), in nats.
+        edges: what a pair of neighbors that become alike costs, in nats for an OKLab distance of 1
+            between them before.
         sweeps: how often each color has its turn, at most.
         window: pixels that the network sees at once; none for the whole picture.
-        schedule: of the denoiser's process, which says at what time the masked share is the noise; linear if left out.
+        schedule: of the denoiser's process, which says at what time the masked share is the noise;
+            linear if left out.
 
     Raises:
         InputError: ``target`` has no opaque entry.
@@ -106,23 +118,26 @@ def redraw_colors(
     start = recolor(image, target, reversible=False)
     if image.palette == target:
         return start
+    # The picture as regions of one color each, which the mapping moves as wholes.
     colors, region = np.unique(image.to_rgba().reshape(-1, 4), axis=0, return_inverse=True)
     first = np.unique(region.ravel(), return_index=True)[1]
     mapping = torch.from_numpy(start.indices.ravel()[first].astype(np.int64))
     visible = colors[:, 3] > 0
     if not visible.any():
-        return start  # of nothing that is seen, nothing is to be chosen
+        return start
     height, width = image.indices.shape
     region = region.reshape(height, width)
     areas, contrast = np.bincount(region.ravel()) / region.size, _contrast(colors, region)
+    # The network sees the canvas of one pixel a color as the whole picture.
     tie = View(torch.from_numpy(region)[None, None], torch.ones(1, height, width), (1, len(colors)))
     batch = PaletteBatch.from_palettes([target]).to(denoiser.device)
     generator = torch.Generator().manual_seed(0)  # of the windows' places
     ask = GuidedDenoiser(
         denoiser, batch, [NO_CONDITIONS], None, Canvas(window=window), tie.to(denoiser.device), [generator], 64
     )
+    # Visible colors take turns, the largest first; what is seen stays seen.
     costs = fidelity * color_costs(Palette(colors[visible]), target)
-    costs[:, target.colors[:, 3] == 0] = np.inf  # what is seen stays seen
+    costs[:, target.colors[:, 3] == 0] = np.inf
     costs_of = dict(zip(np.flatnonzero(visible).tolist(), costs, strict=True))
     order = sorted(costs_of, key=lambda color: -areas[color])
     row = torch.zeros(1, dtype=torch.long, device=denoiser.device)
@@ -144,7 +159,10 @@ def redraw_colors(
 
 
 def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """The OKLab distance of each two colors times the pairs of neighbors that have them, over the pixels, ``[R, R]``."""
+    """How much each two colors stand out from each other, ``[R, R]``.
+
+    This is their distance in OKLab, times the pairs of neighbors that have them, over the pixels.
+    """
     pairs = np.zeros((len(colors), len(colors)))
     for first, second in ((region[1:], region[:-1]), (region[:, 1:], region[:, :-1])):
         np.add.at(pairs, (first.ravel(), second.ravel()), 1)
@@ -155,7 +173,7 @@ def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def load_ways(checkpoint: Path, distinct: float = GENTLE) -> dict[str, Callable[[IndexedImage, Palette], IndexedImage]]:
-    """Each way to recolor with the model of a folder: a function from an image and a palette to the image in it.
+    """Each way to recolor with a model: a function from an image and a palette to the image in it.
 
     Args:
         checkpoint: the folder of a pipeline.

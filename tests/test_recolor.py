@@ -17,7 +17,7 @@ from tincture.quantization.pictures.reading import read_image
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working folder with set/cats/{a.png,b.jpg}, set/dogs/c.png (indexed), labels beside them, and masks/."""
+    """A working folder: set/cats/{a.png,b.jpg}, set/dogs/c.png (indexed), labels and masks/."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name in ("cats/a.png", "cats/b.jpg", "dogs/c.png"):

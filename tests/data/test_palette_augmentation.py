@@ -23,7 +23,7 @@ def _seed():
 
 
 def picture(rng, channels=3):
-    """Smooth, uint8 ``[20, 12, channels]``; with four channels, soft alpha and a transparent corner."""
+    """Smooth, uint8 ``[20, 12, channels]``; four have soft alpha and a transparent corner."""
     coarse = Image.fromarray(rng.integers(0, 256, (3, 2, 3)).astype(np.uint8))
     pixels = np.array(coarse.resize((12, 20), Image.Resampling.BILINEAR))
     alpha = np.full((20, 12, 1), 255, np.uint8)
