@@ -39,10 +39,10 @@ def main(arguments: Sequence[str]) -> None:
     """Parse, encode, write."""
     parser = make_parser()
     options = parser.parse_args(arguments)
-    config = read_config(options, parser.instantiate(options).data)
+    config = settings_of(options, parser.instantiate(options).data)
     inputs = [expanded(Path(name), "path") for name in (config.path, *glob(config.path))]  # noqa: PTH207  # absolute ones too
     with claimed(options.output, options.overwrite, encoded_files, inputs) as output:
-        encoded, read = encode(config, options.num_proc)
+        encoded, read = encode_table(config, options.num_proc)
         shards = min(options.shards, len(encoded))
         with output.written_whole() as folder:
             for number in range(shards):
@@ -58,7 +58,7 @@ def encoded_files(folder: Path) -> list[str]:
     return [file.name for file in folder.glob("train-*.parquet")]
 
 
-def read_config(options: Namespace, given: DataConfig) -> DataConfig:
+def settings_of(options: Namespace, given: DataConfig) -> DataConfig:
     """The settings to read with: a set is read whole, even if it will be streamed later.
 
     Raises:
@@ -76,7 +76,7 @@ def read_config(options: Namespace, given: DataConfig) -> DataConfig:
     return replace(given, streaming=False)
 
 
-def encode(config: DataConfig, processes: int) -> tuple["Dataset", int]:
+def encode_table(config: DataConfig, processes: int) -> tuple["Dataset", int]:
     """All pictures that can be used, encoded and in random order, and how many were read.
 
     Raises:
