@@ -50,7 +50,9 @@ def evaluate(options: Namespace, state: PartialState) -> None:
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     pipeline.denoiser.to(state.device)
     if options.sampler is not None:
-        pipeline.scheduler.but(sampler=options.sampler, sampler_options={})  # its complaints come before the work
+        pipeline.scheduler.with_changes(
+            sampler=options.sampler, sampler_options={}
+        )  # its complaints come before the work
     data, train = saved_config(options.checkpoint)
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data)

@@ -1,7 +1,11 @@
-"""Make a trained model small enough for a repository: ``python publish.py --checkpoint runs/reference --output checkpoints/icons16 --sampler remasking``.
+"""Make a trained model small enough for a repository.
 
-Writes the pipeline with weights in half precision, and the config of its run, by which ``evaluate.py`` finds the data. Evaluate what
-this wrote, not what it was made from.
+::
+
+    python publish.py --checkpoint runs/reference --output checkpoints/icons16 --sampler remasking
+
+This writes the pipeline with weights in half precision, and the config of its run, by which
+``evaluate.py`` finds the data. Evaluate what was written here, not what it was made from.
 """
 
 from pathlib import Path
@@ -16,7 +20,7 @@ from tincture.training.tracking import METRICS_FILE
 
 
 def main(arguments: list[str]) -> None:
-    """Load, save smaller."""
+    """Load, and save smaller."""
     parser = cli.make_parser("Make a trained model small enough for a repository: weights in half precision.")
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
@@ -26,7 +30,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     if options.sampler is not None:
-        pipeline.register_modules(scheduler=pipeline.scheduler.but(sampler=options.sampler, sampler_options={}))
+        scheduler = pipeline.scheduler.with_changes(sampler=options.sampler, sampler_options={})
+        pipeline.register_modules(scheduler=scheduler)
     config = options.checkpoint / CONFIG_FILE
     if not config.is_file():
         raise InputError(f"there is no {CONFIG_FILE} in {options.checkpoint}: give the folder that train.py wrote")

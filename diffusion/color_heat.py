@@ -1,8 +1,8 @@
 """Color heat: a pixel jumps more often between near colors, so noise spreads as heat does.
 
-D3PM's Gaussian kernel (Austin et al. 2021, arXiv 2107.03006) carried from grey levels to colors, in
-continuous time; the nearest relative is the metric-induced path of Shaul et al. 2024 (arXiv
-2412.03487).
+This is D3PM's Gaussian kernel (Austin et al. 2021, arXiv 2107.03006), carried from grey levels to
+colors and to continuous time. Its nearest relative is the metric-induced path of Shaul et al. 2024
+(arXiv 2412.03487).
 """
 
 from typing import NamedTuple
@@ -35,19 +35,21 @@ class Spectrum(NamedTuple):
     vectors: Tensor
     """V, ``[B, K, K]``."""
     changing: Tensor
-    """Which modes are neither the constant one nor a padded entry's, bool ``[B, K]``."""
+    """Which modes are neither the constant one nor those of padded entries, bool ``[B, K]``."""
 
 
 class ColorHeatProcess(JumpProcess):
     """R = (1 - leap) R_h + leap (J/K - I), R_h[i, j] ∝ exp(-|c_i - c_j|² / 2 width²) for i ≠ j.
 
-    Both parts are scaled to make the mean of their changing modes' decay rates 1. The leap, a jump
-    to any entry, keeps
-    distant colors connected: since J commutes with R_h, Q_b = e^(-leap b) exp((1 - leap) b R_h) +
-    (1 - e^(-leap b)) J/K, where every probability is at least that of the second term.
+    Both parts are scaled so that the mean of their changing modes' decay rates is 1. The leap, a
+    jump to any entry, keeps distant colors connected. Since J commutes with R_h, ::
 
-    A color c is OKLab around mid grey times alpha, and alpha: transparency is a distance of 1 or
-        more from opaque colors.
+        Q_b = e^(-leap b) exp((1 - leap) b R_h) + (1 - e^(-leap b)) J/K,
+
+    where every probability is at least that of the second term.
+
+    A color c is OKLab around mid grey, times alpha, and alpha itself. So a transparent entry is at
+    a distance of 1 or more from opaque colors.
 
     Args:
         schedule: alpha(t).
@@ -106,7 +108,7 @@ class ColorHeatProcess(JumpProcess):
         approach b from below.
         """
         _, values, _, changing = self.spectrum(palette)
-        values = (1 - self.leap) * values + self.leap
+        values = (1 - self.leap) * values + self.leap  # of -R: the leap decays all changing modes alike
         count = changing.sum(dim=1).clamp_min(1)
         t = t.to(values)
         log_alpha = torch.log1p(-self.schedule.noise(t))

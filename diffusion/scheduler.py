@@ -30,13 +30,16 @@ class PaletteSchedulerOutput(BaseOutput):
 
 
 class PaletteScheduler(SchedulerMixin, ConfigMixin):
-    """What a pipeline's loop needs of a process and a sampler.
+    """A process and a sampler, as the loop of a pipeline uses them.
 
-    The loop is diffusers' own, but for two things that discrete images need: `start`, since a
-    sampler may choose the times at which it asks, and the palettes, which a process may depend on::
+    The loop is diffusers' own, with two additions that discrete images need. `start` exists because
+    a sampler may choose the times at which it asks. Palettes are passed because a process may
+    depend on them::
 
-        scheduler.set_timesteps(steps) x_t = scheduler.start(scheduler.prior(palette, height, width,
-        generator), palette, generator) for t in scheduler.timesteps:
+        scheduler.set_timesteps(steps)
+        x_t = scheduler.prior(palette, height, width, generator)
+        x_t = scheduler.start(x_t, palette, generator)
+        for t in scheduler.timesteps:
             logits = denoiser(x_t, scheduler.times, palette)
             x_t = scheduler.step(logits, t, x_t).prev_sample
             if scheduler.finished:
@@ -76,16 +79,13 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         self.sampler = choose("sampler", sampler, SAMPLERS)
         self.sampler.check(sampler, self.process, sampler_options or {})
         if fitted_knots is not None:
-            make_schedule("fitted", fitted_knots)  # so that they are refused here, not when they are first used
+            make_schedule("fitted", fitted_knots)  # refuse wrong knots now, not at the first call that uses them
         self._grid = self.process.schedule if grid is None else make_schedule(grid, fitted_knots)
         self.set_timesteps(64)
 
-    def but(self, **changes: Any) -> "PaletteScheduler":
-        """A new scheduler with these arguments changed, at the start of its times.
-
-        diffusers' ``from_config`` takes arguments that were given by position for defaults, and
-        drops them.
-        """
+    def with_changes(self, **changes: Any) -> "PaletteScheduler":
+        """A new scheduler with these arguments changed, at the start of its times."""
+        # Not by diffusers' from_config, which drops arguments that were given by position.
         names = inspect.signature(PaletteScheduler.__init__).parameters
         kept = {name: value for name, value in self.config.items() if name in names}
         return PaletteScheduler(**kept | changes)
@@ -93,15 +93,15 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
     def set_timesteps(
         self, num_inference_steps: int, device: torch.device | str | None = None, start: float = 1.0
     ) -> None:
-        """Lay the grid of times. Each step is one call of the network, if the sampler needs it.
+        """Lay the grid of times. Each step is at most one call of the network.
 
-        Each corrector step of the ancestral sampler is a call more, at every step.
+        With the ancestral sampler, each corrector step is one more call at every step.
 
         Args:
-            num_inference_steps: at least 1; steps between which the noise doesn't fall in float32
-                are left out.
-            device: where the times are.
-            start: the noise level from which to come back, above 0, at most 1.
+            num_inference_steps: at least 1. Steps in which the noise doesn't fall in float32 are
+                left out.
+            device: where the times are kept.
+            start: the noise level to begin at, above 0, at most 1.
 
         Raises:
             InputError: out of range.
@@ -114,8 +114,8 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         grid_times = even_times(num_inference_steps, first.item())
         times = self.process.schedule.time(self._grid.noise(grid_times)).clamp(0, 1)
         noise = self.process.schedule.noise(times)
-        # Thousands of steps may lie nearer to each other than float32 can tell: there is nothing to
-        # do between such times.
+        # Of thousands of steps, some may lie closer together than float32 can tell. Between such
+        # times there is nothing to do.
         falls = torch.cat([torch.ones(1, dtype=torch.bool), noise.diff() < 0])
         if not falls[1:].any():
             raise InputError(f"the noise level to start from is {start}; that is as good as none")
@@ -135,7 +135,7 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         return self.process.q_sample(original_samples, timesteps, palette, generator)
 
     def start(self, sample: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
-        """Begin with ``sample``, int64 ``[B, H, W]``, at the first time; returns the next one."""
+        """Begin with ``sample``, int64 ``[B, H, W]``; returns the index maps to ask about first."""
         options = self.config.sampler_options or {}
         self._steps = self.sampler.algorithm(self.process, palette, sample, self._times, generator, **options)
         self.finished = False
@@ -149,10 +149,9 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
         Args:
             model_output: the denoiser's logits for ``sample`` at `times`, ``[B, K, H, W]``, or a
                 `Prediction`.
-            timestep: as in ``timesteps``; only diffusers' signature wants it, since samplers keep
-                their place.
+            timestep: part of diffusers' signature; samplers keep their place themselves.
             sample: what the logits are about; it may have been changed since the last step.
-            return_dict: give back a `PaletteSchedulerOutput` instead of a tuple.
+            return_dict: return a `PaletteSchedulerOutput` instead of a tuple.
 
         Raises:
             RuntimeError: `start` wasn't called, or the images are finished.

@@ -37,8 +37,8 @@ class Conditions:
     class_labels: Tensor | None = None
     """int64 ``[B]``; the number of classes stands for "no label"."""
     luminance: Tensor | None = None
-    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.palettes.luminance`; NaN where
-    nothing is known."""
+    """How light each pixel shall be, float ``[B, H, W]`` as in `quantization.palettes.luminance`;
+    NaN where nothing is known."""
     augmentation_labels: Tensor | None = None
     """How a training picture was changed, float ``[B, 3]``, see `AUGMENTATIONS`. For drawings it is
     left out: they shall look unchanged."""
@@ -277,7 +277,8 @@ class DenoiserConfig:
     """What a run says about its denoiser: the size and shape of the network.
 
     Args:
-        kind: palette for a `PaletteDenoiser`, index for an `IndexDenoiser`.
+        kind: palette is equivariant to its palette; index is the usual per-index model, for one fixed
+            palette.
         token_channels: features of a palette entry's token, and of a pixel that enters the UNet.
         palette_depth: transformer blocks of the palette encoder (of the kind palette).
         condition_channels: size of the vector that carries time and class.

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from tincture.common.errors import SHARE, InputError, Range, choose
 
 WIDTHS, DEPTHS, LEVELS, PATCHES = Range(1, 8192), Range(0, 64), Range(1, 8), Range(1, 64)
-"""Wider than any UNet ever trained: what lies outside is a mistake, or a file made to fill the
-memory."""
+"""Wider than any UNet ever trained. What lies outside is a mistake, or made to fill the memory."""
 
 GROUPS = 8
 """Groups of every group normalization."""

@@ -10,7 +10,7 @@ from tincture.quantization.palettes.palette import Palette
 
 
 class PaletteBank(ModelMixin, ConfigMixin):
-    """Palettes with the label of the picture each came from; it has no parameters, only buffers.
+    """Palettes, with the label of the picture that each came from. All its tensors are buffers.
 
     Args:
         count: how many palettes.
@@ -36,7 +36,7 @@ class PaletteBank(ModelMixin, ConfigMixin):
         return bank
 
     def draw(self, generator: torch.Generator, heldout: bool = False, label: int | None = None) -> Palette:
-        """Draw one palette of a side of the split, of pictures with ``label`` if one is given.
+        """Draw one palette from a side of the split, of a picture with ``label`` if one is given.
 
         Raises:
             InputError: the bank has no such palette.

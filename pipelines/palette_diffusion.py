@@ -190,7 +190,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
             changes["sampler_options"] = dict(sampling.sampler_options)
         if sampling.grid is not None:
             changes["grid"] = sampling.grid
-        scheduler = self.scheduler.but(**changes)
+        scheduler = self.scheduler.with_changes(**changes)
         if sampling.grid is not None and not scheduler.sampler.takes_grid:
             raise InputError(f"the sampler {scheduler.config.sampler} draws its own times; leave the grid out")
         return scheduler

@@ -43,7 +43,7 @@ PARTS: dict[str, list[type]] = {
     "scheduler": [PaletteScheduler],
     "palette_bank": [PaletteBank],
 }
-"""The folders of a saved pipeline, and the classes that each may hold. An index may name no others."""
+"""The folders of a saved pipeline, and what each may hold. An index may name no other classes."""
 
 PIPELINE_ENTRIES = (INDEX, CODE, *PARTS)
 """All that a saved pipeline's folder holds."""

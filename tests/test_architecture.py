@@ -41,6 +41,13 @@ def test_imports_run_downward(room):
         assert not upward, f"{path.relative_to(ROOT)} imports {upward}"
 
 
+def test_the_network_knows_of_pictures_only_their_palettes_and_colors():
+    for path in (ROOT / "models").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("tincture.quantization"):
+                assert node.module.startswith(("tincture.quantization.palettes.", "tincture.quantization.color")), path
+
+
 def test_every_documented_room_exists():
     text = (ROOT / "docs" / "architecture.md").read_text()
     assert all(f"{room}/" in text and (ROOT / room / "__init__.py").is_file() for room in BELOW)

@@ -155,7 +155,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     run.save()  # what follows takes a while
     estimates = run.evaluate(4 * options.heldout_times)
     knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)
-    run.pipeline.register_modules(scheduler=run.pipeline.scheduler.but(fitted_knots=knots))
+    run.pipeline.register_modules(scheduler=run.pipeline.scheduler.with_changes(fitted_knots=knots))
     run.save()
     if run.is_first:
         run.pipeline.save_pretrained(output)

@@ -91,8 +91,8 @@ def test_it_is_saved_and_loaded(tmp_path):
 
 def test_a_changed_scheduler_keeps_the_rest(tmp_path):
     scheduler = PaletteScheduler("color-heat", {"width": 0.3, "leap": 0.2}, schedule="cosine")
-    changed = scheduler.but(fitted_knots=[0, 0.4, 1])
-    for each in (changed, changed.but(sampler="stratified-hazard", grid="fitted")):
+    changed = scheduler.with_changes(fitted_knots=[0, 0.4, 1])
+    for each in (changed, changed.with_changes(sampler="stratified-hazard", grid="fitted")):
         each.save_pretrained(tmp_path)
         loaded = PaletteScheduler.from_pretrained(tmp_path)
         assert (loaded.config.process, loaded.config.schedule) == ("color-heat", "cosine")
