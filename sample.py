@@ -1,4 +1,7 @@
-"""Draw images with a trained model: `python sample.py --checkpoint runs/demo/model --palette pico-8 …`."""
+"""Draw images with a trained model, in any palette.
+
+`python sample.py --checkpoint runs/demo/model --palette pico-8 --output runs/drawn`
+"""
 
 import time
 from contextlib import nullcontext
@@ -67,8 +70,8 @@ class SpriteSheet:
     """All images on one picture.
 
     Args:
-        sprite_sheet: also write sprites.png, all images on one picture, and sprites.json, where each
-            stands, as Aseprite and TexturePacker do (hash form).
+        sprite_sheet: also write sprites.png, all images on one picture, and sprites.json, where
+            each stands, as Aseprite and TexturePacker do (hash form).
         shape_padding: pixels between the images of the sprite sheet.
         border_padding: pixels along the edges of the sprite sheet.
     """
@@ -83,8 +86,8 @@ class Exports:
     """What is written besides, for people and other programs (docs/exports.md).
 
     Args:
-        columns: images in a row of the sheet and of the sprite sheet; if left out, 8, or one for each
-            palette of a drawing that has several.
+        columns: images in a row of the sheet and of the sprite sheet; if left out, 8, or one for
+            each palette of a drawing that has several.
         scale: screen pixels for one pixel in the sheet and the trajectory, 3 if left out; if given,
             enlarged images are also written, as scaled/0000.png ….
         gif: also write trajectory.gif: the first images as they appear.
@@ -158,7 +161,7 @@ def make_parser() -> ArgumentParser:
 
 
 def inputs_of(options: Options, parsed: Namespace) -> list[Path]:
-    """All files and folders that the options name to be read, and names of palettes, which are none."""
+    """All files and folders that are read, and what is named as a palette, a file or not."""
     files = [value for name, value in vars(parsed).items() if isinstance(value, Path) and name != "output"]
     return [*files, *map(Path, options.drawing.colors.names())]
 

@@ -1,1 +1,1 @@
-"""What a person may ask of single pixels: wishes (logit biases), kept pixels, and how the network sees the canvas."""
+"""What a person asks of a drawing: typed options, wishes, views, kept pixels."""

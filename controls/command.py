@@ -1,4 +1,4 @@
-"""What only the command asks: options that name files, and how these become a palette and `Controls`."""
+"""What only sample.py asks: options that name files, and how these become `Controls`."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ Margins = tuple[int, int, int, int]
 
 DEFAULT_COLORS = 16
 LUMINANCE_FIDELITY = 1000.0
-"""For a model that can't be told the luminance: the lightness is known to 1 / sqrt(2 · 1000) = 0.02."""
+"""For a model that can't be told it: the lightness is known to 1 / sqrt(2 · 1000) = 0.02."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,12 @@ class Colors:
 
     Args:
         palette: a file (.hex, .gpl, .pal, .txt, .act, .ase); a picture; train or heldout, for each
-            image the palette of another picture of the model's data set; if left out, the palette of
-            --init-image, --target or --style where there is one, else train; or a name.
+            image the palette of another picture of the model's data set; if left out, the palette
+            of --init-image, --target or --style where there is one, else train; or a name.
         transparent: add a transparent entry after the palette's last, if it has none.
-        colors: entries to choose from a picture given as --palette: 2 to 256, or auto for as many as
-            the picture needs; if left out, 16 where it has over 256 colors, else all of its colors.
+        colors: entries to choose from a picture given as --palette: 2 to 256, or auto for as many
+            as the picture needs; if left out, 16 where it has over 256 colors, else all of its
+            colors.
         palettes: the same drawing in each of these palettes (as for --palette), entries matched.
     """
 
@@ -139,14 +140,16 @@ class Start:
     """The picture to start from.
 
     Args:
-        init_image: a picture to start from, at its own size; colors that aren't in the palette go to
-            the nearest entry. Needs --mask, --outpaint or --strength.
-        mask: a picture of the init image's size: white (128 or lighter) is drawn anew, black is kept
-            bit for bit.
-        outpaint: so many pixels more on each side of the init image, which is kept (but for --mask).
-        strength: the noise level to which the init image is corrupted before it is drawn again, above
-            0, at most 1, where nothing is left but what is kept; 1 if left out. Small values give
-            small variations, but not with the sampler remasking, which draws again what was left.
+        init_image: a picture to start from, at its own size; colors that aren't in the palette go
+            to the nearest entry. Needs --mask, --outpaint or --strength.
+        mask: a picture of the init image's size: white (128 or lighter) is drawn anew, black is
+            kept bit for bit.
+        outpaint: so many pixels more on each side of the init image, which is kept (but for
+            --mask).
+        strength: the noise level to which the init image is corrupted before it is drawn again,
+            above 0, at most 1, where nothing is left but what is kept; 1 if left out. Small values
+            give small variations, but not with the sampler remasking, which draws again what was
+            left.
     """
 
     init_image: Path
@@ -179,8 +182,8 @@ class Target:
     Args:
         target: a picture whose colors the drawing shall be near, at its own size or --width and
             --height.
-        fidelity: how near: the weight of the squared OKLab distance in nats; 0 for not at all, inf for
-            the nearest entries; at the default, a color is known to 1 / sqrt(2 · 300) = 0.04.
+        fidelity: how near: the weight of the squared OKLab distance in nats; 0 for not at all, inf
+            for the nearest entries; at the default, a color is known to 1 / sqrt(2 · 300) = 0.04.
     """
 
     target: Path
@@ -192,11 +195,11 @@ class Grey:
     """The picture whose lightness is wanted.
 
     Args:
-        luminance: a grey picture to color, at its own size or --width and --height; told to the model
-            if it was trained for that (--guidance-scale says how strongly), and asked for by
+        luminance: a grey picture to color, at its own size or --width and --height; told to the
+            model if it was trained for that (--guidance-scale says how strongly), and asked for by
             --luminance-fidelity.
-        luminance_fidelity: how near the lightness shall be: the weight of its squared OKLab difference
-            in nats; if left out, 0 for a model that is told the luminance, else 1000.
+        luminance_fidelity: how near the lightness shall be: the weight of its squared OKLab
+            difference in nats; if left out, 0 for a model that is told the luminance, else 1000.
     """
 
     luminance: Path
@@ -301,7 +304,8 @@ class Drawing:
             is_told: whether the model was trained with luminance maps.
 
         Returns:
-            The controls, and the height and the width of the drawings where pictures or options say them.
+            The controls, and the height and the width of the drawings where pictures or options say
+            them.
 
         Raises:
             InputError: a file can't be read, or sizes contradict each other.
@@ -373,7 +377,7 @@ def resized(pixels: np.ndarray, height: int | None, width: int | None) -> np.nda
 
 
 def read_mask(path: Path, height: int, width: int) -> np.ndarray:
-    """Which pixels to draw anew, bool ``[height, width]``: those that are light and not transparent.
+    """Which pixels are drawn anew, bool ``[height, width]``: those that are light and opaque.
 
     Raises:
         InputError: the file is no picture, has another size, or leaves nothing to draw.
@@ -436,7 +440,7 @@ def read_indices(path: Path, palette: Palette) -> np.ndarray:
 
 
 def _same_entries(rgba: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """The first entry with each pixel's color and alpha, uint8 ``[H, W]``, and where there is one."""
+    """The first entry with each pixel's color and alpha, ``[H, W]``, and where there is one."""
     entries = np.where(palette.colors[:, 3:] == 0, np.uint8(0), palette.colors)
     entries, first = np.unique(np.ascontiguousarray(entries).view(np.uint32), return_index=True)
     pixels = np.ascontiguousarray(rgba).view(np.uint32)[..., 0]

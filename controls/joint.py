@@ -1,4 +1,8 @@
-"""Joint palettes: one drawing in several palettes, entry for entry; strips from one palette to another."""
+"""Joint palettes: one drawing in several palettes, and strips from one palette to another.
+
+The drawing is one index map in the largest palette. Each of its entries is matched with an entry of
+every other palette.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +22,9 @@ class JointPalettes:
 
     Args:
         palettes: at least one.
-        entries: for each palette, its entry that stands for each of the drawing's K entries, int64 ``[K]``.
-        first: the palette that the drawing itself is in: its ``entries`` are 0 to K - 1.
+        entries: for each palette, which of its entries shows each of the drawing's K; int64
+            ``[K]``.
+        first: the palette that the drawing itself is in; its ``entries`` are 0 to K - 1.
     """
 
     palettes: tuple[Palette, ...]
@@ -28,7 +33,9 @@ class JointPalettes:
 
     @classmethod
     def matched(cls, palettes: Sequence[Palette]) -> "JointPalettes":
-        """Match the largest palette's entries with those of each other one; one-to-one where there are as many.
+        """Match the largest palette's entries with those of each other palette.
+
+        Two palettes of the same size are matched one-to-one.
 
         Raises:
             InputError: there is no palette, or one has no opaque entry.
@@ -37,15 +44,14 @@ class JointPalettes:
             raise InputError("name at least one palette to draw in")
         first = int(np.argmax([len(palette) for palette in palettes]))
         base = palettes[first]
-        weights = np.ones(len(base))
-        entries = tuple(match_palettes(base, palette, weights) for palette in palettes)
+        entries = tuple(match_palettes(base, palette, np.ones(len(base))) for palette in palettes)
         return cls(tuple(palettes), entries, first)
 
     @classmethod
     def strip(cls, start: Palette, end: Palette, steps: int) -> "JointPalettes":
-        """From one palette to another in ``steps`` palettes, both ends included, in even steps in OKLab.
+        """From one palette to another in ``steps`` palettes, both included, evenly in OKLab.
 
-        The palettes between the ends have the order of the larger one.
+        The palettes between them have the order of the larger one.
 
         Raises:
             InputError: there are fewer than 2 steps.
@@ -53,15 +59,15 @@ class JointPalettes:
         if steps < 2:
             raise InputError(f"a strip has {steps} steps; it must have at least 2")
         ends = cls.matched([start, end])
-        base, far = ends.palettes[ends.first], ends.palettes[1 - ends.first]
-        there = far.colors[ends.entries[1 - ends.first]]  # [K, 4]
-        between = [_between(base.colors, there, step / (steps - 1)) for step in range(1, steps - 1)]
-        ordered = [base, *between, far]
-        same = np.arange(len(base))
-        entries = [*[same] * (steps - 1), ends.entries[1 - ends.first]]
+        base, far, to_far = ends.base, ends.palettes[1 - ends.first], ends.entries[1 - ends.first]
+        goals = far.colors[to_far]  # [K, 4]
+        between = [_between(base.colors, goals, step / (steps - 1)) for step in range(1, steps - 1)]
+        # From the larger palette on, all but the far end have its entries.
+        palettes = [base, *between, far]
+        entries = [*[np.arange(len(base))] * (steps - 1), to_far]
         if ends.first == 0:
-            return cls(tuple(ordered), tuple(entries), 0)
-        return cls(tuple(reversed(ordered)), tuple(reversed(entries)), steps - 1)
+            return cls(tuple(palettes), tuple(entries), 0)
+        return cls(tuple(reversed(palettes)), tuple(reversed(entries)), steps - 1)
 
     @property
     def base(self) -> Palette:
@@ -77,7 +83,8 @@ class JointPalettes:
 
 
 def _between(start: np.ndarray, end: np.ndarray, share: float) -> Palette:
-    """Colors, uint8 ``[K, 4]``, so far on the way to others. A transparent color has the hue of what it becomes."""
+    """Colors, uint8 ``[K, 4]``, at this share of the way from ``start`` to ``end``."""
+    # A transparent color has the hue of the color that it becomes.
     oklab = SPACES["oklab"]
     first = oklab.from_bytes(np.where(start[:, 3:] == 0, end, start))
     last = oklab.from_bytes(np.where(end[:, 3:] == 0, start, end))

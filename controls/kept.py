@@ -1,4 +1,8 @@
-"""The picture a drawing starts from: kept pixels (inpainting, outpainting), and how much is corrupted (variations)."""
+"""The picture that a drawing starts from.
+
+Kept pixels make it an inpainting or an outpainting; a picture that is only partly corrupted is
+varied.
+"""
 
 from dataclasses import dataclass
 
@@ -17,16 +21,21 @@ STRENGTHS = Range(0, 1, without_low=True)
 class Init:
     """Index maps to start from.
 
+    The absorbing process draws the other pixels given the kept ones, exactly. A process without a
+    mask takes a kept pixel for a noisy one. It believes little of it while the noise is high, so
+    its drawings fit the kept pixels only nearly.
+
     Args:
-        indices: entries of the palettes that are drawn with, integers ``[H, W]`` for all images or ``[N, H, W]``.
-        keep: which pixels are kept, bit for bit, bool of the same shape (or ``[H, W]``); none of them if left out. The absorbing
-            process draws the others given these, exactly. A process without a mask takes a kept pixel for a noisy one,
-            of which it believes little while the noise is high, so its drawings fit the kept pixels only nearly.
-        strength: the noise level to which the others are corrupted before the drawing begins, above 0, at most 1
-            (they are drawn anew).
+        indices: entries of the palettes that are drawn with, integers ``[H, W]`` for all images or
+            ``[N, H, W]``.
+        keep: which pixels are kept, bit for bit; bool of the same shape, or ``[H, W]``; none of
+            them if left out.
+        strength: the noise level to which the others are corrupted before the drawing begins, above
+            0; at 1 they are drawn anew.
 
     Raises:
-        InputError: a shape, a type or the strength is wrong, or there is nothing to draw, or nothing to start from.
+        InputError: a shape, a type or the strength is wrong, there is nothing to draw, or nothing
+            to start from.
     """
 
     indices: Tensor
@@ -70,9 +79,10 @@ class Init:
             raise InputError(f"the initial image holds the index {int(self.indices.min())}; entries start at 0")
 
     def on_canvas(self, images: slice, count: int, tie: View | None) -> tuple[Tensor, Tensor]:
-        """Index maps and kept pixels of ``count`` images for the part that is drawn, ``[count, h, w]`` each.
+        """Index maps and kept pixels of the part that is drawn, ``[count, h, w]`` each.
 
-        Where a tie shows a pixel of that part several times, a kept one decides, else the first.
+        A tie may show a pixel of that part several times in the picture. A kept one of these
+        decides about it, else the first.
 
         Raises:
             InputError: tied pixels are kept with different entries.
@@ -80,6 +90,7 @@ class Init:
         indices, keep = (v.expand(count, -1, -1) if len(v) == 1 else v[images] for v in (self.indices, self.keep))
         if tie is None:
             return indices.clone(), keep
+        # The highest and the lowest entry that is kept of each pixel: they must be the same.
         tie = tie.to(indices.device)
         height, width = tie.size
         shown = tie.source.flatten(1).expand(count, -1)

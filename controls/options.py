@@ -1,4 +1,4 @@
-"""Everything that a drawing can be asked for, in three typed groups: `Sampling`, `Guidance`, `Controls`.
+"""What a drawing can be asked for, in three typed groups: `Sampling`, `Guidance`, `Controls`.
 
 The first two are also flags of the commands that draw (`common.options`).
 """
@@ -77,8 +77,8 @@ class Guidance:
         guidance_scale: how strongly to follow the class and the luminance: 1 as learned, above 1
             more so, 0 not at all.
         negative_classes: classes to keep away from.
-        negative_scale: how strongly, for each of them: 0 not at all; above 1, drawings may look like
-            nothing at all.
+        negative_scale: how strongly, for each of them: 0 not at all; above 1, drawings may look
+            like nothing at all.
 
     Raises:
         InputError: a number is out of range.
@@ -107,8 +107,8 @@ class Controls:
         proportions: which share of each image each entry shall have.
         canvas: symmetry, seamless borders, and the size of the windows through which the network
             sees large pictures.
-        logit_bias: added to the logits at every step, float ``[N, K, H, W]``, with K the size of the
-            largest palette.
+        logit_bias: added to the logits at every step, float ``[N, K, H, W]``, with K the size of
+            the largest palette.
     """
 
     init: Init | None = None

@@ -1,8 +1,9 @@
 """Color proportions: drawings that use each entry as much as a reference does.
 
-At each step the prediction p is replaced by the distribution nearest to it (in relative entropy) whose marginal, averaged
-over pixels, has the wanted proportions: the I-projection (Csiszár 1975). It is p · exp(λ_k), one number for each entry,
-which iterative proportional fitting finds (Deming and Stephan 1940). Pixels that are drawn already count as they are.
+At each step the prediction p is replaced by the distribution nearest to it, in relative entropy,
+whose marginal, averaged over pixels, has the wanted proportions: the I-projection (Csiszár 1975).
+It is p · exp(λ_k), with one number λ_k for each entry. Iterative proportional fitting finds these
+numbers (Deming and Stephan 1940). Pixels that are drawn already count as they are.
 """
 
 from dataclasses import dataclass, replace
@@ -17,9 +18,9 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 
 ITERATIONS = 30
 LEAST_TEMPERATURE = 0.1
-"""Below it, λ is that of this temperature: a sharper prediction asks for numbers that the iterations don't reach."""
+"""λ is looked for at no lower one: the iterations don't reach what a sharper prediction needs."""
 LEAST = 1e-2
-"""Pixels asked of an entry that has had its share: few enough to stop it, and a finite number for λ."""
+"""Pixels asked of an entry that has had its share: few enough to stop it, and λ stays finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +28,9 @@ class Proportions:
     """Which share of an image's pixels each entry shall have.
 
     Args:
-        shares: at least 0, float ``[K]`` for all images or ``[N, K]``; only ratios matter. Where it is not a number the
-            entry is free, and the others share what it leaves.
-        strength: 0 asks for nothing, 1 for the whole of it; between them, λ is scaled.
+        shares: at least 0, float ``[K]`` for all images or ``[N, K]``; only ratios matter. An entry
+            whose share is not a number is free, and the others share what it leaves.
+        strength: 0 asks for nothing, 1 for the whole; between them, λ is scaled.
 
     Raises:
         InputError: the shape, a share or the strength is wrong, or there is nothing to share.
@@ -50,7 +51,7 @@ class Proportions:
 
     @classmethod
     def of(cls, image: IndexedImage, strength: float = 1.0) -> "Proportions":
-        """Those of an image; a transparent entry that it doesn't use is free."""
+        """Those of an image; a transparent entry that the image doesn't use is free."""
         entries = len(image.palette)
         shares = torch.bincount(torch.tensor(image.indices).flatten().long(), minlength=entries).float()
         clear = image.palette.transparent
@@ -63,12 +64,15 @@ class Proportions:
 
         Args:
             prediction: of B images, ``[B, K, H, W]``.
-            drawn: the entries of pixels that won't change, int64 ``[B, H, W]``; K or more where a pixel may.
+            drawn: the entries of pixels that won't change, int64 ``[B, H, W]``; K or more for
+                others.
             images: which ones of all images these are.
-            area: how many pixels of the picture each of these stands for, float ``[H, W]``; 1 if left out.
+            area: for how many pixels of the picture each of these stands, float ``[H, W]``; 1 if
+                left out.
         """
         logits = mix(prediction.branches, prediction.weights)
-        temperature = max(prediction.temperature, LEAST_TEMPERATURE)  # it sharpens the sum of logits and λ
+        # The temperature will sharpen the sum of logits and λ.
+        temperature = max(prediction.temperature, LEAST_TEMPERATURE)
         shares = (self.shares if len(self.shares) == 1 else self.shares[images]).to(logits)
         area = torch.ones_like(logits[0, 0]) if area is None else area.to(logits)
         multipliers = self.strength * temperature * _multipliers(logits / temperature, drawn, shares, area)
@@ -77,17 +81,19 @@ class Proportions:
 
 
 def _multipliers(logits: Tensor, drawn: Tensor, shares: Tensor, area: Tensor) -> Tensor:
-    """λ of each entry, float ``[B, K]``: 0 for free ones, 0 on average over the others, as they are wanted."""
+    """λ of each entry, ``[B, K]``: 0 for free ones, and 0 on the wanted average over others."""
     entries = logits.shape[1]
-    wanted = torch.nn.functional.pad(shares, (0, entries - shares.shape[1]))  # padded entries: no pixel, no matter
+    wanted = torch.nn.functional.pad(shares, (0, entries - shares.shape[1]))  # nothing is asked of padding
     free = wanted.isnan()
     wanted = wanted.nan_to_num(0.0)
+    # What each entry has had, and which pixels are left to share.
     area = area.flatten()
     is_drawn = (drawn < entries).flatten(1)
-    flat = logits.flatten(2).to(widest_float(logits.device))  # [B, K, N]; a rounded λ would depend on the batch
+    flat = logits.flatten(2).to(widest_float(logits.device))  # [B, K, N]; λ rounded depends on B
     one_hot = torch.zeros_like(flat).scatter_(1, drawn.flatten(1).clamp_max(entries - 1)[:, None], 1.0)
     had = (one_hot * (is_drawn * area)[:, None]).sum(dim=2)  # [B, K]
     left = (~is_drawn * area)[:, None]  # [B, 1, N]
+    # Iterative proportional fitting: each round scales all entries to what is asked of them.
     multipliers = torch.zeros_like(had)
     for _ in range(ITERATIONS):
         expected = ((flat + multipliers[:, :, None]).softmax(dim=1) * left).sum(dim=2)
@@ -95,7 +101,7 @@ def _multipliers(logits: Tensor, drawn: Tensor, shares: Tensor, area: Tensor) ->
         asked = (wanted * shared - had).clamp_min(LEAST)
         change = (asked / expected.clamp_min(1e-9)).log().masked_fill(free, 0.0)
         multipliers = multipliers + change
-        # The constraint is on ratios: it doesn't say how much of the picture the free entries have.
+        # Only ratios are asked for. They don't say how much the free entries have.
         mean = (wanted * multipliers).sum(dim=1, keepdim=True)
         multipliers = (multipliers - mean).masked_fill(free, 0.0)
     return multipliers.to(logits)

@@ -1,8 +1,9 @@
-"""Views: what a sampler's canvas looks like to the network, and what the network's answers mean for the canvas.
+"""Views: what the network sees of a sampler's canvas, and what its answers mean for the canvas.
 
-A view is a table that says, for each pixel of each picture the network sees, which pixel of the canvas it shows. A pixel
-that is shown several times gets the mean of the answers: a geometric mean of probabilities, as in guidance. Symmetry,
-seamless tiles and pictures larger than a network's own are one mechanism with three tables, and the network needs no change.
+A view is a table. For each pixel of each picture that the network sees, it says which pixel of the
+canvas is shown there. A pixel that is shown several times gets the mean of the answers about it,
+which is a geometric mean of probabilities, as in guidance. Symmetry, seamless tiles and pictures
+larger than the network's own are three such tables, and the network needs no change.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tincture.common.options import OneOf, check_options
 from tincture.diffusion.draws import Generators, uniform, widest_float
 
 AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
-"""Name → whether it holds vertically (over rows), and horizontally (over columns)."""
+"""Name → whether it is meant of the vertical axis (over rows), and of the horizontal one."""
 
 SIDE = Range(1, 1 << 16)
 """Pixels of a side of a picture to draw."""
@@ -30,7 +31,7 @@ class Axis(NamedTuple):
     """One axis of a view, for each image (B of them, or 1 for all)."""
 
     positions: Tensor
-    """Which place of the canvas each place of each picture shows, int64 ``[B, n, L]``."""
+    """Which place of the canvas each place of each of n pictures shows, int64 ``[B, n, L]``."""
     weights: Tensor
     """How much an answer there counts, float ``[n, L]``, not negative."""
 
@@ -40,9 +41,10 @@ class View:
     """A canvas as one or more pictures.
 
     Args:
-        source: for each pixel of the n pictures, the pixel of the canvas that it shows, counted row by row; int64
-            ``[B or 1, n, H, W]``. Every pixel of the canvas is shown somewhere.
-        weight: how much the network's answer counts there, float ``[n, H, W]``, positive at least once for each.
+        source: which pixel of the canvas each pixel of the n pictures shows, counted row by row;
+            int64 ``[B or 1, n, H, W]``. Every pixel of the canvas is shown somewhere.
+        weight: how much the network's answer counts there, float ``[n, H, W]``; positive at least
+            once for each pixel of the canvas.
         size: height and width of the canvas.
     """
 
@@ -52,7 +54,7 @@ class View:
 
     @classmethod
     def of(cls, rows: Axis, columns: Axis, size: tuple[int, int]) -> "View":
-        """The view whose pictures are all pairs of a piece of the rows and a piece of the columns."""
+        """The view that pairs every piece of the rows with every piece of the columns."""
         source = rows.positions[:, :, None, :, None] * size[1] + columns.positions[:, None, :, None, :]
         weight = rows.weights[:, None, :, None] * columns.weights[None, :, None, :]
         return cls(source.flatten(1, 2), weight.flatten(0, 1), size)
@@ -64,7 +66,7 @@ class View:
 
     @property
     def area(self) -> Tensor:
-        """How many pixels of the pictures show each pixel of the canvas, float ``[h, w]``; of a view for all images."""
+        """How many pixels show each pixel of the canvas, ``[h, w]``; of a view for all images."""
         return torch.bincount(self.source.flatten(), minlength=self.size[0] * self.size[1]).view(self.size).float()
 
     def to(self, device: torch.device | str) -> "View":
@@ -76,19 +78,19 @@ class View:
         return self if len(self.source) == 1 else View(self.source[images], self.weight, self.size)
 
     def show(self, canvas: Tensor) -> Tensor:
-        """Canvases ``[B, h, w]`` → the pictures of each, one after the other, ``[B n, H, W]``."""
+        """Canvases ``[B, h, w]`` → the pictures of each in turn, ``[B n, H, W]``."""
         source = self.source.expand(len(canvas), -1, -1, -1)
         return canvas.flatten(1).gather(1, source.flatten(1)).view(-1, *source.shape[2:])
 
     def gather(self, logits: Tensor) -> Tensor:
-        """The network's answers about the pictures, ``[B n, K, H, W]`` → about the canvases, ``[B, K, h, w]``."""
+        """Answers about the pictures, ``[B n, K, H, W]`` → about the canvases, ``[B, K, h, w]``."""
         answers = rearrange(logits, "(b n) k h w -> b k (n h w)", n=self.pictures)
         weight = self.weight.flatten().to(answers)
         source = self.source.flatten(1).expand(len(answers), -1)
-        # Summed widely: on a GPU the order of a sum varies, and a rounded sum should not.
+        # In float64, because a GPU sums in no fixed order, and the rounded sum should not vary.
         sums = torch.zeros(*answers.shape[:2], self.size[0] * self.size[1], device=answers.device)
         sums = sums.to(widest_float(answers.device))
-        weighted = torch.where(weight > 0, answers * weight, 0.0)  # minus infinity times 0 is not a number
+        weighted = torch.where(weight > 0, answers * weight, 0.0)  # -inf times 0 is not a number
         sums.scatter_add_(2, source[:, None].expand_as(answers), weighted.to(sums))
         total = torch.zeros_like(sums[:, 0]).scatter_add_(1, source, weight.to(sums).expand_as(source))
         return (sums / total[:, None]).to(logits).unflatten(2, self.size)
@@ -100,15 +102,16 @@ def whole_axis(length: int) -> Axis:
 
 
 def mirrored_axis(length: int) -> Axis:
-    """Shows the first half, and the same backwards; the canvas is ``ceil(length / 2)`` long."""
+    """Shows the canvas, ``ceil(length / 2)`` long, and the same backwards."""
     places = torch.arange(length)
     return Axis(torch.minimum(places, length - 1 - places)[None, None], torch.ones(1, length))
 
 
 def tiled_axis(length: int, shift: Tensor, padding: int = TILE_PADDING) -> Axis:
-    """Shows one period of an endless row of tiles, from ``shift``, int64 ``[B]``, and ``padding`` more on both sides.
+    """Shows a period of an endless row of tiles from ``shift`` on, int64 ``[B]``, and padding.
 
-    What the network answers about the padding doesn't count: it stands near the border of its picture.
+    The padding is the neighboring tiles' pixels on both sides. It stands near the border of the
+    network's picture, so answers about it don't count.
     """
     places = torch.arange(-padding, length + padding)
     return Axis(
@@ -118,9 +121,10 @@ def tiled_axis(length: int, shift: Tensor, padding: int = TILE_PADDING) -> Axis:
 
 
 def window_axis(length: int, window: int, phase: Tensor) -> Axis:
-    """Shows pieces of ``window`` places that overlap by half, all of them moved by ``phase`` in [0, 1), ``[B]``.
+    """Shows pieces of ``window`` places that overlap by half, moved by ``phase`` (``[B]``, 0 to 1).
 
-    None sticks out over an end of the canvas. Answers count by a squared sine, the middle of a window most.
+    No piece sticks out over an end of the canvas. Answers count by a squared sine, which is largest
+    in the middle of a piece.
     """
     if length <= window:
         return whole_axis(length)
@@ -138,12 +142,13 @@ class Canvas:
     """Symmetry, borders, and how much the network sees at once.
 
     Args:
-        mirror: be symmetric along these axes; along x, the left and the right half mirror each other.
+        mirror: be symmetric along these axes; along x, the left and the right half mirror each
+            other.
         tile: repeat without a seam along these axes. The network sees the picture moved around by a
             random distance, another one at each step, with a part of its neighbors.
         window: the network sees pieces of at most so many pixels, which overlap by half and move at
-            each step; 0 for the whole picture at once. If left out, the commands take the model's own
-            size where a picture is given, and the whole picture elsewhere.
+            each step; 0 for the whole picture at once. If left out, the commands take the model's
+            own size where a picture is given, and the whole picture elsewhere.
 
     Raises:
         InputError: a name or a number isn't allowed.
@@ -159,7 +164,7 @@ class Canvas:
             raise InputError("window is 1; it must be at least 2 pixels, or 0 for the whole picture")
 
     def tie(self, height: int, width: int) -> View | None:
-        """From the part that is drawn to the picture, ``height × width``; none if they are the same."""
+        """From the part that is drawn to the whole picture; none if they are the same."""
         if self.mirror is None:
             return None
         vertical, horizontal = AXES[self.mirror]
@@ -170,10 +175,10 @@ class Canvas:
         )
 
     def looks(self, height: int, width: int, generators: Generators, images: int) -> list[View]:
-        """From the picture to what the network sees this time; the first is applied first.
+        """From the picture to what the network sees this time; the first view is applied first.
 
-        What is random comes from ``generators``, one for each of the ``images``: two or four numbers of each at every
-        call, as the layout needs.
+        What is random comes from ``generators``, one for each of the ``images``: two numbers for a
+        tile and two for windows, at every call.
         """
         views = []
         nowhere = torch.zeros(images, dtype=torch.long)
@@ -194,4 +199,4 @@ class Canvas:
 
 
 WHOLE = Canvas()
-"""The picture as it is, seen at once."""
+"""The whole picture, seen at once as it is."""

@@ -1,11 +1,15 @@
-"""Wishes about pixels: a palette is a finite set, so "near this color" or "this bright" is a number for each entry.
+"""Wishes about pixels: a palette is a finite set, so "near this color" is a number for each entry.
 
-With the bias -F · d², p(entry) becomes p(entry | what is drawn so far) · exp(-F d²): the model is a prior, the wish a
-Gaussian likelihood of variance 1 / 2F, and each pixel is drawn from its own posterior. The drawing is one from the posterior
-only nearly: what is asked of pixels that aren't drawn yet doesn't count. Of two pixels that are always equal, each entry as
-likely as the other, with 4.6 nats asked of the second, the posterior has the wanted entry with 1 / (1 + e^-4.6) = 0.990; drawn
-in random order it comes with (0.990 + 0.5) / 2 = 0.745, since half of the time the first pixel goes first and hears of no wish.
-Kept pixels (controls/kept.py) are seen from the start, so in the absorbing process those are truly given.
+With the bias -F · d², p(entry) becomes p(entry | what is drawn so far) · exp(-F d²). The model is
+the prior, the wish is a Gaussian likelihood of variance 1 / 2F, and each pixel is drawn from its
+own posterior.
+
+The drawing as a whole is only nearly drawn from the posterior, because what is asked of pixels that
+aren't drawn yet doesn't count. An example: two pixels are always equal, two entries are equally
+likely, and 4.6 nats are asked of the second pixel. In the posterior, the wanted entry has the
+probability 1 / (1 + e^-4.6) = 0.990. Drawn in random order, it has (0.990 + 0.5) / 2 = 0.745: half
+of the time the first pixel goes first, and nothing is asked of it. Kept pixels (controls/kept.py)
+are seen from the start, so in the absorbing process they are truly given.
 """
 
 from dataclasses import dataclass
@@ -24,11 +28,12 @@ FIDELITIES = Range(0, float("inf"))
 """In nats."""
 
 INFINITE = 1e20
-"""The nats of an infinite fidelity: more than any model says, and a number. So where such wishes contradict each other (about
-both halves of a mirror, about color and lightness) the entry that misses them least is drawn, which infinity couldn't say."""
+"""The nats of an infinite fidelity: more than any model says, and yet a number. Where such wishes
+contradict each other (about both halves of a mirror, or about color and lightness), the entry that
+misses them least is drawn, which infinity couldn't tell."""
 
 TRANSPARENT_DISTANCE = 2.0
-"""The squared distance of an opaque color from transparency: more than that of any two opaque colors, which is at most 1."""
+"""The squared distance of an opaque color from transparency; two opaque colors have at most 1."""
 
 
 class Wish(Protocol):
@@ -38,7 +43,7 @@ class Wish(Protocol):
     """Images, height and width; one image stands for as many as are drawn."""
 
     def bias(self, palette: PaletteBatch, images: slice) -> Tensor:
-        """What is added to the logits of ``images``, whose palettes these are: float ``[B, K, H, W]``."""
+        """What to add to the logits of ``images``, whose palettes these are: ``[B, K, H, W]``."""
         ...
 
 
@@ -46,13 +51,16 @@ class Wish(Protocol):
 class ColorWish:
     """Be near these colors: -fidelity · squared distance in OKLab.
 
-    From a fidelity of 0 (drawn freely) to infinity (the nearest entry, as `quantization.encoding.encode` finds it, the model's choice
-    on a tie; where infinite wishes contradict each other, the entry that misses them least).
+    At a fidelity of 0 the drawing is free. At infinity each pixel has the nearest entry, as
+    `quantization.encoding.encode` finds it; the model decides between entries that are equally
+    near, and where infinite wishes contradict each other, the entry that misses them least is
+    drawn.
 
     Args:
-        pixels: sRGB RGBA, uint8 ``[H, W, 4]`` for all images or ``[N, H, W, 4]``. Transparent pixels (alpha below 128)
-            ask for the transparent entry; where the palette has none, they count as white.
-        fidelity: 0 or more; infinity is allowed.
+        pixels: sRGB RGBA, uint8 ``[H, W, 4]`` for all images or ``[N, H, W, 4]``. Transparent
+            pixels (alpha below 128) ask for the transparent entry; where the palette has none, they
+            count as white.
+        fidelity: in nats, 0 or more; infinity is allowed.
 
     Raises:
         InputError: the shape or the fidelity is wrong.
@@ -84,9 +92,9 @@ class LightnessWish:
     """Be this light, in whatever color: -fidelity · squared difference of OKLab lightness.
 
     Args:
-        luminance: float ``[H, W]`` for all images or ``[N, H, W]``, as in `quantization.palettes.luminance`; nothing is asked
-            where it is not a number.
-        fidelity: 0 or more; infinity is allowed.
+        luminance: float ``[H, W]`` for all images or ``[N, H, W]``, as in
+            `quantization.palettes.luminance`; nothing is asked where it is not a number.
+        fidelity: in nats, 0 or more; infinity is allowed.
 
     Raises:
         InputError: the shape or the fidelity is wrong.
@@ -114,10 +122,14 @@ class LightnessWish:
 
 
 def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
-    """Squared OKLab distances of RGBA pixels, uint8 ``[B or 1, H, W, 4]``, from each entry, float ``[B, K, H, W]``.
+    """Squared OKLab distances of pixels from each entry, float ``[B, K, H, W]``.
 
-    Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque. So far are opaque pixels from soft entries, too
-    (alpha below 128), where the palette has others.
+    Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque. Opaque pixels
+    are as far from soft entries, whose alpha is below 128, if the palette has solid ones.
+
+    Args:
+        palette: the entries.
+        pixels: RGBA, uint8 ``[B or 1, H, W, 4]``.
     """
     wanted = pixels[..., 3] >= OPAQUE_ALPHA  # [B, H, W]
     alpha = palette.colors[..., 3]  # [B, K]
@@ -138,14 +150,18 @@ def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
 
 
 def lightness_distances(palette: PaletteBatch, luminance: Tensor) -> Tensor:
-    """Squared differences of luminance, float ``[B or 1, H, W]``, from each entry's, float ``[B, K, H, W]``; 0 if unknown.
+    """Squared differences from each entry's lightness, ``[B, K, H, W]``; 0 where it is unknown.
 
     A transparent pixel counts as the lightest color where the palette has no transparent entry.
+
+    Args:
+        palette: the entries.
+        luminance: of pixels, float ``[B or 1, H, W]``.
     """
     entries = entry_luminance(palette)
     has_clear = ((entries == TRANSPARENT) & palette.valid).any(dim=1)[:, None, None]
     luminance = torch.where((luminance == TRANSPARENT) & ~has_clear, 1.0, luminance)
-    # A transparent entry stands at -1: at least 1 from every lightness, as far as black is from white.
+    # A transparent entry stands at -1, at least as far from all others as black is from white.
     return (entries[:, :, None, None] - luminance[:, None]).square().nan_to_num(0.0)
 
 
@@ -153,7 +169,7 @@ def _bias(distances: Tensor, fidelity: float, palette: PaletteBatch) -> Tensor:
     if fidelity < INFINITE:
         return -fidelity * distances
     least = distances.masked_fill(~palette.valid[:, :, None, None], torch.inf).min(dim=1, keepdim=True).values
-    return -INFINITE * (distances - least).clamp_min(0)  # the model chooses among entries that are equally near
+    return -INFINITE * (distances - least).clamp_min(0)  # 0 for all entries that are equally near
 
 
 def _of(values: Tensor, images: slice) -> Tensor:

@@ -29,7 +29,7 @@ from .palette_bank import PaletteBank
 from .saving import FolderPipeline
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
-"""diffusers' callback: (pipeline, step from 0, time, {"x_t": …, "images": …}) → a new "x_t", or {}."""
+"""diffusers' callback: (pipeline, step from 0, t, {"x_t", "images"}) → {} or a new {"x_t"}."""
 
 OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
     "indexed": lambda images: images,
@@ -37,7 +37,8 @@ OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
     "np": lambda images: np.stack([image.to_rgba() for image in images]),
     "pt": lambda images: torch.from_numpy(np.stack([image.indices for image in images])).long(),
 }
-"""`IndexedImage`; Pillow images of mode P; RGBA, uint8 ``[N, H, W, 4]``; index maps, int64 ``[N, H, W]``."""
+"""`IndexedImage`; Pillow images of mode P; RGBA, uint8 ``[N, H, W, 4]``; index maps, int64
+``[N, H, W]``."""
 
 
 @dataclass
@@ -93,10 +94,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
 
         Args:
             num_images: how many.
-            palette: one for all images, or one for each; ``"train"`` or ``"heldout"`` to draw one for
-                each from that side of the bank (among the palettes of the class, if one is given); or
-                several in which each drawing is shown (`JointPalettes`): then the images are those of
-                the first drawing in each palette, then those of the second, and so on.
+            palette: one for all images, or one for each; ``"train"`` or ``"heldout"`` to draw one
+                for each from that side of the bank (among the palettes of the class, if one is
+                given); or several in which each drawing is shown (`JointPalettes`): then the images
+                are those of the first drawing in each palette, then those of the second, and so on.
             sampling: how the process is reversed, from which seed.
             guidance: classes to draw and to keep away from.
             controls: what pixels shall be like.
@@ -104,8 +105,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
             generator: instead of the seed, a CPU generator for each image.
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels still
-                masked show the palette's first entry in its ``images``. In a mirrored picture, ``x_t``
-                is the part that is drawn.
+                masked show the palette's first entry in its ``images``. In a mirrored picture,
+                ``x_t`` is the part that is drawn.
             distributed: share the images among the processes of one launch; all must call this
                 alike, and all get all images.
 
@@ -254,7 +255,7 @@ def _begin(
     images: slice,
     tie: View | None,
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Where to start instead of at pure noise ``x_t``, and what puts the kept pixels back in after each step."""
+    """Where to start instead of at noise, ``x_t``, and what puts kept pixels back after a step."""
     if init is None:
         return x_t, lambda x: x
     clean, kept = (value.to(x_t.device) for value in init.on_canvas(images, len(x_t), tie))

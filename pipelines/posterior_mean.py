@@ -1,9 +1,10 @@
-"""The posterior mean: what many drawings have in common, to be dithered instead of drawing one of them.
+"""The posterior mean: what many drawings have in common, dithered to their palette.
 
-The mean color over draws from p(image | what was asked) is the best guess in squared error, by Monte Carlo; where drawings
-agree it is an entry, where they don't it lies between entries, and a dither shows it. Drawings are such draws as far as the
-model and the sampler are exact, given kept pixels of the absorbing process; given wishes they are so only nearly
-(`controls.wishes`), and so they are given kept pixels of the other processes (`controls.kept`).
+The mean color over draws from p(image | what was asked) is the best guess in squared error, by
+Monte Carlo. It is an entry where drawings agree. Elsewhere it lies between entries, and a dither
+shows it. As far as the model and the sampler are exact, drawings of the absorbing process that are
+given kept pixels are such draws. Given wishes they are so only nearly (`controls.wishes`), and
+given kept pixels, drawings of the other processes are, too (`controls.kept`).
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 
 
 def mean_color(images: Sequence[IndexedImage]) -> np.ndarray:
-    """The mean of images of one size in linear light, weighted by alpha; sRGB RGBA, uint8 ``[H, W, 4]``."""
+    """The mean of images in linear light, weighted by alpha; sRGB RGBA, uint8 ``[H, W, 4]``."""
     rgba = torch.from_numpy(np.stack([image.to_rgba() for image in images])).double() / 255
     alpha = rgba[..., 3:]
     opacity = alpha.mean(dim=0)
@@ -32,7 +33,8 @@ def dithered_means(
 ) -> list[IndexedImage]:
     """Dither the mean of every ``draws`` images, which have one palette, to that palette.
 
-    Dithers know opaque and transparent pixels only. Where all draws have the same half-transparent entry, it stays.
+    Dithers only know opaque and transparent pixels, so a half-transparent entry stays where all
+    draws have it.
 
     Args:
         images: the draws of the first result, then those of the second, and so on.

@@ -41,7 +41,7 @@ def repeated(image: IndexedImage, rows: int, columns: int) -> IndexedImage:
 
 
 def over_checkerboard(image: IndexedImage) -> np.ndarray:
-    """The image's colors where it is opaque, a checkerboard, its squares 4 pixels wide, behind the rest; uint8 ``[H, W, 3]``."""
+    """The image before a checkerboard whose squares are 4 pixels wide; uint8 ``[H, W, 3]``."""
     rgba = image.to_rgba()
     rows, columns = np.indices(rgba.shape[:2]) // 4 % 2
     alpha = rgba[..., 3:] / 255

@@ -23,7 +23,7 @@ def looks_of(canvas, height, width, images=3, seed=0):
 @pytest.mark.parametrize("canvas", CANVASES)
 @pytest.mark.parametrize("size", [(6, 6), (7, 11), (3, 9), (1, 5)])
 def test_gathering_what_was_shown_gives_the_canvas_back(canvas, size):
-    """So a network that looks at single pixels doesn't notice the views, and every pixel is seen."""
+    """A network that looks at single pixels doesn't notice the views, and every pixel is seen."""
     logits = torch.randn(3, 4, *size)
     logits[:, 1] = -torch.inf
     looks = looks_of(canvas, *size)
@@ -62,7 +62,7 @@ def test_a_tile_is_seen_from_all_places_alike_and_with_its_neighbors():
 
 
 def test_a_seam_is_no_special_place():
-    """For a network that sees neighbors, answers of a tile that is turned are the tile's answers, turned."""
+    """For a network that sees neighbors, the answers about a turned tile are the tile's, turned."""
 
     def network(x):
         return torch.stack([x, x * x.roll(1, 2) - x.roll(-2, 2)], dim=1).float()
