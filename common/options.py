@@ -151,23 +151,19 @@ def read_options(group: type[Group], parsed: "Namespace") -> Group:
     return build(group)
 
 
-def check_options(group: object) -> None:
-    """Raise InputError if a field has a value that isn't allowed; for ``__post_init__``."""
-    for option in _options(type(group)):
-        value = getattr(group, option.name, None)
-        if option.allowed is not None and value is not None:
-            option.allowed.check(option.name, value)
+def check_options(group: object, prefix: str = "") -> None:
+    """Raise InputError if a field of a group, or of a group in it, has a value that isn't allowed.
 
-
-def check_ranges(config: object, prefix: str = "") -> None:
-    """Raise InputError if a number of a config, or of a group in it, isn't allowed. It is called as YAML calls it: train.shift."""
-    for name, hint in get_type_hints(type(config), include_extras=True).items():
-        value = getattr(config, name)
+    The message calls it as YAML does: ``train.shift``, which begins with ``prefix``.
+    """
+    for name, hint in get_type_hints(type(group), include_extras=True).items():
+        value = getattr(group, name)
         if is_dataclass(value):
-            check_ranges(value, f"{prefix}{name}.")
+            check_options(value, f"{prefix}{name}.")
         elif get_origin(hint) is Annotated and value is not None:
-            for allowed in get_args(hint)[1:]:
-                allowed.check(f"{prefix}{name}", value)
+            for note in get_args(hint)[1:]:
+                if isinstance(note, Range | OneOf):
+                    note.check(f"{prefix}{name}", value)
 
 
 @cache

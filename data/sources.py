@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from tincture.common.errors import InputError, Range
-from tincture.common.options import check_ranges
+from tincture.common.options import check_options
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class DataConfig:
     cache_dir: Path = Path("~/.cache/tincture")
 
     def __post_init__(self) -> None:
-        check_ranges(self, "data.")
+        check_options(self, "data.")
         if self.min_colors > self.max_colors:
             raise InputError(f"data.min_colors is {self.min_colors}, above data.max_colors, which is {self.max_colors}")
         if not 0 < self.heldout_fraction < 1:

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from tincture.common import cli
 from tincture.common.errors import SEED, SHARE, InputError, Range
 from tincture.common.files import physical_memory
-from tincture.common.options import check_ranges
+from tincture.common.options import check_options
 from tincture.common.processes import process_count
 from tincture.data.sources import DataConfig
 from tincture.diffusion.scheduler import PaletteScheduler
@@ -164,7 +164,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
     Raises:
         InputError: a number is out of range, options contradict each other, or a step doesn't fit into this machine.
     """
-    check_ranges(config)
+    check_options(config)
     train, model = config.train, config.model
     if train.max_steps is None and train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
