@@ -1,23 +1,29 @@
-"""Do the metrics on features tell damage from chance? `python benchmarks/feature_metrics.py`.
+"""Do the metrics on features tell damage from chance? `python -m benchmarks.feature_metrics --tables …`.
 
-Prints the figures of docs/evaluation.md: how much of the icons a background of one color would hide; training icons, whole and
-damaged, against held-out ones; two disjoint sets of training icons by their size; and the standard errors that are stated beside
-the spread of many repetitions.
+Prints the figures of docs/evaluation.md.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import torch
+from jsonargparse import Namespace
 from torch import Tensor
 
+from tincture.benchmarks.tables import heading, row, with_error
 from tincture.common import cli
+from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
-from tincture.evaluation.bootstrap import Measured, subset_bootstrap
+from tincture.evaluation.bootstrap import subset_bootstrap
 from tincture.evaluation.colors import color_fidelity
-from tincture.evaluation.feature_metrics import METRICS, all_metrics, compare_features
+from tincture.evaluation.feature_metrics import METRICS, FeatureMetrics, all_metrics, compare_features
 from tincture.evaluation.features import BACKGROUND, EXTRACTORS, FeatureExtractor, load_extractor
+from tincture.evaluation.report import rgba_of
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -29,104 +35,118 @@ HIDDEN_LEVELS = 8
 """Differences from the background that can hardly be seen, in each channel."""
 
 
-def main(arguments: list[str]) -> None:
-    """Print the tables that are asked for."""
-    parser = cli.make_parser(__doc__.split("\n")[0])
-    parser.add_argument("--extractor", default="efficientnet-lite0", choices=list(EXTRACTORS))
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
-    parser.add_argument("--repetitions", type=int, default=60, help="pairs of sets for the stderr table")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage and of every choice of icons")
-    options = parser.parse_args(arguments)
-    training, heldout = load_index_maps(DataConfig())
-    generator = torch.Generator().manual_seed(options.seed)
-    for table in options.tables:
-        print(f"\n{table}")
-        TABLES[table](load_extractor(options.extractor), training, heldout, generator, options.repetitions)
+@dataclass(frozen=True)
+class Given:
+    """What the tables are made from."""
+
+    training: IndexMaps
+    heldout: IndexMaps
+    generator: torch.Generator
+    options: Namespace
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """The network that was asked for."""
+        return load_extractor(self.options.extractor)
 
 
-def background_table(
-    _: FeatureExtractor, training: IndexMaps, heldout: IndexMaps, __: torch.Generator, ___: int
-) -> None:
+def background_table(given: Given) -> None:
     """The icons' opaque pixels that a background would hide: all channels within `HIDDEN_LEVELS` of it."""
-    pixels = torch.cat([rgba(training).flatten(0, 2), rgba(heldout).flatten(0, 2)]).int()
+    pixels = torch.cat([rgba(given.training).flatten(0, 2), rgba(given.heldout).flatten(0, 2)]).int()
     opaque = pixels[pixels[:, 3] > 0, :3]
+    print(heading("background", f"within {HIDDEN_LEVELS} levels of it", "opaque pixels"))
     for name, level in (("white", 255), (f"gray {BACKGROUND}", BACKGROUND)):
         hidden = ((opaque - level).abs() <= HIDDEN_LEVELS).all(dim=1).double().mean()
-        print(f"within {HIDDEN_LEVELS} levels of {name:10} {hidden:.1%} of {len(opaque):,} opaque pixels")
+        print(row(name, f"{hidden:.1%}", f"{len(opaque):,}"))
 
 
-def damage_table(
-    extractor: FeatureExtractor, training: IndexMaps, heldout: IndexMaps, generator: torch.Generator, _: int
-) -> None:
+def damage_table(given: Given) -> None:
     """Training icons against the held-out ones: as they are, and damaged in several ways."""
-    chosen = training.subset(torch.randperm(len(training), generator=generator)[: len(heldout)])
-    reference = extractor(rgba(heldout))
-    print_heading(f"{len(chosen)} training icons")
+    training, generator = given.training, given.generator
+    chosen = training.subset(torch.randperm(len(training), generator=generator)[: len(given.heldout)])
+    reference = given.extractor(rgba(given.heldout))
     started = time.perf_counter()
-    drawn = {name: extractor(damage(chosen, generator)) for name, damage in DAMAGES.items()}
+    drawn = {name: given.extractor(damage(chosen, generator)) for name, damage in DAMAGES.items()}
     seconds = time.perf_counter() - started
+    print(heading(f"{len(chosen)} training icons", *METRICS))
     for name, features in drawn.items():
-        print_row(name, compare_features(features, reference))
+        print_metrics(compare_features(features, reference), 3, name)
     print(f"({len(drawn) * len(chosen) / seconds:.0f} images a second)")
 
 
-def colors_table(_: FeatureExtractor, __: IndexMaps, heldout: IndexMaps, generator: torch.Generator, ___: int) -> None:
+def colors_table(given: Given) -> None:
     """Damaged held-out icons against the held-out icons themselves, which have the same palettes."""
+    heldout = given.heldout
     reference = indexed(heldout, heldout.indices)
-    print(f"{'held-out icons':28}  entries used        color distance")
+    print(heading("held-out icons", "entries used", "color distance"))
     for name, share in (("as they are", 0.0), ("10 % random entries", 0.1), ("30 % random", 0.3), ("all random", 1.0)):
-        result = color_fidelity(indexed(heldout, random_entries(heldout, share, generator)), reference)
-        used, distance = result.drawn_entries_used, result.color_distance
-        print(f"{name:28}  {used.value:.3f} ± {used.stderr:.3f}     {distance.value:.4f} ± {distance.stderr:.4f}")
+        result = color_fidelity(indexed(heldout, random_entries(heldout, share, given.generator)), reference)
+        print(row(name, with_error(*result.drawn_entries_used, 3), with_error(*result.color_distance, 4)))
 
 
-def size_table(
-    extractor: FeatureExtractor, training: IndexMaps, _: IndexMaps, generator: torch.Generator, __: int
-) -> None:
+def size_table(given: Given) -> None:
     """Two disjoint sets of training icons, by their size: what a metric says where there is no difference."""
-    features = extractor(rgba(training))[torch.randperm(len(training), generator=generator)]
-    print_heading("two sets of training icons")
+    training = given.training
+    features = given.extractor(rgba(training))[torch.randperm(len(training), generator=given.generator)]
+    print(heading("two sets of training icons", *METRICS))
     for size in SIZES:
-        measured = compare_features(features[:size], features[-size:], replicates=20)
-        print_row(str(size), measured)
+        print_metrics(compare_features(features[:size], features[-size:], replicates=20), 3, str(size))
 
 
-def stderr_table(
-    extractor: FeatureExtractor, training: IndexMaps, _: IndexMaps, generator: torch.Generator, repetitions: int
-) -> None:
-    """The spread of a metric over many pairs of sets, and the standard error stated for a single one of them."""
-    whole = extractor(rgba(training))
-    damaged = extractor(recolor(training, random_entries(training, 0.1, generator)))
+def stderr_table(given: Given) -> None:
+    """The spread of a metric over many pairs of sets, and the standard error stated for a single pair."""
+    training, generator = given.training, given.generator
+    whole = given.extractor(rgba(training))
+    damaged = given.extractor(recolor(training, random_entries(training, 0.1, generator)))
     for name, other in (("no difference", whole), ("10 % random entries", damaged)):
         values, stated = [], {share: [] for share in SHARES}
-        for repetition in range(repetitions):
+        for repetition in range(given.options.repetitions):
             rows = torch.randperm(len(whole), generator=generator)[: 2 * REPETITION_IMAGES]
-            pair = whole[rows[:REPETITION_IMAGES]], other[rows[REPETITION_IMAGES:]]
+            pair = other[rows[:REPETITION_IMAGES]], whole[rows[REPETITION_IMAGES:]]
             values.append(all_metrics(*pair))
             if repetition % 6 == 0:
                 for share in SHARES:
                     estimate = subset_bootstrap(all_metrics, *pair, share=share, seed=repetition)
                     stated[share].append(estimate.stderr)
         spread = torch.stack(values).std(dim=0)
-        print(f"{name:28}" + "".join(f"{metric:>12}" for metric in METRICS))
-        print(f"{'spread of the repetitions':28}" + "".join(f"{value:12.3f}" for value in spread))
+        print(heading(name, *METRICS))
+        print(row("spread of the repetitions", *(f"{value:.3f}" for value in spread)))
         for share in SHARES:
             ratio = torch.stack(stated[share]).square().mean(dim=0).sqrt() / spread
-            print(f"{f'stated / spread, share {share}':28}" + "".join(f"{value:12.2f}" for value in ratio))
+            print(row(f"stated ÷ spread, subsets of {share}", *(f"{value:.2f}" for value in ratio)))
 
 
-def print_heading(what: str) -> None:
-    """The first line of a table of metrics."""
-    print(f"{what:28}" + "".join(f"{name:>18}" for name in METRICS))
+def floor_table(given: Given) -> None:
+    """Drawings in the held-out icons' palettes and in others, and real icons, against the held-out icons.
+
+    evaluate.py draws in the reference images' palettes, since colors can be compared only so. The real
+    images of its floor have palettes of their own. How much does that help drawings?
+    """
+    heldout, options = given.heldout, given.options
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
+    real = {
+        name: side.pictures(side.random_rows(options.num_samples, options.seed))
+        for name, side in (("held-out", heldout), ("training", given.training))
+    }
+    sets = {"real training images": real["training"]}
+    for name, images in real.items():
+        palettes = [image.palette for image in images]
+        sampling = Sampling(options.steps, options.seed)
+        sets[f"drawn in {name} palettes"] = pipeline(len(palettes), palettes, sampling).images
+    reference = given.extractor(rgba_of(heldout.pictures(heldout.random_rows(len(heldout), options.seed))))
+    print(heading("", "images", *METRICS))
+    for name, images in sets.items():
+        measured = compare_features(given.extractor(rgba_of(images)), reference, seed=options.seed)
+        print_metrics(measured, 2, name, str(len(images)))
 
 
-def print_row(name: str, metrics: tuple[Measured, ...]) -> None:
-    """One line of a table of metrics."""
-    print(f"{name:28}" + "".join(f"{each.value:>10.3f} ± {each.stderr:.3f}" for each in metrics))
+def print_metrics(metrics: FeatureMetrics, digits: int, *names: str) -> None:
+    """Print a row of a table of metrics."""
+    print(row(*names, *(with_error(*each, digits) for each in metrics)), flush=True)
 
 
 def recolor(images: IndexMaps, indices: Tensor) -> Tensor:
-    """Index maps ``[N, H, W]`` in the images' palettes, uint8 ``[N, H, W, 4]``."""
+    """What index maps ``[N, H, W]`` show in the images' palettes, uint8 ``[N, H, W, 4]``."""
     return torch.stack([colors[each.long()] for colors, each in zip(images.palettes.colors, indices, strict=True)])
 
 
@@ -172,13 +192,34 @@ DAMAGES: dict[str, Callable[[IndexMaps, torch.Generator], Tensor]] = {
     "100 % random entries": lambda images, generator: recolor(images, random_entries(images, 1.0, generator)),
 }
 
-TABLES = {
+TABLES: dict[str, Callable[[Given], None]] = {
     "background": background_table,
     "damage": damage_table,
     "colors": colors_table,
     "size": size_table,
     "stderr": stderr_table,
+    "floor": floor_table,
 }
+
+
+def main(arguments: list[str]) -> None:
+    """Print the tables that are asked for."""
+    parser = cli.make_parser(__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--tables", nargs="+", default=list(TABLES), choices=list(TABLES), help="what to print")
+    add("--extractor", default="efficientnet-lite0", choices=list(EXTRACTORS), help="the network of the features")
+    add("--repetitions", type=int, default=60, help="pairs of sets for the table stderr")
+    add("--checkpoint", type=Path, default=Path("checkpoints/icons16"), help="the model of the table floor")
+    add("--num-samples", type=int, default=467, help="images of each kind in the table floor")
+    add("--steps", type=int, default=64, help="calls of the network for each image that is drawn")
+    add("--seed", type=int, default=0, help="of damage, of drawings and of every choice of icons")
+    parser.add_class_arguments(DataConfig, "data")
+    options = parser.parse_args(arguments)
+    training, heldout = load_index_maps(parser.instantiate(options).data)
+    given = Given(training, heldout, torch.Generator().manual_seed(options.seed), options)
+    for table in options.tables:
+        print(f"\n{table}\n")
+        TABLES[table](given)
 
 
 if __name__ == "__main__":

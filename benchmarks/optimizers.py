@@ -13,16 +13,15 @@ from typing import Any
 import torch
 from jsonargparse import ActionConfigFile
 
+from tincture.benchmarks.peer_models import PEERS
+from tincture.benchmarks.peer_models.peer import PeerTraining
+from tincture.benchmarks.peers import icons_in, plain_options, take_turns, training_figures
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
 from tincture.common.files import write_json
 from tincture.common.output_folder import claimed
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.training.run_config import RunConfig
-
-from .peer_models import PEERS
-from .peer_models.training import PeerTraining
-from .peers import icons_in, plain_options, take_turns, training_figures
 
 SCHEDULE_FREE = "schedule-free"
 RESULTS = "optimizers.json"

@@ -13,6 +13,7 @@ icons; Fréchet and kernel distances and recall are against them too, and so are
 
 import hashlib
 import json
+import math
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from tincture.benchmarks.meters import process_memory
+from tincture.benchmarks.peer_models import PEERS, num_parameters
+from tincture.benchmarks.peer_models.ddpm import TIMES
+from tincture.benchmarks.peer_models.peer import Drawing, PeerTraining
+from tincture.benchmarks.peer_models.report import plot, tables
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
 from tincture.common.files import files_in, read_json, write_atomically, write_json
@@ -42,13 +48,6 @@ from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.training.run_config import RunConfig, TrainConfig
-
-from .peer_models import PEERS, num_parameters
-from .peer_models.ddpm import TIMES
-from .peer_models.peer import Drawing
-from .peer_models.report import plot, tables
-from .peer_models.training import PeerTraining
-from .process_memory import can_measure, peak_mib, reset_peak, resident_mib
 
 PALETTES = {"shared": 64, "own": 16}
 """Sets of palettes, as in `DataConfig.palette`, and their entries."""
@@ -344,23 +343,27 @@ def rgba_of(indices: Tensor, palettes: PaletteBatch) -> Tensor:
 def peak_memory(
     name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device
 ) -> float | None:
-    """MiB that a training step needs at most, weights and optimizer included, measured in a process of its own (Linux only)."""
-    if not can_measure():
-        return None
+    """MiB that a training step needs at most, weights and optimizer included; None where that can't be measured.
+
+    It is measured in a process of its own.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_memory_of_steps, name, model, train, data, device).result()
+        mib = pool.submit(_memory_of_steps, name, model, train, data, device).result()
+    return None if math.isnan(mib) else mib
 
 
 def _memory_of_steps(
     name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device
 ) -> float:
     training, _ = load_index_maps(data)
-    before = resident_mib()
-    reset_peak()
-    each = start(name, model, train, training, 0, device)
-    for _ in range(MEMORY_STEPS):
-        each.step(0.5)
-    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else peak_mib() - before
+
+    def run() -> None:
+        each = start(name, model, train, training, 0, device)
+        for _ in range(MEMORY_STEPS):
+            each.step(0.5)
+
+    mib = process_memory(run)[0]
+    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else mib
 
 
 if __name__ == "__main__":

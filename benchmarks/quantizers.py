@@ -1,9 +1,8 @@
-"""Print the tables of docs/results/quantizers.md: this project's quantizers and ditherers against others, on photographs.
+"""This project's quantizers and ditherers against others: `python -m benchmarks.quantizers PART…`.
 
-Needs requirements-benchmarks.txt. From the project's root: ``python -m benchmarks.quantizers --help``.
+Prints the tables of docs/results/quantizers.md, on photographs. Needs requirements-benchmarks.txt.
 """
 
-import argparse
 import functools
 import resource
 import subprocess
@@ -20,15 +19,27 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
+from tincture.benchmarks.meters import process_memory
+from tincture.benchmarks.photographs import SIZE, gradient, photographs, with_alpha
+from tincture.benchmarks.tables import heading, row
+from tincture.common import cli
+from tincture.common.errors import choose
+from tincture.quantization.color import linear_to_oklab
 from tincture.quantization.dither import dither
+from tincture.quantization.dither.hull import mixable
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette, fit_palettes
+from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
-from .photographs import SIZE, gradient, photographs, with_alpha
-from .process_memory import peak_mib, reset_peak, resident_mib
-
 COLORS = (8, 16, 64, 256)
+DRIFT_PALETTES = ("e-paper-7", "nintendo-gameboy-bgb", "pico-8", "color-graphics-adapter", "zx-spectrum")
+DRIFT_PHOTOS = ("china", "coffee", "chelsea")
+DRIFT_METHODS = {
+    "floyd-steinberg, exact": ("floyd-steinberg", True),
+    "floyd-steinberg, calm": ("floyd-steinberg", False),
+    "blue-noise": ("blue-noise", False),
+}
 
 Method = Callable[[np.ndarray, int], np.ndarray]
 """(RGB uint8 [H, W, 3], number of colors) → the picture in that many colors, RGB uint8 [H, W, 3]."""
@@ -139,11 +150,9 @@ def table(title: str, methods: dict[str, Method], images: list[np.ndarray], meas
             rows[name] += [MEASURES[measure][1].format(mean(found[measure])) for measure in measures]
             rows[name].append(f"{median(found['ms']):,.0f}")
     print(f"\n{title}\n")
-    heads = [f"{measure}, K = {k}" for k in COLORS for measure in (*measures, "ms")]
-    print("| method |", " | ".join(heads), "|")
-    print("|", " | ".join(["---"] * (len(heads) + 1)), "|")
+    print(heading("method", *(f"{measure}, K = {k}" for k in COLORS for measure in (*measures, "ms"))))
     for name, cells in rows.items():
-        print("|", name, "|", " | ".join(cells), "|", flush=True)
+        print(row(name, *cells), flush=True)
 
 
 def race(image: np.ndarray, repeats: int) -> None:
@@ -151,8 +160,9 @@ def race(image: np.ndarray, repeats: int) -> None:
 
     The time of all cores together says what other jobs on the machine can't change much.
     """
-    print("\n| K | kmeans srgb, ms | libimagequant, ms | ratio | all cores, ms | libimagequant | ratio |")
-    print("|", " | ".join(["---"] * 7), "|")
+    print(
+        "\n" + heading("K", "kmeans srgb, ms", "libimagequant, ms", "ratio", "all cores, ms", "libimagequant", "ratio")
+    )
     rivals = PLAIN["kmeans, srgb"], PLAIN["libimagequant"]
     for k in (16, 256):
         times = []
@@ -167,17 +177,14 @@ def race(image: np.ndarray, repeats: int) -> None:
         for ours_ms, their_ms in ((columns[0], columns[2]), (columns[1], columns[3])):
             ratio = median(a / b for a, b in zip(ours_ms, their_ms, strict=True))
             cells += [f"{median(ours_ms):.0f}", f"{median(their_ms):.0f}", f"{ratio:.2f}"]
-        print("|", " | ".join(cells), "|", flush=True)
+        print(row(*cells), flush=True)
 
 
 def memory(name: str) -> None:
     """Print by how much one quantization at K = 256 raises this process's memory at most, in MiB, after a small warm-up."""
     image = photographs()["coffee"]
     PLAIN[name](image[::8, ::8], 64)
-    before = resident_mib()
-    reset_peak()
-    PLAIN[name](image, 256)
-    print(f"{peak_mib() - before:.0f}")
+    print(f"{process_memory(lambda: PLAIN[name](image, 256))[0]:.0f}")
 
 
 def tiles(photos: list[np.ndarray], count: int) -> list[np.ndarray]:
@@ -192,7 +199,7 @@ def tiles(photos: list[np.ndarray], count: int) -> list[np.ndarray]:
 def batched_against_kmeans(photos: list[np.ndarray]) -> None:
     """Print how far torch's batched k-means is from numba's on 90 tiles, in dB of the squared error in OKLab."""
     device, space = "cuda" if torch.cuda.is_available() else "cpu", SPACES["oklab"]
-    print(f"\n| K, on {device} | mean difference, dB | worst |\n| --- | --- | --- |")
+    print("\n" + heading(f"K, on {device}", "mean difference, dB", "worst"))
     for k in (4, 16, 64):
         errors = []
         for palettes in (fit_palettes(tiles(photos, 90), k, device=where) for where in (device, None)):
@@ -202,7 +209,7 @@ def batched_against_kmeans(photos: list[np.ndarray]) -> None:
                 a, b = (space.from_bytes(pixels.reshape(-1, 4)) for pixels in (tile, decoded))
                 errors[-1].append(((a - b) ** 2).sum())
         losses = [10 * np.log10(kmeans / batched) for batched, kmeans in zip(*errors, strict=True) if kmeans > 0]
-        print(f"| {k} | {mean(losses):+.3f} | {min(losses):+.3f} |", flush=True)
+        print(row(k, f"{mean(losses):+.3f}", f"{min(losses):+.3f}"), flush=True)
 
 
 def many_and_large(photos: list[np.ndarray]) -> None:
@@ -225,7 +232,7 @@ def many_and_large(photos: list[np.ndarray]) -> None:
 
 def learned_against_kmeans(photos: list[np.ndarray]) -> None:
     """Print, for each K, how far `learned` is from `kmeans` in dB over the photographs, and its unused entries."""
-    print("\n| K | mean difference, dB | worst | unused entries |\n| --- | --- | --- | --- |")
+    print("\n" + heading("K", "mean difference, dB", "worst", "unused entries"))
     for k in (4, 16, 128):
         differences, unused = [], 0
         for image in photos:
@@ -236,15 +243,47 @@ def learned_against_kmeans(photos: list[np.ndarray]) -> None:
                 scores.append(psnr(image, palette.colors[indices, :3]))
                 unused += (k - len(np.unique(indices))) if method == "learned" else 0
             differences.append(scores[0] - scores[1])
-        print(f"| {k} | {mean(differences):+.3f} | {min(differences):+.3f} | {unused} |", flush=True)
+        print(row(k, f"{mean(differences):+.3f}", f"{min(differences):+.3f}", unused), flush=True)
 
 
 def memories() -> None:
     """Print what `memory` does for every method, each in a process of its own (Linux only)."""
-    print("\n| method | MiB |\n| --- | --- |", flush=True)
+    print("\n" + heading("method", "MiB"), flush=True)
     for name in PLAIN:
         text = subprocess.check_output([sys.executable, "-m", "benchmarks.quantizers", "--memory-of", name], text=True)
-        print(f"| {name} | {text.strip()} |", flush=True)
+        print(row(name, text.strip()), flush=True)
+
+
+def drift() -> None:
+    """Print how far colors drift when photographs are dithered with palettes that weren't made for them.
+
+    Pictures are compared after a Gaussian blur of 6 pixels in linear light. Distances are 100 ΔE in
+    OKLab, means over pixels and three photographs: to what the palette can mix, and to the picture.
+    """
+
+    def from_afar(linear: np.ndarray) -> np.ndarray:
+        return linear_to_oklab(torch.from_numpy(gaussian_filter(linear, (6, 6, 0)))).numpy()
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return 100 * float(np.linalg.norm(a - b, axis=-1).mean())
+
+    photos = [photographs()[name] for name in DRIFT_PHOTOS]
+    columns = [f"{name}: to the goal, to the picture" for name in DRIFT_METHODS]
+    print("\n" + heading("palette", *columns, "goal to picture"))
+    for name in DRIFT_PALETTES:
+        palette = read_palette(name)
+        found: dict[str, list[tuple[float, float]]] = {method: [] for method in DRIFT_METHODS}
+        apart = []
+        for rgb in photos:
+            picture = from_afar(LINEAR_OF_BYTE[rgb])
+            goal = from_afar(mixable(rgb, np.ones(rgb.shape[:2], bool), palette.colors[:, :3], "linear"))
+            apart.append(distance(goal, picture))
+            for method, (ditherer, exact) in DRIFT_METHODS.items():
+                indices = dither(with_alpha(rgb), palette, ditherer, exact=exact)
+                shown = from_afar(LINEAR_OF_BYTE[palette.colors[indices, :3]])
+                found[method].append((distance(shown, goal), distance(shown, picture)))
+        cells = [", ".join(f"{mean(column):.2f}" for column in zip(*pairs, strict=True)) for pairs in found.values()]
+        print(row(name, *cells, f"{mean(apart):.2f}"), flush=True)
 
 
 PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
@@ -256,25 +295,27 @@ PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
     "batched": batched_against_kmeans,
     "limits": many_and_large,
     "memory": lambda _: memories(),
+    "drift": lambda _: drift(),
 }
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run the parts named on the command line, all by default."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--photos", type=int, default=9, help="how many of the nine photographs (default: all)")
-    parser.add_argument("--memory-of", choices=PLAIN, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if wrong := set(arguments.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(wrong))}; choose from {', '.join(PARTS)}")
-    if arguments.memory_of:
-        memory(arguments.memory_of)
+    parser = cli.make_parser(__doc__.split(":")[0])
+    add = parser.add_argument
+    add("parts", nargs="*", default=[], metavar="PART", help=f"some of {', '.join(PARTS)}; all if left out")
+    add("--photos", type=int, default=9, help="how many of the nine photographs")
+    add("--memory-of", type=str | None, default=None, help="a method whose memory is printed: what `memory` calls")
+    options = parser.parse_args(arguments)
+    for part in options.parts:
+        choose("part", part, PARTS)
+    if options.memory_of:
+        memory(options.memory_of)
         return
-    photos = list(photographs().values())[: arguments.photos]
-    for part in arguments.parts or PARTS:
+    photos = list(photographs().values())[: options.photos]
+    for part in options.parts or PARTS:
         PARTS[part](photos)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

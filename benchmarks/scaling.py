@@ -17,18 +17,16 @@ import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from tqdm import tqdm
 
+from tincture.benchmarks.costs.plan import Assumptions, print_plan
+from tincture.benchmarks.costs.report import plot, tables
+from tincture.benchmarks.meters import medians
+from tincture.benchmarks.work import Setting, Work, count
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically, write_json
 from tincture.common.plotting import require_matplotlib
 from tincture.models.denoiser import DenoiserConfig
 from tincture.training.run_config import RunConfig
-
-from .costs.clock import medians
-from .costs.counters import count
-from .costs.plan import Assumptions, print_plan
-from .costs.report import plot, tables
-from .costs.work import Setting, Work
 
 SIZES = (16, 24, 32, 48, 64, 96, 128)
 ENTRIES = (4, 16, 64, 128, 256)

@@ -13,6 +13,8 @@ import torch
 from jsonargparse import ActionConfigFile
 from PIL import Image
 
+from tincture.benchmarks.meters import operations, tensor_bytes
+from tincture.benchmarks.work import Setting, Work
 from tincture.common import cli
 from tincture.data.augmentation import with_foreign_palettes
 from tincture.data.image_folder import fit_to_size
@@ -21,9 +23,6 @@ from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.run_config import RunConfig
-
-from .counters import operations, tensor_bytes
-from .work import Setting, Work
 
 BYTES_A_WEIGHT = 4 * 5
 """In float32: the weight, its gradient, DDP's bucket of gradients, momentum, moving average (AdamW: 4 more)."""
@@ -168,7 +167,7 @@ def measure(run: PlannedRun) -> Costs:
 
 def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
     """Processor time of an image for each part of what stands before a training step, medians of rounds over nine photographs."""
-    from ..photographs import photographs  # needs requirements-benchmarks.txt
+    from tincture.benchmarks.photographs import photographs  # needs requirements-benchmarks.txt
 
     files = []
     for pixels in photographs().values():

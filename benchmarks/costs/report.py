@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tincture.benchmarks.costs.laws import TERMS, Law, Point, cost, fit, operations_law, residuals
 from tincture.common.plotting import make_figure, save_figure
 from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
-
-from .laws import TERMS, Law, Point, cost, fit, operations_law, residuals
 
 Record = dict[str, Any]
 """One setting: the fields of `Counts`, and seconds."""

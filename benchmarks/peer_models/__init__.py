@@ -1,4 +1,4 @@
-"""Ways to draw index maps that `benchmarks/peers.py` compares, by name."""
+"""Ways to draw index maps that `benchmarks.peers` compares, by name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +14,8 @@ from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from .ddpm import DDPMPeer, NoisePredictor
 from .discrete import DiscretePeer
 from .flow import FlowPeer
-from .meta_unet import meta_unet
+from .networks import meta_unet, unet2d
 from .peer import Peer, nearest_width, num_parameters
-from .unet2d import unet2d
 
 OUR_SAMPLERS = ("remasking", "ancestral")
 """By which our network is drawn with, seeing colors or not."""

@@ -1,14 +1,22 @@
-"""What `benchmarks/peers.py` asks of whatever it compares: a loss to train by, bits per pixel where defined, and drawings."""
+"""What `benchmarks.peers` asks of whatever it compares, and how it trains it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
+from tincture.common.errors import InputError
 from tincture.data.index_maps import Batch, IndexMaps
+from tincture.diffusion.draws import mixed_seed
 from tincture.evaluation.heldout import BitsPerPixel
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.training.feeds import batch_rows
+from tincture.training.loop import CLOCKS
+from tincture.training.optimizers import OPTIMIZERS, exponential_average, learning_rate_factor
+from tincture.training.run_config import TrainConfig
 
 BATCH = 64
 """Images drawn at once."""
@@ -61,3 +69,71 @@ def nearest_width(make: Callable[[int], nn.Module], parameters: int, step: int =
             width += step
             counts[width] = num_parameters(make(width))
     return min(counts, key=lambda width: abs(counts[width] - parameters))
+
+
+class PeerTraining:
+    """The step of training/loop.py (batches, random numbers, optimizer, rate, average) for any peer's loss.
+
+    Args:
+        peer: what to train.
+        config: batch size, optimizer, rates, average and clock; its budgets and intervals are not looked at.
+        training: the side of the data set to learn from.
+        seed: of the order of images and every corruption.
+        device: where.
+    """
+
+    def __init__(self, peer: Peer, config: TrainConfig, training: IndexMaps, seed: int, device: torch.device) -> None:
+        self.peer, self.config, self.training, self.seed, self.device = peer, config, training, seed, device
+        peer.network.to(device, memory_format=torch.channels_last)
+        decay = exponential_average(config.ema_decay)
+        self.average = AveragedModel(peer.network, multi_avg_fn=decay, use_buffers=False)
+        self.optimizers = self.make_optimizers()
+        self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.steps, self.seconds = 0, 0.0
+
+    def run(self, until: float, budget: float) -> None:
+        """Train until ``until`` seconds of training have passed, out of ``budget``, pauses not counted."""
+        clock = CLOCKS[self.config.clock]
+        before, started = self.seconds, clock()
+        while self.seconds < until:
+            self.step(self.seconds / budget)
+            self.seconds = before + clock() - started
+
+    def step(self, fraction: float) -> float:
+        """Take one step at a fraction of the budget; returns the loss.
+
+        Raises:
+            InputError: the loss or its gradient is not finite.
+        """
+        rate_factor = self.rate_factor(fraction)
+        for optimizer, peaks in zip(self.optimizers, self.peak_rates, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate_factor
+        torch.manual_seed(mixed_seed(self.seed, self.steps, 0))
+        rows = batch_rows(len(self.training), self.config.batch_size, self.steps, self.seed)
+        self.peer.network.train()
+        loss = self.peer.loss(self.training.batch(rows).to(self.device))
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.peer.network.parameters(), self.config.clip_norm)
+        value = loss.item()
+        if not math.isfinite(value) or not torch.isfinite(norm):
+            raise InputError(f"the loss is {value} and its gradient's norm {norm:.3g} at step {self.steps}")
+        self.update()
+        self.steps += 1
+        return value
+
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The config's, at their peak rates."""
+        return OPTIMIZERS[self.config.optimizer](self.peer.network, self.config)
+
+    def rate_factor(self, fraction: float) -> float:
+        """The learning rate at a fraction of the budget, as a multiple of its peak."""
+        return learning_rate_factor(fraction, self.config.warmup)
+
+    def update(self) -> None:
+        """Change the weights by their gradients, and their average."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.average.update_parameters(self.peer.network)

@@ -7,10 +7,8 @@ from safetensors.torch import load_file
 
 from tincture.benchmarks.peer_models import PEERS
 from tincture.benchmarks.peer_models.ddpm import to_pixels
-from tincture.benchmarks.peer_models.meta_unet import meta_unet
-from tincture.benchmarks.peer_models.peer import nearest_width, num_parameters
-from tincture.benchmarks.peer_models.training import PeerTraining
-from tincture.benchmarks.peer_models.unet2d import unet2d
+from tincture.benchmarks.peer_models.networks import meta_unet, unet2d
+from tincture.benchmarks.peer_models.peer import PeerTraining, nearest_width, num_parameters
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.schedules import low_discrepancy_times

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tincture.benchmarks import scaling
-from tincture.benchmarks.costs import counters
-from tincture.benchmarks.costs.counters import operations, tensor_bytes
+from tincture.benchmarks import scaling, work
 from tincture.benchmarks.costs.laws import TERMS, Point, cost, fit, operations_law, residuals
 from tincture.benchmarks.costs.plan import Assumptions, Costs, PlannedRun, all_reduce_bytes, estimate
-from tincture.benchmarks.costs.work import Setting, Work
+from tincture.benchmarks.meters import operations, tensor_bytes
+from tincture.benchmarks.work import Setting, Work
 from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
 
@@ -27,7 +26,7 @@ def counted(model, size, entries, training=True):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    monkeypatch.setattr(scaling, "count", counters._count)
+    monkeypatch.setattr(scaling, "count", work._count)
 
 
 def test_a_fit_recovers_the_law_that_costs_follow():

@@ -1,19 +1,75 @@
-"""The UNet of the flow_matching repository's discrete image example, at a width of our choice.
+"""Networks of other projects as per-index denoisers: an embedding and an output row for each entry.
 
-The PyPI package doesn't hold the example's network, so it is rebuilt here from its published CIFAR-10 settings: the UNet of Dhariwal and
-Nichol 2021 (arXiv 2105.05233) with features of (3, 4, 4) · width, attention at half resolution and in the middle, averages for
-downsampling and repetition for upsampling. Its residual block is the one that this project uses too, so it is taken from
-models/unet.py. Smaller than there: the width, two blocks a level (five), and no dropout (0.4), which minutes of training can't afford.
+`unet2d` is diffusers' `UNet2DModel`. `meta_unet` is the UNet of the flow_matching repository's discrete
+image example. The PyPI package doesn't hold it, so it is rebuilt from its published CIFAR-10 settings:
+the UNet of Dhariwal and Nichol 2021 (arXiv 2105.05233) with features of (3, 4, 4) · width, attention
+at half resolution and in the middle, averages for downsampling and repetition for upsampling. Its
+residual block is the one that models/unet.py has too. Smaller than there are the width, the blocks
+of a level (two instead of five), and the dropout (none instead of 0.4), which minutes of training
+can't afford.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DModel
+from einops import rearrange
 from torch import Tensor, nn
 
-from tincture.models.denoiser import ConditionEmbedding
+from tincture.models.denoiser import NO_CONDITIONS, ConditionEmbedding, Conditions
 from tincture.models.unet import GROUPS, AttentionBlock, ResBlock
+from tincture.quantization.palettes.batch import PaletteBatch
 
-from .per_index import PerIndexDenoiser
+Backbone = Callable[[Tensor, Tensor], Tensor]
+"""(features [B, C, H, W], times [B]) → [B, K, H, W]."""
+
+
+class PerIndexDenoiser(nn.Module):
+    """`models.denoiser.IndexDenoiser` with any backbone, without classes.
+
+    Args:
+        num_entries: K, of the one palette.
+        channels: features of a pixel at the backbone's input.
+        backbone: see `Backbone`.
+    """
+
+    def __init__(self, num_entries: int, channels: int, backbone: nn.Module) -> None:
+        super().__init__()
+        self.num_entries = num_entries
+        self.embed = nn.Embedding(num_entries + 1, channels)
+        self.backbone = backbone
+
+    def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
+        """As `Denoiser.forward`; conditions are not looked at."""
+        x = rearrange(self.embed(x_t), "b h w c -> b c h w")
+        return self.backbone(x, t).masked_fill(~palette.valid[:, :, None, None], -torch.inf)
+
+
+class UNet2D(nn.Module):
+    """Three levels of (1, 2, 2) · ``width`` features, two blocks each, attention at the middle one: DDPM's shape, made small."""
+
+    def __init__(self, in_channels: int, out_channels: int, width: int) -> None:
+        super().__init__()
+        self.model = UNet2DModel(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            block_out_channels=(width, 2 * width, 2 * width),
+            down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=2,
+            norm_num_groups=8,
+        )
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Features ``[B, C, H, W]`` at times ``[B]`` in 0 … 1, told to the model as 0 … 1,000."""
+        return self.model(x, 1000 * t).sample
+
+
+def unet2d(num_entries: int, width: int) -> PerIndexDenoiser:
+    """A per-index denoiser on `UNet2D`."""
+    return PerIndexDenoiser(num_entries, width, UNet2D(width, num_entries, width))
+
 
 MULTIPLES = (3, 4, 4)
 ATTENTION_LEVEL = 1

@@ -1,9 +1,9 @@
-from tincture.benchmarks import floor
+from tincture.benchmarks import feature_metrics
 
 
 def test_real_images_are_nearer_than_an_untrained_models_drawings_in_either_palettes(run, checkpoint, cache_dir):
     options = ["--checkpoint", checkpoint, "--num-samples", 20, "--steps", 2, "--data.cache_dir", cache_dir]
-    status, out, err = run(floor, *options)
+    status, out, err = run(feature_metrics, "--tables", "floor", *options)
     assert status == 0, err
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
     assert rows[0][:3] == ["", "images", "frechet"]
