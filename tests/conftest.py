@@ -1,6 +1,7 @@
 import os
 import sys
 import tarfile
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 
@@ -31,6 +32,25 @@ def cache_dir(tmp_path_factory):
     with FileLock(f"{folder}.lock"):  # the set that most tests use is encoded once, by whoever comes first
         load_index_maps(DataConfig(cache_dir=folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def few_pictures(tmp_path_factory):
+    """Sixty pictures of 8×8 in four colors, of two classes: a data set for tests that aren't about pictures."""
+    root, rng = tmp_path_factory.mktemp("few"), np.random.default_rng(3)
+    for number in range(60):
+        path = root / "pictures" / ("even", "odd")[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        colors = rng.integers(0, 256, (4, 3), np.uint8)
+        PIL.Image.fromarray(colors[rng.integers(0, 4, (8, 8))]).save(path)
+    sizes = {"size": 8, "min_colors": 4, "max_colors": 4, "heldout_fraction": 0.3}
+    return DataConfig(source="folder", path=str(root / "pictures"), cache_dir=root / "cache", **sizes)
+
+
+@pytest.fixture(scope="session")
+def few_pictures_options(few_pictures):
+    """The same, as options of train.py."""
+    return [f"--data.{name}={value}" for name, value in asdict(few_pictures).items() if value is not None]
 
 
 @pytest.fixture(scope="session")

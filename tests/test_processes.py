@@ -54,10 +54,10 @@ def processes_of(folder):
 
 
 @pytest.fixture(scope="module")
-def runs(cache_dir, tmp_path_factory):
+def runs(few_pictures_options, tmp_path_factory):
     """A folder with the same training by one process, by one that accumulates, by two, and by one that takes over from two."""
     folder = tmp_path_factory.mktemp("runs")
-    words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
+    words = [*few_pictures_options, *MODEL]
     for name, more in (("one", []), ("accumulated", ["--train.accumulation=3"])):
         train.main([*map(str, words), *more, "--output", str(folder / name)])
     finished = launch("train.py", *words, "--output", folder / "two")
@@ -109,9 +109,8 @@ def test_accelerate_reads_its_configs(path):
     assert config.num_processes == 8 * config.num_machines
 
 
-def test_what_several_processes_need_is_said(run, cache_dir, tmp_path):
-    words = ["--config", ROOT / "configs" / "icons16.yaml", f"--data.cache_dir={cache_dir}", *MODEL]
-    status, _, err = run(train, *words, "--train.accumulation=4", "--output", tmp_path / "run")
+def test_what_several_processes_need_is_said(run, few_pictures_options, tmp_path):
+    status, _, err = run(train, *few_pictures_options, *MODEL, "--train.accumulation=4", "--output", tmp_path / "run")
     assert status == 2
     assert "train.batch_size 24 is too small for 4 parts" in err.splitlines()[-1]
 

@@ -1,7 +1,8 @@
-"""Faults of a training process: signals, kill -9, a second run in one folder. What takes minutes runs with make test-slow."""
+"""Faults of a training process: signals, kill -9, a full disk, a second run in one folder."""
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 from tincture import train
@@ -18,61 +18,35 @@ from tincture.training.checkpoints import list_checkpoints
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
-    "--model.unet.patch_size",
-    "2",
-    "--model.unet.channels",
-    "[8,32]",
-    "--model.unet.blocks",
-    "[1,1]",
-    "--model.unet.attention",
-    "[false,true]",
-    "--model.unet.head_channels",
-    "8",
-    "--model.unet.head_blocks",
-    "0",
-    "--model.token_channels",
-    "32",
-    "--model.palette_depth",
-    "1",
-    "--model.condition_channels",
-    "16",
-    "--train.batch_size",
-    "4",
-    "--train.preview_images",
-    "1",
-    "--train.preview_steps",
-    "1",
-    "--train.evaluate_every",
-    "100000",
-    "--track.wandb",
-    "false",
+    "--model.unet.patch_size=2",
+    "--model.unet.channels=[8,32]",
+    "--model.unet.blocks=[1,1]",
+    "--model.unet.attention=[false,true]",
+    "--model.unet.head_channels=8",
+    "--model.unet.head_blocks=0",
+    "--model.token_channels=32",
+    "--model.palette_depth=1",
+    "--model.condition_channels=16",
+    "--train.batch_size=4",
+    "--train.preview_images=1",
+    "--train.preview_steps=1",
+    "--train.evaluate_every=100000",
+    "--track.wandb=false",
 ]
 
 
-def command(output, cache_dir, *more):
-    words = [
-        "train.py",
-        "--config",
-        "configs/icons16.yaml",
-        "--output",
-        output,
-        "--data.cache_dir",
-        cache_dir,
-        *SMALL,
-        *more,
-    ]
-    return [sys.executable, *map(str, words)]
+@pytest.fixture
+def options(few_pictures_options):
+    """Of train.py, but for the output and when to stop."""
+    return [*few_pictures_options, *SMALL]
 
 
-def start(output, cache_dir, *more):
+def start(output, *words):
+    """The command as a process of its own."""
+    command = [sys.executable, "train.py", "--output", str(output), *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command(output, cache_dir, *more),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -85,16 +59,15 @@ def wait_for_checkpoint(process, output, count=1):
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "name"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "SIGINT")]
+    ("number", "status", "name"),
+    [pytest.param(signal.SIGTERM, 143, "SIGTERM", marks=pytest.mark.slow), (signal.SIGINT, 130, "SIGINT")],
 )
-def test_a_signal_ends_a_run_at_a_whole_step_and_a_second_run_is_refused(
-    run, cache_dir, tmp_path, number, status, name
-):
+def test_a_signal_ends_a_run_at_a_whole_step_and_a_second_run_is_refused(run, options, tmp_path, number, status, name):
     output = tmp_path / "run"
-    endless = ["--train.max_minutes", "30", "--train.checkpoint_every", "5"]
-    process = start(output, cache_dir, *endless)
+    endless = [*options, "--train.max_minutes=30", "--train.checkpoint_every=5"]
+    process = start(output, *endless)
     wait_for_checkpoint(process, output)
-    refused, _, err = run(train, *command(output, cache_dir, *endless, "--overwrite")[2:])
+    refused, _, err = run(train, "--output", output, *endless, "--overwrite")
     assert refused == 2
     assert err.startswith("error: another process is writing to")
     process.send_signal(number)
@@ -105,17 +78,22 @@ def test_a_signal_ends_a_run_at_a_whole_step_and_a_second_run_is_refused(
     assert "Traceback" not in err
 
 
-def test_weights_that_find_no_room_are_one_line_and_leave_nothing_half_written(cache_dir, tmp_path):
+@pytest.fixture
+def small_files_only():
     """A limit on the size of files stands for a full disk: the system refuses to write on, as there."""
-    limited = ["import resource, signal, sys, runpy", "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)",
-               "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))", "sys.argv = sys.argv[1:]",
-               "runpy.run_path('train.py', run_name='__main__')"]  # fmt: skip
-    words = command(tmp_path / "run", cache_dir, "--train.max_minutes", "null", "--train.max_steps", "2")
-    words[1:1] = ["-c", "; ".join(limited)]
-    finished = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert finished.returncode == 2
-    assert finished.stderr.splitlines()[-1].startswith("error: no space is left on the disk")
-    assert "Traceback" not in finished.stderr
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("small_files_only")
+def test_weights_that_find_no_room_are_one_line_and_leave_nothing_half_written(run, options, tmp_path):
+    status, _, err = run(train, *options, "--train.max_steps=2", "--output", tmp_path / "run")
+    assert status == 2
+    assert err.splitlines()[-1].startswith("error: no space is left on the disk")
+    assert (tmp_path / "run" / "config.yaml").exists()
     assert not [path for path in (tmp_path / "run").rglob("*") if path.suffix == ".safetensors"]
 
 
@@ -135,28 +113,21 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, cache_dir, tmp_path):
+def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, options, tmp_path):
     """A run that needs room for two more checkpoints gets none, half of one, one and a half, and then enough."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for number in range(12):
-        picture = Image.new("RGB", (8, 8), (20 * number, 5, 9))
-        picture.putpixel((1, 1), (255, 0, 0))
-        picture.save(pictures / f"{number}.png")
-    data = ["--data.source", "folder", "--data.path", pictures, "--data.size", "8", "--data.min_colors", "2"]
-    common = [*data, "--data.heldout_fraction", "0.3", "--train.max_minutes", "null", "--train.checkpoint_every", "2"]
-    begin, go_on = [*common, "--train.max_steps", "2"], [*common, "--train.max_steps", "6", "--resume"]
+    common = [*options, "--train.checkpoint_every=2"]
+    begin, go_on = [*common, "--train.max_steps=2"], [*common, "--train.max_steps=6", "--resume"]
     output, filler = small_disk / "run", small_disk / "filler"
     for place in (tmp_path / "whole", output):
-        assert start(place, cache_dir, *begin).wait(600) == 0
-    assert start(tmp_path / "whole", cache_dir, *go_on).wait(600) == 0
+        assert start(place, *begin).wait(600) == 0
+    assert start(tmp_path / "whole", *go_on).wait(600) == 0
 
     size = sum(map(len, contents(list_checkpoints(output)[0]).values()))
     for room in (0.0, 0.5, 1.5):
         before = contents(output / "checkpoints")
         statistics = os.statvfs(small_disk)
         filler.write_bytes(bytes(statistics.f_bavail * statistics.f_frsize - int(room * size)))
-        process = start(output, cache_dir, *go_on)
+        process = start(output, *go_on)
         _, err = process.communicate(timeout=600)
         assert process.returncode == 2, err
         messages = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "|" not in line]
@@ -167,17 +138,17 @@ def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, cache_dir, tmp_path
         assert len(list_checkpoints(output)) == (2 if room > 1 else 1)
         filler.unlink()
 
-    assert start(output, cache_dir, *go_on).wait(600) == 0
+    assert start(output, *go_on).wait(600) == 0
     whole, cut = (list_checkpoints(path)[-1] / "average.safetensors" for path in (tmp_path / "whole", output))
     assert whole.read_bytes() == cut.read_bytes()
 
 
 @pytest.mark.slow
-def test_killed_fifty_times_in_the_midst_of_anything_a_run_ends_with_the_same_weights(cache_dir, tmp_path):
-    budget = ["--train.max_minutes", "null", "--train.max_steps", "400", "--train.checkpoint_every", "2"]
-    assert start(tmp_path / "whole", cache_dir, *budget).wait(600) == 0
+def test_killed_fifty_times_in_the_midst_of_anything_a_run_ends_with_the_same_weights(options, tmp_path):
+    budget = [*options, "--train.max_steps=400", "--train.checkpoint_every=2"]
+    assert start(tmp_path / "whole", *budget).wait(600) == 0
     output, chance = tmp_path / "cut", random.Random(0)
-    process = start(output, cache_dir, *budget)
+    process = start(output, *budget)
     kills = 0
     while kills < 50:
         before = {path.name for path in list_checkpoints(output)}
@@ -192,9 +163,9 @@ def test_killed_fifty_times_in_the_midst_of_anything_a_run_ends_with_the_same_we
         process.kill()
         process.communicate()
         kills += 1
-        process = start(output, cache_dir, *budget, "--resume")
+        process = start(output, *budget, "--resume")
     assert process.wait(600) == 0
     assert kills >= 40
     whole, cut = (load_file(list_checkpoints(tmp_path / name)[-1] / "average.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
-    assert not [path for path in output.rglob(".*") if path.name != ".lock"]
+    assert not list(output.rglob(".*"))

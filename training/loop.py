@@ -12,7 +12,6 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast, gather_object
-from PIL import Image
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -26,10 +25,9 @@ from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.likelihood import hybrid_loss
-from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import fitted_knots
 from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
-from tincture.models.denoiser import Denoiser, build_denoiser
+from tincture.models.denoiser import build_denoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.sheet import contact_sheet
@@ -97,13 +95,13 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
 
     while (fraction := run.fraction_done()) < 1:
         meter.show(fraction)
-        rate = learning_rate_factor(fraction, options.warmup)
-        set_learning_rates(run.optimizers, rate)
+        rate_factor = learning_rate_factor(fraction, options.warmup)
+        set_learning_rates(run.optimizers, rate_factor)
 
         # ---- One step: all that is random depends on the seed, the step and the place in the batch ----
         run.model.train()
         torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # dropout on a GPU
-        for optimizer in run.prepared_optimizers:
+        for optimizer in run.optimizers:
             optimizer.zero_grad()
         pictures = feed.pictures(progress.step, run.share)
         bits = []
@@ -126,13 +124,13 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         value = accelerator.reduce(torch.cat(bits).sum()).item() / options.batch_size
         if not math.isfinite(value) or not torch.isfinite(norm):
             raise InputError(run.describe_failure(value, norm, pictures.names, torch.cat(bits)))
-        for optimizer in run.prepared_optimizers:
+        for optimizer in run.optimizers:
             optimizer.step()
         run.average.update_parameters(run.denoiser)
         progress.step += 1
 
         # ---- Log, evaluate, save ----
-        meter.step(value, rate)
+        meter.step(value, rate_factor)
         if progress.step % options.evaluate_every == 0:
             run.evaluate(options.heldout_times)
             meter.pause()
@@ -144,12 +142,12 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         if stop() is not None:
             accelerator.set_trigger()
         if accelerator.check_trigger():
-            meter.close()
+            meter.bar.close()
             run.save()
             run.close()
             raise StoppedBySignalError(stop() or signal.SIGTERM, progress.step)
     meter.show(1)
-    meter.close()
+    meter.bar.close()
 
     # ---- Measure, fit the grid of sampling times, leave the pipeline ----
     run.save()  # what follows takes a while
@@ -164,17 +162,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
 
 
 class Run:
-    """A run on this process: what it trains, how far it has come, and what it writes.
-
-    Args:
-        config: the whole run.
-        feed: the side of the data set to learn from.
-        heldout: the side to measure on.
-        output: where everything goes.
-
-    Raises:
-        InputError: the config contradicts itself, or can't be shared by as many processes as there are.
-    """
+    """A run on this process: what it trains, how far it has come, and what it writes. Arguments are those of `train`."""
 
     def __init__(self, config: RunConfig, feed: Feed, heldout: IndexMaps, output: Path) -> None:
         label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
@@ -198,9 +186,7 @@ class Run:
         average = exponential_average(config.train.ema_decay)
         self.average = AveragedModel(self.denoiser, multi_avg_fn=average, use_buffers=False)
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)
-        self.prepared_optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in self.optimizers]
-        self.model = accelerator.prepare_model(self.denoiser)
-        """The denoiser, whose gradients are averaged over processes."""
+        self.model = accelerator.prepare_model(self.denoiser)  # averages gradients over processes
 
         # The process, and the pipeline that draws with it.
         scheduler = config.process.make_scheduler()
@@ -261,16 +247,40 @@ class Run:
             self.tracker.scalars(self.progress.step, scalars)
 
     def evaluate(self, times_per_image: int) -> Estimates:
-        """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best."""
-        scalars, estimates = measure(self.average.module, self.process, self.heldout, times_per_image, self.config)
+        """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best step.
+
+        Returns:
+            Estimates of the bits per pixel of a model that is told nothing about a picture but its palette.
+        """
+        config, denoiser = self.config, self.average.module
+        at_once = -(
+            -config.train.batch_size // (process_count() * config.train.accumulation)
+        )  # as in a step: that fits
+
+        def estimates(told: str) -> Estimates:
+            return heldout_estimates(
+                denoiser, self.process, self.heldout, times_per_image, at_once, told, config.seed, distributed=True
+            )
+
+        plain = estimates("nothing")
+        bits, stderr = plain.result()
+        scalars = {"heldout/bits_per_pixel": bits, "heldout/bits_per_pixel_stderr": stderr}
+        if denoiser.num_classes:
+            scalars["heldout/bits_per_pixel_given_class"] = estimates("class").result().mean
+        if denoiser.luminance is not None:
+            scalars["heldout/bits_per_pixel_given_luminance"] = estimates("luminance").result().mean
         self.log(scalars)
-        sheet = preview(self.pipeline, self.config)
+
+        # Pictures in held-out palettes, the same ones each time.
+        self.pipeline.set_progress_bar_config(disable=True)
+        sampling = Sampling(config.train.preview_steps, config.seed)
+        images = self.pipeline(config.train.preview_images, "heldout", sampling, distributed=True).images
         if self.tracker is not None:
-            self.tracker.sheet(self.progress.step, "preview", sheet)
-        bits = estimates.result().mean
+            self.tracker.sheet(self.progress.step, "preview", contact_sheet(images))
+
         if bits < self.progress.best_bits_per_pixel:
             self.progress.best_bits_per_pixel, self.progress.best_step = bits, self.progress.step
-        return estimates
+        return plain
 
     def save(self) -> None:
         """Write a checkpoint, with the feeds of all processes."""
@@ -287,36 +297,27 @@ class Run:
 
 
 class Meter:
-    """The progress bar, and the scalars of training.
-
-    Args:
-        run: whose scalars they are.
-    """
+    """The progress bar, and the scalars of training, every few steps."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.bar = tqdm(
-            total=1.0,
-            desc="training",
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}",
-            disable=not run.is_first,
-        )
+        form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=1.0, desc="training", bar_format=form, disable=not run.is_first)
         self._smoothed: float | None = None
-        self._started: float | None = None
-        """When the steps began whose speed is measured."""
+        self._started: float | None = None  # when the steps began whose speed is measured
 
     def show(self, fraction: float) -> None:
-        """Move the bar."""
+        """Move the bar to the part of the budget that has passed."""
         self.bar.update(min(fraction, 1) - self.bar.n)
 
-    def step(self, bits: float, rate: float) -> None:
-        """Note the bits per pixel of a step and its part of the peak learning rate, and log both every few steps."""
+    def step(self, bits: float, rate_factor: float) -> None:
+        """Note the bits per pixel of a step, and its learning rate as a part of the peak."""
         self._smoothed = bits if self._smoothed is None else 0.95 * self._smoothed + 0.05 * bits
         step, train = self.run.progress.step, self.run.config.train
         if step % SCALARS_EVERY != 0:
             return
         now = time.monotonic()
-        scalars = {"train/bits_per_pixel": self._smoothed, "train/learning_rate": train.learning_rate * rate}
+        scalars = {"train/bits_per_pixel": self._smoothed, "train/learning_rate": train.learning_rate * rate_factor}
         if self._started is not None:
             speed = SCALARS_EVERY * train.batch_size / (now - self._started)
             scalars["train/images_per_second"] = speed
@@ -325,44 +326,8 @@ class Meter:
         self._started = now
 
     def pause(self) -> None:
-        """Leave out of the speed what other work takes."""
+        """Leave out of the speed what evaluating and saving takes."""
         self._started = None
-
-    def close(self) -> None:
-        """End the bar."""
-        self.bar.close()
-
-
-def measure(
-    denoiser: Denoiser, process: Process, heldout: IndexMaps, times_per_image: int, config: RunConfig
-) -> tuple[dict[str, float], Estimates]:
-    """Held-out bits per pixel, told nothing and told each condition that ``denoiser`` has.
-
-    Returns:
-        All of them as scalars, and the estimates of a denoiser that is told nothing.
-    """
-    at_once = -(-config.train.batch_size // (process_count() * config.train.accumulation))  # as in a step: that fits
-
-    def estimates(told: str) -> Estimates:
-        return heldout_estimates(
-            denoiser, process, heldout, times_per_image, at_once, told, config.seed, distributed=True
-        )
-
-    plain = estimates("nothing")
-    result = plain.result()
-    scalars = {"heldout/bits_per_pixel": result.mean, "heldout/bits_per_pixel_stderr": result.stderr}
-    if denoiser.num_classes:
-        scalars["heldout/bits_per_pixel_given_class"] = estimates("class").result().mean
-    if denoiser.luminance is not None:
-        scalars["heldout/bits_per_pixel_given_luminance"] = estimates("luminance").result().mean
-    return scalars, plain
-
-
-def preview(pipeline: PaletteDiffusionPipeline, config: RunConfig) -> Image.Image:
-    """A sheet of pictures in held-out palettes, the same ones each time."""
-    pipeline.set_progress_bar_config(disable=True)
-    sampling = Sampling(config.train.preview_steps, config.seed)
-    return contact_sheet(pipeline(config.train.preview_images, "heldout", sampling, distributed=True).images)
 
 
 def _check_launch(accelerator: Accelerator) -> None:
@@ -375,10 +340,9 @@ def _check_launch(accelerator: Accelerator) -> None:
 
 def _palette_bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
     sides = [training, heldout]
+    colors, valid = (torch.cat([getattr(side.palettes, name) for side in sides]) for name in ("colors", "valid"))
     return PaletteBank.of(
-        PaletteBatch(
-            torch.cat([side.palettes.colors for side in sides]), torch.cat([side.palettes.valid for side in sides])
-        ),
+        PaletteBatch(colors, valid),
         torch.cat([side.labels for side in sides]),
         torch.cat([torch.full((len(side),), side is heldout) for side in sides]),
     )

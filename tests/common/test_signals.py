@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 
 from tincture.common.signals import SignalWatch, StoppedBySignalError
 from tincture.data.index_maps import load_index_maps
-from tincture.data.sources import DataConfig
 from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
 from tincture.training.checkpoints import list_checkpoints
@@ -53,21 +52,20 @@ def test_outside_the_main_thread_signals_are_left_alone():
     assert handlers == [before]
 
 
-def test_a_stopped_run_saves_its_step_and_goes_on_to_the_same_weights(cache_dir, tmp_path):
-    training, heldout = load_index_maps(DataConfig(cache_dir=cache_dir))
-    few = heldout.subset(torch.arange(8))
-    feed = WholeSet(training, few, BUDGET.batch_size, seed=0)
-    config = RunConfig(model=MODEL, train=BUDGET, track=TrackConfig(wandb=False))
-    train(config, feed, few, tmp_path / "whole")
+def test_a_stopped_run_saves_its_step_and_goes_on_to_the_same_weights(few_pictures, tmp_path):
+    training, heldout = load_index_maps(few_pictures)
+    feed = WholeSet(training, heldout, BUDGET.batch_size, seed=0)
+    config = RunConfig(data=few_pictures, model=MODEL, train=BUDGET, track=TrackConfig(wandb=False))
+    train(config, feed, heldout, tmp_path / "whole")
     answers = iter([None, None, signal.SIGTERM, signal.SIGTERM])
     with pytest.raises(
         StoppedBySignalError, match="stopped by SIGTERM: step 3 is saved, go on with --resume"
     ) as stopped:
-        train(config, feed, few, tmp_path / "cut", stop=lambda: next(answers))
+        train(config, feed, heldout, tmp_path / "cut", stop=lambda: next(answers))
     assert stopped.value.signal_number == signal.SIGTERM
     assert [path.name for path in list_checkpoints(tmp_path / "cut")] == ["step-00000003"]
     (tmp_path / "cut" / "checkpoints" / ".writing-step-00000009-half").mkdir()  # as a killed process leaves it
-    train(config, feed, few, tmp_path / "cut", resume=True)
+    train(config, feed, heldout, tmp_path / "cut", resume=True)
     assert not list((tmp_path / "cut" / "checkpoints").glob(".*"))
     whole, cut = (
         load_file(list_checkpoints(tmp_path / name)[-1] / "denoiser.safetensors") for name in ("whole", "cut")

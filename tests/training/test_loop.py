@@ -13,7 +13,6 @@ from wandb.proto import wandb_internal_pb2
 from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.data.index_maps import load_index_maps
-from tincture.data.sources import DataConfig
 from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.models.unet import UNetConfig
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -35,9 +34,9 @@ TINY = DenoiserConfig(
 
 
 @pytest.fixture
-def config(cache_dir):
+def config(few_pictures):
     return RunConfig(
-        data=DataConfig(cache_dir=cache_dir),
+        data=few_pictures,
         model=TINY,
         train=TrainConfig(
             max_steps=8, batch_size=8, evaluate_every=4, checkpoint_every=4, preview_images=2, preview_steps=2
@@ -47,15 +46,8 @@ def config(cache_dir):
 
 
 @pytest.fixture(scope="module")
-def sides(cache_dir):
-    """The icons, of which a handful are held out: these tests are about the loop."""
-    training, heldout = load_index_maps(DataConfig(cache_dir=cache_dir))
-    return training, first_images(heldout, 16)
-
-
-def first_images(maps, count):
-    rows = torch.arange(count)
-    return replace(maps, indices=maps.indices[rows], palettes=maps.palettes[rows], labels=maps.labels[rows])
+def sides(few_pictures):
+    return load_index_maps(few_pictures)
 
 
 def train(config, pictures, heldout, output, **options):
@@ -103,7 +95,7 @@ def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
     assert lines[-1]["heldout/bits_per_pixel_stderr"] == result.stderr
     assert len(list((tmp_path / "run" / "previews").glob("*.png"))) == 2
     images = PaletteDiffusionPipeline.from_pretrained(tmp_path / "run")(
-        2, sampling=Sampling(2), guidance=Guidance("folder")
+        2, sampling=Sampling(2), guidance=Guidance("even")
     ).images
     assert len(images) == 2
     saved = load_file(tmp_path / "run" / "denoiser" / "diffusion_pytorch_model.safetensors")
@@ -125,11 +117,10 @@ def test_a_model_of_each_process_draws_by_the_process_that_it_was_trained_for(co
     assert len(pipeline(2, sampling=Sampling(3, sampler="stratified-hazard", grid="fitted")).images) == 2
 
 
-def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path, cache_dir):
-    data = DataConfig(palette="pico-8", cache_dir=cache_dir)
-    training, heldout = load_index_maps(data)
+def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path):
+    data = replace(config.data, palette="pico-8")
     index_config = replace(config, data=data, model=replace(TINY, kind="index"))
-    train(index_config, training, first_images(heldout, 8), tmp_path / "run")
+    train(index_config, *load_index_maps(data), tmp_path / "run")
     pipeline = PaletteDiffusionPipeline.from_pretrained(tmp_path / "run")
     assert pipeline.denoiser.config.num_entries == 16
     assert pipeline(1, sampling=Sampling(2)).images[0].palette == read_palette("pico-8")
@@ -169,18 +160,18 @@ def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path,
 
 def test_a_model_overfits_one_batch(config, sides, tmp_path):
     budget = replace(
-        config.train, max_steps=300, batch_size=32, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
+        config.train, max_steps=200, batch_size=8, evaluate_every=1000, checkpoint_every=1000, ema_decay=0.9
     )
     unet = replace(TINY.unet, channels=(48, 64), head_channels=48, dropout=0.0)
     model = replace(TINY, unet=unet, class_dropout=0.5)
-    images = first_images(sides[1], 8)
+    images = sides[1].subset(torch.arange(8))
     result = train(replace(config, model=model, train=budget), images, images, tmp_path / "run")
     assert result.mean < 0.05
 
 
 @pytest.mark.parametrize("told", [True, False])
 def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config, sides, told):
-    pictures = first_images(sides[0], 32)
+    pictures = sides[0].subset(torch.arange(32))
     denoiser = build_denoiser(replace(TINY, augmentation_labels=told), 0, 16)
     process = config.process.make_scheduler().process
     budget = replace(config.train, batch_size=32, mirror=0.5)
@@ -324,11 +315,11 @@ def test_a_run_goes_on_with_its_own_pictures_only(config, sides, tmp_path):
 def test_the_last_step_is_saved_before_it_is_measured(config, sides, tmp_path, monkeypatch):
     config = replace(config, train=replace(config.train, max_steps=3, evaluate_every=100, checkpoint_every=100))
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "measure", killed)
+        patch.setattr(loop, "heldout_estimates", killed)
         train(config, *sides, tmp_path)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003"]
 
