@@ -1,4 +1,4 @@
-"""Reduce pictures to a palette, fitted or given: `python quantize.py photo.jpg --colors 16 --output runs/photo`."""
+"""Reduce pictures to a palette: `python quantize.py photo.jpg --colors 16 --output runs/photo`."""
 
 import math
 import time
@@ -95,7 +95,7 @@ def main(arguments: list[str]) -> None:
 
 
 def output_names(sources: Sequence[Path]) -> list[str]:
-    """A name without suffix for each input: its own, with a number where an earlier input has the same."""
+    """A name without suffix for each input, with a number if an earlier input has the same."""
     names: list[str] = []
     taken: set[str] = set()
     for source in sources:
@@ -109,7 +109,7 @@ def output_names(sources: Sequence[Path]) -> list[str]:
 
 
 def results(sources: Sequence[Path], options: Options, choose: Chooser) -> Iterator[Result]:
-    """Read and convert one input after the other; with ``--shared``, all are read before the first is converted."""
+    """Read and convert the inputs in turn; ``--shared`` reads all before it converts the first."""
     drawing = options.drawing
     group = [read_animation(path) for path in sources] if options.palette.shared else []
     shared = choose([frame for animation in group for frame in animation.frames]) if group else None
@@ -145,7 +145,7 @@ def save(result: Result, folder: Path, name: str) -> Path:
 
 
 def plot(result: Result, path: Path, wanted: PaletteOptions) -> None:
-    """Draw the first frame's figure, with the error curve of the method that fitted, or else of the default one."""
+    """Draw the first frame's figure, with the error curve of the method, or of the default one."""
     frame, (indices, palette, _) = result.original.frames[0], result.converted
     method = DEFAULT_METHOD if wanted.method in (None, "fixed") else wanted.method
     errors = error_curve([frame], PLOTTED_COUNTS, method, wanted.space, wanted.seed)
@@ -154,7 +154,7 @@ def plot(result: Result, path: Path, wanted: PaletteOptions) -> None:
 
 
 def describe(result: Result, file: Path) -> dict:
-    """What `report.json` says of one input: PSNR in decibels (none for an exact copy), ΔE in OKLab, bytes."""
+    """What `report.json` says of one input: PSNR in dB, none for an exact copy; ΔE in OKLab."""
     height, width = result.converted.indices[0].shape
     psnr, delta_e, colors_used = result.converted.fidelity
     return {

@@ -31,8 +31,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Call ``main`` with the command line's arguments and end the process with the right status.
 
     The status is 0 when it returns and 130 after Ctrl-C. It is 2 after ``error: …``, for a user's
-    mistake, a file that can't be opened, or a machine that is full. Any other exception is a bug and
-    keeps its traceback.
+    mistake, a file that can't be opened, or a machine that is full. Any other exception is a bug
+    and keeps its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
@@ -56,7 +56,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def fail(message: str) -> None:
-    """Print ``error: …`` as one line of plain text, whatever names it quotes, and exit with status 2."""
+    """Print ``error: …`` as one line of plain text, and exit with status 2."""
     for bar in tuple(tqdm._instances):  # a bar that is half drawn would share the line
         bar.close()
     line = "".join(
@@ -103,8 +103,8 @@ def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
     """What a config file sets: plain values of ``parser``'s options.
 
     In the place of a group of options, jsonargparse would also take the name of a class, by the key
-    ``class_path`` or as text, and import its module. A file doesn't choose what is imported, so both
-    are refused.
+    ``class_path`` or as text, and import its module. A file doesn't choose what is imported, so
+    both are refused.
 
     Raises:
         InputError: it can't be read, isn't text, isn't a YAML mapping, or names a class.
@@ -132,7 +132,7 @@ def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
 
 
 class ConfigFile(ActionConfigFile):
-    """The option that names a config file, which can't say where a command writes and what it replaces."""
+    """The option that names a config file, which can't say where a command writes."""
 
     def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
         """Read the file, then set what it says as jsonargparse does."""

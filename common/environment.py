@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, code and command, so that one can ask why two differ."""
+"""What a result was made with: versions, machine, code and command."""
 
 import datetime
 import importlib.metadata
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors"
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, machine, code and command, as plain values; the devices too, where the command has loaded accelerate."""
+    """Versions, machine, code and command; and devices, if the command has loaded accelerate."""
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -42,7 +42,7 @@ def _describe_devices() -> dict[str, Any]:
 
 
 def describe_code(folder: Path) -> dict[str, Any] | None:
-    """The commit of a git checkout, and whether files differ from it; nothing where there is no git or no checkout."""
+    """The commit of a git checkout, and whether files differ from it, if there is one."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that belong to the person who gave the input, and the look-up that raises it most."""
+"""The one exception for a mistake in what a person gave, and the two checks that raise it most."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,8 +10,8 @@ Choice = TypeVar("Choice")
 class InputError(ValueError):
     """Something given from outside is wrong: a file, an option, a palette.
 
-    Its message is one line that says what was wrong, with what value, and what to do. The commands
-    print it as ``error: …`` and exit with status 2; everything else is a bug and keeps its traceback.
+    Its message is one line that says what was wrong, with what value, and what to do. Commands
+    print it as ``error: …`` and exit with status 2. Any other exception is a bug.
     """
 
 
@@ -27,7 +27,7 @@ def choose(kind: str, name: str, choices: Mapping[str, Choice]) -> Choice:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The one of ``names`` that ``name`` is nearly spelled like, as a question in parentheses; nothing if there is none."""
+    """A question in parentheses if ``name`` is spelled nearly like one of ``names``."""
     lower = {each.lower(): each for each in names}
     return "".join(
         f" (did you mean {lower[near]}?)" for near in get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
@@ -46,7 +46,7 @@ class Range(NamedTuple):
         return f"{start} {self.high:,}"
 
     def check(self, name: str, value: float) -> None:
-        """Raise InputError unless ``value``, which the message calls ``name``, lies inside; what is no number doesn't."""
+        """Raise InputError unless ``value`` lies inside, which NaN doesn't."""
         if not self.low <= value <= self.high or (self.without_low and value == self.low):
             start = f"above {self.low:,}, and at most" if self.without_low else f"from {self.low:,} to"
             raise InputError(f"{name} is {value}; it must be {start} {self.high:,}")

@@ -1,4 +1,4 @@
-"""Slices of a long array, worked on by as many threads as there are cores: numba's kernels release the GIL."""
+"""Work on slices of a long array in threads, which numba's kernels allow by releasing the GIL."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +9,14 @@ import numba
 Result = TypeVar("Result")
 
 SLICE = 1 << 16
-"""Elements in a slice. Slices don't depend on the number of threads, so neither does any rounding."""
+"""Elements in a slice. It doesn't depend on the number of threads, so neither does any rounding."""
 
 
 def over_slices(work: Callable[[int, int], Result], length: int, size: int = SLICE) -> list[Result]:
-    """Call ``work(start, stop)`` for each slice of ``range(length)``, in threads where there is more than one.
+    """Call ``work(start, stop)`` for each slice of ``range(length)``, several at a time.
 
-    The caller's thread works too; the others live only as long as the call, so nothing is left over that a forked
-    process would miss. Their number is numba's (``NUMBA_NUM_THREADS``, or one for each core).
+    The caller's thread works too. The others live only as long as the call, so that a forked
+    process misses none. Their number is numba's (``NUMBA_NUM_THREADS``, or one for each core).
 
     Returns:
         What ``work`` returned, in the slices' order.

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
-"""Torch takes seconds to import, so it is only used through the methods of a tensor that is given."""
+"""Torch takes seconds to import, so it is used through the methods of tensors only."""
 
-# Ottosson's matrices, in the version of 2021-01-25: linear sRGB → cone responses, and their cube roots → Lab.
+# Ottosson's matrices of 2021-01-25: linear sRGB → cone responses, and their cube roots → Lab.
 LINEAR_TO_LMS = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
@@ -79,5 +79,5 @@ def srgb_to_oklab(srgb: Array) -> Array:
 
 
 def oklab_to_srgb(oklab: Array) -> Array:
-    """OKLab to sRGB floats, both ``[..., 3]``; colors that sRGB can't show are clipped to [0, 1]."""
+    """OKLab to sRGB floats, both ``[..., 3]``, clipped to [0, 1]."""
     return linear_to_srgb(oklab_to_linear(oklab).clip(0, 1))

@@ -1,4 +1,4 @@
-"""From pixels to indices: the nearest entry of a palette, exactly, looked up once for each color that occurs."""
+"""From pixels to indices: each color's nearest entry in a palette is looked up once."""
 
 import numpy as np
 from numba import njit
@@ -13,10 +13,10 @@ from .spaces import SPACES
 
 
 def opaque_entries(palette: Palette) -> np.ndarray:
-    """Where the entries for opaque pixels stand, int64 ``[K']``: the opaque ones or, where there is none, the soft ones.
+    """Where the entries for opaque pixels stand, int64 ``[K']``: opaque ones, or else soft ones.
 
-    The most opaque ones come first, each alpha in the palette's order, so that of two entries of one color the more
-    opaque one is taken: soft edges have the colors of what they surround.
+    The most opaque ones come first, those of one alpha in the palette's order. Of two entries
+    of one color, the more opaque is taken: soft edges have the colors of what they surround.
 
     Raises:
         InputError: there is none.
@@ -31,7 +31,7 @@ def opaque_entries(palette: Palette) -> np.ndarray:
 
 
 def on_white(image: np.ndarray, palette: Palette) -> np.ndarray:
-    """The picture with its transparent pixels in opaque white if the palette has no transparent entry for them."""
+    """The picture, its transparent pixels in white if the palette has no entry for them."""
     is_transparent = image[..., 3] < OPAQUE_ALPHA
     if palette.transparent is not None or not is_transparent.any():
         return image
@@ -48,9 +48,9 @@ def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndar
 
 
 def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndarray:
-    """Map opaque pixels to the nearest entry of `opaque_entries`, the first one on a tie; others to the transparent one.
+    """Give opaque pixels the nearest one of `opaque_entries`, the first on a tie.
 
-    A transparent pixel is taken as white where the palette has no transparent entry.
+    Transparent pixels get the transparent entry. If there is none, they are taken as white.
 
     Args:
         image: sRGB RGBA, uint8 ``[H, W, 4]``.

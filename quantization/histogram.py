@@ -1,4 +1,4 @@
-"""The distinct colors of pictures and how often each occurs, by a table with a byte for each of the 2²⁴ colors."""
+"""The distinct colors of pictures and how often each occurs, by a table of all 2²⁴ colors."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,20 @@ import numpy as np
 from numba import njit
 
 OPAQUE_ALPHA = 128
-"""Pixels of at least this alpha are opaque; the others go to the transparent entry."""
+"""Pixels of at least this alpha are opaque. The others go to the transparent entry."""
 
 FEW_PIXELS = 1 << 14
 """Up to here, sorting is faster than a table."""
 
-_ROW = 1 << 10  # colors in a row of the table, a box of 16 × 8 × 8
-_FULL = 255  # a byte's last number: from here the count goes on in a list
+_ROW = 1 << 10
+"""Colors in a row of the table: a box of 16 × 8 × 8."""
+_FULL = 255
+"""A byte's last number. From here the count goes on in a list."""
 
 
 @njit(cache=True, nogil=True, inline="always")
 def color_key(red: np.uint8, green: np.uint8, blue: np.uint8) -> np.uint32:
-    """A color's place in the table. Colors of one box stand together, so a picture touches little memory."""
+    """A color's place in the table, beside similar colors, which a picture has."""
     r, g, b = np.uint32(red), np.uint32(green), np.uint32(blue)
     box = (r >> np.uint32(4)) << np.uint32(10) | (g >> np.uint32(3)) << np.uint32(5) | b >> np.uint32(3)
     inside = (r & np.uint32(15)) << np.uint32(6) | (g & np.uint32(7)) << np.uint32(3) | b & np.uint32(7)
@@ -54,10 +56,12 @@ def histogram_by_sorting(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(cache=True, nogil=True)
 def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray, overflows: np.ndarray, size: int) -> int:
-    """Count the opaque pixels' colors; those that overflow, each time after `_FULL` pixels, are listed from ``size`` on.
+    """Count the opaque pixels' colors in ``table``.
+
+    A color is listed in ``overflows``, from ``size`` on, each time that its count is full.
 
     Returns:
-        How many are listed now.
+        How many colors are listed now.
     """
     for i in range(len(pixels)):
         if pixels[i, 3] >= OPAQUE_ALPHA:
@@ -73,7 +77,7 @@ def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray, overflows: n
 
 @njit(cache=True, nogil=True)
 def mark_colors(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> None:
-    """Set the place of each opaque pixel's color in ``table`` to 1, and that of its row in ``used``; for threads."""
+    """Mark each opaque pixel's color in ``table`` and its row in ``used``; threads share both."""
     for i in range(len(pixels)):
         if pixels[i, 3] >= OPAQUE_ALPHA:
             key = color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])
@@ -83,8 +87,8 @@ def mark_colors(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> None
 
 @njit(cache=True, nogil=True)
 def read_table(table: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The keys, rising, whose places are not 0, uint32 ``[N]``, and their colors, uint8 ``[N, 3]``."""
-    words = table.view(np.uint64)  # eight places at once: most are empty
+    """The keys that aren't 0, rising, uint32 ``[N]``, and their colors, uint8 ``[N, 3]``."""
+    words = table.view(np.uint64)  # eight places at a time, since most are empty
     keys, size = np.empty(np.count_nonzero(used) * _ROW + 1, np.uint32), 0
     for row in np.flatnonzero(used):
         for word in range(row * _ROW // 8, (row + 1) * _ROW // 8):
@@ -110,13 +114,14 @@ def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
 
     Returns:
-        The distinct colors, uint8 ``[N, 3]``, those of a small box together; how often each occurs, int64 ``[N]``.
+        The distinct colors, uint8 ``[N, 3]``, those of a small box together, and how often each
+        occurs, int64 ``[N]``.
     """
     pixels = [np.ascontiguousarray(image).reshape(-1, 4) for image in images]
     if sum(map(len, pixels)) <= FEW_PIXELS:
         return histogram_by_sorting(np.concatenate(pixels) if len(pixels) != 1 else pixels[0])
     table, used = empty_table()
-    # One list for all pictures: a color that one of them fills may overflow in the next one, however small that is.
+    # One list for all pictures: what one of them fills may overflow in the next one, however small.
     overflows, size = np.empty(sum(map(len, pixels)) // _FULL, np.uint32), 0
     for part in pixels:
         size = _count(part, table, used, overflows, size)

@@ -1,12 +1,12 @@
-"""The nearest of a few centers for each of many points: exactly, and without points × centers in memory.
+"""The nearest of a few centers for each of many points, exactly.
 
 Many points are sorted into the cells of a grid. Most centers are too far from a cell to be nearest
-to any point in it, so its points are compared with the few others only. Cells are first ruled out in
-groups of neighbors, then one by one.
+to any point in it, so its points are compared with the few others only. Cells are first ruled out
+in groups of neighbors, then one by one.
 
-`nearest` is the door for arrays; k-means asks `nearest_in_cells` for the same points again and again.
-Error diffusion knows a pixel only when the one before is done, so it asks `nearest_of` for one point;
-torch has a batched k-means of its own, for a GPU.
+`nearest` is the door for arrays; k-means asks `nearest_in_cells` for the same points again and
+again. Error diffusion knows a pixel only when the one before is done, so it asks `nearest_of` for
+one point; torch has a batched k-means of its own, for a GPU.
 """
 
 from typing import NamedTuple
@@ -63,7 +63,7 @@ def nearest_among(
     labels: np.ndarray,
     distances: np.ndarray,
 ) -> None:
-    """Find the nearest of some centers for the points from ``start`` to ``stop``; the first one wins a tie.
+    """Find the nearest of some centers for points ``start`` to ``stop``; the first wins a tie.
 
     Args:
         columns: points, float32 ``[3, N]``.
@@ -75,7 +75,7 @@ def nearest_among(
     """
     x, y, z = columns[0, start:stop], columns[1, start:stop], columns[2, start:stop]
     distances[: len(x)] = np.inf
-    # One center for all points, then the next one: so the processor compares several points at once.
+    # One center for all points, then the next one: a processor compares several points at once.
     for j in range(len(chosen)):
         x_j, y_j, z_j = centers[0, chosen[j]], centers[1, chosen[j]], centers[2, chosen[j]]
         for i in range(len(x)):
@@ -88,7 +88,7 @@ def nearest_among(
 
 @njit(cache=True, nogil=True)
 def nearest_of(x: np.float32, y: np.float32, z: np.float32, centers: np.ndarray, chosen: np.ndarray) -> int:
-    """The nearest center to one point, float32 ``[K, 3]``, among those at the positions ``chosen``, rising."""
+    """The nearest of the centers, float32 ``[K, 3]``, at the rising positions ``chosen``."""
     best, distance = 0, np.float32(np.inf)
     for k in chosen:
         d0, d1, d2 = x - centers[k, 0], y - centers[k, 1], z - centers[k, 2]
@@ -113,7 +113,7 @@ class Cells(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
-    """Sort points into the cells of a cubic grid over their bounding box, block by block of 4³ cells.
+    """Sort points into the cells of a cubic grid over their box, block by block of 4³ cells.
 
     Args:
         points: float32 ``[N, 3]``, N ≥ 1.
@@ -124,8 +124,8 @@ def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
         low[axis], high[axis] = points[:, axis].min(), points[:, axis].max()
     scale = np.float32(per_axis * 0.9999) / max(np.max(high - low), np.float32(1e-9))
 
-    # Count the points of each cell. The cells of a block have numbers in sequence, so that a group of
-    # consecutive cells lies close together.
+    # Count the points of each cell. The cells of a block have numbers in sequence, so that a group
+    # of consecutive cells lies close together.
     cell = np.empty(len(points), np.int32)
     fill = np.zeros(per_axis**3 + 1, np.int64)
     for i in range(len(points)):
@@ -138,7 +138,7 @@ def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
         cell[i] = where
         fill[where + 1] += 1
 
-    # Sum the counts up: `fill` becomes the place of each cell's next point. Empty cells are left out.
+    # Sum the counts up: `fill` becomes the place of each cell's next point.
     starts, occupied = np.empty(np.count_nonzero(fill) + 1, np.int64), 0
     for where in range(per_axis**3):
         if fill[where + 1] > 0:
@@ -163,7 +163,7 @@ def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
     return Cells(order, columns, starts, boxes)
 
 
-# No coordinate is NaN, and the sign of zero plays no part: so a minimum can be found in several lanes.
+# No coordinate is NaN, and the sign of zero doesn't matter: a minimum may take several lanes.
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def candidates(box: np.ndarray, centers: np.ndarray, size: int, scratch: np.ndarray, out: np.ndarray) -> int:
     """Find the centers that may be nearest to some point of a box.
@@ -225,7 +225,7 @@ def nearest_in_cells(cells: Cells, first: int, last: int, centers: np.ndarray) -
     size = 0
     for cell in range(first, last):
         if (cell - first) % _GROUP == 0:
-            # Rule centers out for the group: those that are left, `few`, stand at `shared` among all.
+            # Rule centers out for the group. Those that are left, `few`, have the places `shared`.
             group = cells.boxes[cell : min(cell + _GROUP, last)]
             size = candidates(_common_box(group), rows, len(centers), scratch, shared)
             for j in range(size):

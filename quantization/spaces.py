@@ -1,4 +1,4 @@
-"""The spaces in which a quantizer measures distances, and fast formulas of color.py for many bytes."""
+"""The spaces in which distances are measured, and fast formulas of color.py for bytes."""
 
 from collections.abc import Callable
 from typing import NamedTuple

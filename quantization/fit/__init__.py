@@ -187,7 +187,7 @@ def _assemble(
     keep: Palette | None,
     bits: ChannelBits | None,
 ) -> Palette:
-    """The palette of pictures with this histogram: transparency, kept colors, then what ``fit`` finds."""
+    """The palette of pictures: transparency, kept colors, then what ``fit`` finds."""
     if not 2 <= colors <= MAX_ENTRIES:
         raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
     kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
@@ -234,7 +234,7 @@ def _fill(
             break
         found = np.concatenate([found, new])
 
-    # Where hardware shows few colors, most fits fall together. The commonest colors fill their places.
+    # Where hardware shows few colors, most fits fall together. The commonest colors fill up.
     if bits is not None and fit is not QUANTIZERS["uniform"]:
         taken = np.concatenate([kept, found])
         found = np.concatenate([found, _commonest(snap(colors, bits), counts, taken)[: wanted - len(found)]])
@@ -352,7 +352,7 @@ def choose_colors(
 
 
 def _elbow(places: np.ndarray, errors: np.ndarray) -> int:
-    """Where a falling curve lies farthest below its chord; what follows the first exact fit doesn't count."""
+    """Where a falling curve, up to its first exact fit, lies farthest below its chord."""
     exact = np.flatnonzero(errors < 1e-6)
     last = int(exact[0]) if len(exact) else len(places) - 1
     chord = np.interp(places[: last + 1], places[[0, last]], errors[[0, last]])

@@ -1,7 +1,9 @@
-"""Weighted k-means of many small sets of points at once, in torch, on any device: what a GPU needs to be kept busy.
+"""Weighted k-means of many small sets of points at once, in torch: enough work to keep a GPU busy.
 
-Lloyd's iteration (1982) from farthest points (Gonzalez 1985), which leave no group of points without a center near
-it. Each set has its own centers; memory is bounded by comparing so many points at a time.
+Lloyd's iteration (1982) starts from farthest points (Gonzalez 1985), which leave no group of points
+without a center near it. Moves follow, as in kmeans.py. Each set has its own centers. Points are
+compared by the chunk, so that memory is bounded; the search by cells of nearest.py would branch too
+much for a GPU.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +17,13 @@ from .kmeans import SPLIT_GAIN, STEP
 
 _ITERATIONS, _TRIAL_ITERATIONS, _MOVES = 10, 5, 10
 _SETS = 256
-"""So many sets are worked on at once; those of similar size together, so that little is padding."""
+"""Sets that are worked on at once, those of similar size together, so that little is padding."""
 _DISTANCES = 1 << 24
-"""At most so many distances are held at once (64 MB)."""
+"""Distances that are held at once, at most (64 MB)."""
 
 
 def _chunks(points: Tensor, k: int) -> Iterator[slice]:
-    """Slices of the points, so many that their distances to k centers fit."""
+    """Slices of the points whose distances to k centers fit."""
     size = max(1, _DISTANCES // (len(points) * k))
     for start in range(0, points.shape[1], size):
         yield slice(start, start + size)
@@ -40,14 +42,15 @@ def nearest_in_batches(points: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]
     labels = torch.empty(points.shape[:2], dtype=torch.int64, device=points.device)
     distances = torch.empty(points.shape[:2], device=points.device)
     for part in _chunks(points, centers.shape[1]):
-        # The sum of three squared differences, as in nearest.py: |p|² - 2pc + |c|² would lose the near ones' digits.
+        # Three squared differences, as in nearest.py: |p|² - 2pc + |c|² would lose the digits of
+        # small distances.
         squared = sum((points[:, part, None, axis] - centers[:, None, :, axis]).square_() for axis in range(3))
         distances[:, part], labels[:, part] = squared.min(dim=-1)  # [B, n, K] → [B, n]
     return labels, distances
 
 
 def _farthest_points(points: Tensor, weights: Tensor, k: int) -> Tensor:
-    """The heaviest point, then again and again the one with the largest weighted squared distance to those before."""
+    """The heaviest point, then each time the one that costs most so far."""
     rows = torch.arange(len(points), device=points.device)
     centers, distances = [points[rows, weights.argmax(dim=1)]], torch.full_like(weights, torch.inf)
     for _ in range(k - 1):
@@ -57,9 +60,9 @@ def _farthest_points(points: Tensor, weights: Tensor, k: int) -> Tensor:
 
 
 class _Sums(NamedTuple):
-    """Over the points nearest to each center; `error` is the set's weighted squared distance, ``[B]``."""
+    """Sums over the points that are nearest to each center."""
 
-    error: Tensor
+    error: Tensor  # [B], of the whole set: the weighted squared distances
     masses: Tensor  # [B, K]
     means: Tensor  # [B, K, 3]
     spreads: Tensor  # [B, K, 3], the weighted squared distance to the mean along each axis
@@ -71,7 +74,7 @@ def _assign(points: Tensor, weights: Tensor, centers: Tensor) -> tuple[_Sums, Te
     labels, distances = nearest_in_batches(points, centers)
     columns = torch.cat([torch.ones_like(points[..., :1]), points, points.square()], dim=-1) * weights[..., None]
     sums = columns.new_zeros(len(points), k, 7)
-    # One-hot products instead of atomic additions: the same sums at every call, on a GPU too.
+    # One-hot products, not atomic additions: so a GPU gives the same sums at every call.
     for part in _chunks(points, k):
         sums += torch.nn.functional.one_hot(labels[:, part], k).to(columns.dtype).mT @ columns[:, part]
     masses = sums[..., 0]
@@ -82,7 +85,7 @@ def _assign(points: Tensor, weights: Tensor, centers: Tensor) -> tuple[_Sums, Te
 
 
 def _lloyd(points: Tensor, weights: Tensor, centers: Tensor, iterations: int) -> tuple[Tensor, _Sums]:
-    """Lloyd's iteration; the centers and the sums of the last assignment, of which they are the means."""
+    """Lloyd's iteration: the centers, and the sums of which they are the means."""
     for iteration in range(iterations):
         sums, costs = _assign(points, weights, centers)
         is_last = iteration == iterations - 1
@@ -97,21 +100,21 @@ def _lloyd(points: Tensor, weights: Tensor, centers: Tensor, iterations: int) ->
 
 
 def _move(centers: Tensor, sums: _Sums, most: Tensor) -> Tensor:
-    """Move up to ``most`` centers ``[B]`` of each set from where they cost least to where they gain most, as kmeans.py.
-
-    The cost of a removal is that of merging with another center (Ward 1963), the gain that of cutting in the middle.
-    """
+    """Move up to ``most`` centers ``[B]`` from where they cost least to where they gain most."""
+    # To remove a center costs what merging it with another costs (Ward 1963).
     masses = sums.masses
     merged = masses[:, :, None] * masses[:, None] / (masses[:, :, None] + masses[:, None]).clamp_min(1e-12)
     merged = merged * torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist").square()
     merged.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     costs, givers = merged.amin(dim=2).sort(dim=1, stable=True)
+    # A center gains what a cut through the middle of its points gains.
     widest, axes = sums.spreads.max(dim=2)
     gains, takers = (SPLIT_GAIN * widest).sort(dim=1, descending=True, stable=True)
     rank = torch.arange(centers.shape[1], device=centers.device)
-    # A center gives or takes, not both: the cheapest ones give.
+    # The cheapest centers give, and the others take: none does both.
     place = torch.empty_like(givers).scatter_(1, givers, rank.expand_as(givers))
     moves = (rank < most[:, None]) & (gains > costs) & (place.gather(1, takers) >= most[:, None])  # [B, K]
+    # Giver and taker go to either side of the taker's place.
     axis = torch.nn.functional.one_hot(axes.gather(1, takers), 3)
     # The halves of a normal distribution have their means 0.8 standard deviations from its own.
     deviation = 0.8 * (widest.gather(1, takers) / masses.gather(1, takers).clamp_min(1e-12)).sqrt()
@@ -128,7 +131,7 @@ def _as_rows(positions: Tensor) -> Tensor:
 
 
 def batched_kmeans(points: Tensor, weights: Tensor, k: int, start: Tensor | None = None) -> Tensor:
-    """Place ``k`` centers in each of several sets of points so that the weighted squared distances are small.
+    """Place ``k`` centers in each of several sets of points, as `kmeans.kmeans` does in one.
 
     Args:
         points: float32 ``[B, N, 3]``, sets with fewer points padded with anything finite.
@@ -137,13 +140,14 @@ def batched_kmeans(points: Tensor, weights: Tensor, k: int, start: Tensor | None
         start: the first centers, float32 ``[B, k, 3]``; farthest points if left out.
 
     Returns:
-        Centers, float32 ``[B, k, 3]``; a set of fewer than ``k`` distinct points has some of them twice. The same
-        input gives the same centers on the same device.
+        Centers, float32 ``[B, k, 3]``; a set of fewer than ``k`` distinct points has some of them
+        twice. The same input gives the same centers on the same device.
     """
     centers = _farthest_points(points, weights, k) if start is None else start
     centers, sums = _lloyd(points, weights, centers, _ITERATIONS)
     most = torch.full((len(points),), max(1, k // 4), device=points.device)
     for _ in range(_MOVES if k > 1 else 0):
+        # Each set keeps the move if its error fell, and else tries half as many centers.
         trial, trial_sums = _lloyd(points, weights, _move(centers, sums, most), _TRIAL_ITERATIONS)
         is_better = trial_sums.error < sums.error
         most = torch.where(is_better, most, (most // 2).clamp_min(1))

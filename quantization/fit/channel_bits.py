@@ -1,4 +1,4 @@
-"""Colors that hardware with few bits per channel can show, such as the Mega Drive's 3 or the SNES's and GBA's 5."""
+"""Colors of hardware with few bits a channel: the Mega Drive has 3, SNES and GBA have 5."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ ChannelBits = tuple[int, int, int]
 def snap(colors: np.ndarray, bits: ChannelBits) -> np.ndarray:
     """Move each color to the nearest one that ``bits`` can express.
 
-    Level q of b bits stands for ``round(255 q / (2^b - 1))``, so black and white are always among them.
+    Level q of b bits is ``round(255 q / (2^b - 1))``, so that black and white are always there.
 
     Args:
         colors: sRGB, uint8 ``[..., 3]``.

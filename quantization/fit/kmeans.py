@@ -1,9 +1,9 @@
-"""Weighted k-means on distinct colors: Lloyd's iteration (1982) from a palette made by splitting, improved by moves.
+"""Weighted k-means on distinct colors, from a palette made by splitting.
 
-Lloyd stops in the first local minimum. A move then takes the centers that cost least to remove and
-puts them where they gain most, as in Fritzke 2020, "The breathing k-means algorithm" (arXiv
-2006.15666). It is kept if the error fell. Large inputs do all this on the means of small cells, and
-end with Lloyd on every color.
+Lloyd's iteration (1982) stops in the first local minimum. A move then takes the centers that cost
+least to remove and puts them where they gain most, as in Fritzke 2020, "The breathing k-means
+algorithm" (arXiv 2006.15666). It is kept if the error fell. Large inputs do all this on the means
+of small cells, and end with Lloyd on every color.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ _CELLS_PER_COLOR = 12
 _FINAL_ITERATIONS = 20
 _SMALL_IMPROVEMENT = 2.5e-4
 STEP = 1.8
-"""A step beyond the mean takes about half as many iterations (Lee, Baek and Sung 1997 found 1.8 best)."""
+"""A step beyond the mean halves the iterations (Lee, Baek and Sung 1997 found 1.8 best)."""
 SPLIT_GAIN = 0.64
 """Cutting a normal distribution in the middle removes 2/π of its variance along that axis."""
 
@@ -35,7 +35,7 @@ SPLIT_GAIN = 0.64
 def kmeans(
     points: np.ndarray, weights: np.ndarray, k: int, seed: int = 0, fixed: np.ndarray | None = None
 ) -> np.ndarray:
-    """Place ``k`` centers so that the weighted squared distance of the points to the nearest one is small.
+    """Place ``k`` centers so that the points' weighted squared distances to them are small.
 
     Args:
         points: distinct points, float32 ``[N, 3]``, N ≥ 1.
@@ -64,8 +64,8 @@ def kmeans(
     means = (cloud.sums[:, 1:4] / cloud.sums[:, :1]).astype(np.float32)
     centers = kmeans_of_few(means, cloud.sums[:, 0].copy(), k, fixed, draws, 1e-3)
 
-    # Then let every point take part, in threads. Each slice of cells is summed apart, so that rounding
-    # doesn't depend on the number of threads.
+    # Then let every point take part, in threads. Each slice of cells is summed apart, so that
+    # rounding doesn't depend on the number of threads.
     error = np.inf
     for _ in range(_FINAL_ITERATIONS):
         current = centers
@@ -100,7 +100,7 @@ def kmeans_of_few(
 
 @njit(cache=True, nogil=True)
 def _improve(cloud: "Cloud", centers: np.ndarray, fixed: int, draws: np.ndarray) -> np.ndarray:
-    """Lloyd's iteration, then moves as long as they help, then one drawn move for each row of ``draws``."""
+    """Lloyd's iteration, moves while they help, then a drawn move for each row of ``draws``."""
     error, sums = _lloyd(cloud, centers, fixed, _COARSE_ITERATIONS, 1e-3, STEP)
 
     # Move many centers at once. Where that doesn't help, half as many may.
@@ -166,7 +166,11 @@ def _add(sums: np.ndarray, k: int, columns: np.ndarray, i: int, weight: float) -
 def _lloyd(
     cloud: Cloud, centers: np.ndarray, fixed: int, iterations: int, improvement: float, step: float
 ) -> tuple[float, np.ndarray]:
-    """Lloyd's iteration in place, until the error falls by at most ``improvement`` of itself; the error and sums."""
+    """Lloyd's iteration, in place, until the error falls by at most ``improvement`` of itself.
+
+    Returns:
+        The error and the last sums.
+    """
     sums = _assign(cloud, 0, len(cloud.sums), centers)
     error = _update(sums, centers, fixed, step)
     for _ in range(iterations - 1):
@@ -179,7 +183,7 @@ def _lloyd(
 
 @njit(cache=True, nogil=True)
 def _assign(cloud: Cloud, first: int, last: int, centers: np.ndarray) -> np.ndarray:
-    """What `_add` sums, over the points of some cells that are nearest to each center, float64 ``[K, 7]``."""
+    """What `_add` sums, over each center's points in some cells, float64 ``[K, 7]``."""
     cells = cloud.cells
     only, labels = nearest_in_cells(cells, first, last, centers)
     sums = np.zeros((len(centers), 7))
@@ -194,7 +198,7 @@ def _assign(cloud: Cloud, first: int, last: int, centers: np.ndarray) -> np.ndar
 
 @njit(cache=True, nogil=True)
 def _update(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> float:
-    """Move each center that has points ``step`` times the way to their mean, but not the first ``fixed``.
+    """Move each center ``step`` times the way to its points' mean, but not the first ``fixed``.
 
     Returns:
         The squared error of these points to their means, or to the fixed centers.
@@ -214,13 +218,16 @@ def _update(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> f
 
 @njit(cache=True, nogil=True)
 def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
-    """Move up to ``most`` centers in place, from where they cost least to where they gain most; how many moved.
+    """Move centers, in place, from where they cost least to where they gain most.
 
     Args:
         centers: float32 ``[K, 3]``; the first ``fixed`` stay.
         sums: over the points nearest to each, as of `_add`, float64 ``[K, 7]``.
         fixed: how many centers never move.
         most: how many may.
+
+    Returns:
+        How many moved.
     """
     gains, axes = _split_gains(sums)
     costs, partners = _removal_costs(centers, sums, fixed)
@@ -233,7 +240,8 @@ def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -
         if moved == most or place == len(takers) or gains[takers[place]] <= costs[giver]:
             break
         taker = takers[place]
-        # The estimates hold for one move at a time: who takes over a giver's points takes part in no other.
+        # The estimates hold for one move at a time: who takes over a giver's points takes part in
+        # no other.
         if busy[giver] or taker in (giver, partners[giver]):
             continue
         _place_beside(centers, giver, taker, axes[taker], gains[taker], sums[taker, 0], fixed)
@@ -244,7 +252,7 @@ def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -
 
 @njit(cache=True, nogil=True)
 def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarray) -> None:
-    """Move one center, drawn ∝ 1 / cost, beside one drawn ∝ gain, in place; ``draw`` is two of [0, 1)."""
+    """Move a center, drawn ∝ 1 / cost, beside one drawn ∝ gain; ``draw`` is two of [0, 1)."""
     gains, axes = _split_gains(sums)
     costs = _removal_costs(centers, sums, fixed)[0]
     if not gains.sum() > 0:
@@ -259,7 +267,7 @@ def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarr
 
 @njit(cache=True, nogil=True)
 def _split_gains(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much the error would fall by splitting each center's points, roughly, and along which axis."""
+    """Roughly how much splitting each center's points would gain, and along which axis."""
     gains, axes = np.zeros(len(sums)), np.zeros(len(sums), np.int64)
     for i in range(len(sums)):
         for axis in range(3):
@@ -272,7 +280,7 @@ def _split_gains(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _removal_costs(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How much the error would rise by merging each center with another (Ward 1963), and the cheapest other."""
+    """How much merging each center with another would cost (Ward 1963), and the cheapest other."""
     costs, partners = np.full(len(centers), np.inf), np.zeros(len(centers), np.int64)
     x, y, z = centers[:, 0].copy(), centers[:, 1].copy(), centers[:, 2].copy()
     others, merged = sums[:, 0].copy(), np.empty(len(centers))
@@ -291,7 +299,7 @@ def _removal_costs(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[n
 
 @njit(cache=True, nogil=True)
 def _place_beside(centers: np.ndarray, giver: int, taker: int, axis: int, gain: float, mass: float, fixed: int) -> None:
-    """Put ``giver`` on one side of ``taker``, which steps to the other side, to share its points."""
+    """Put ``giver`` on one side of ``taker``, which steps to the other, to share its points."""
     # The halves of a normal distribution have their means 0.8 standard deviations from its own.
     offset = np.float32(0.8 * np.sqrt(gain / SPLIT_GAIN / mass))
     centers[giver] = centers[taker]

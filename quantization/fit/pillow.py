@@ -1,4 +1,4 @@
-"""Pillow's two own quantizers: median cut (Heckbert 1982) and octree (Gervautz and Purgathofer 1988)."""
+"""Pillow's own methods: median cut (Heckbert 1982), octree (Gervautz and Purgathofer 1988)."""
 
 import numpy as np
 from PIL import Image

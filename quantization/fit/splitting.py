@@ -1,12 +1,14 @@
-"""An initial palette by splitting: cut the group that gains most, across its principal axis, where it gains most.
+"""A first palette by splitting the group that gains most, across its principal axis.
 
-Orchard and Bouman 1991, "Color quantization of images", with the cut placed as by Wan, Prusinkiewicz and Wong 1990.
+Orchard and Bouman 1991, "Color quantization of images". The cut is placed as by Wan, Prusinkiewicz
+and Wong 1990.
 """
 
 import numpy as np
 from numba import njit
 
-_BINS = 64  # places along the axis at which a cut is tried
+_BINS = 64
+"""Places along the axis at which a cut is tried."""
 _POWER_ITERATIONS = 12
 
 
@@ -14,7 +16,8 @@ _POWER_ITERATIONS = 12
 def _principal_axis(
     points: np.ndarray, weights: np.ndarray, members: np.ndarray
 ) -> tuple[np.float64, np.float64, np.float64]:
-    """The direction in which the members vary most, by power iteration on their 3 × 3 covariance."""
+    """The direction in which the members vary most, by power iteration on their covariance."""
+    # Their covariance, but for a factor.
     mass = 0.0
     mean = np.zeros(3)
     moments = np.zeros((3, 3))
@@ -30,6 +33,8 @@ def _principal_axis(
         for b in range(a, 3):
             moments[a, b] -= mass * mean[a] * mean[b]
             moments[b, a] = moments[a, b]
+
+    # Multiply the covariance with a vector again and again: begin with its longest column.
     widest = 0
     for a in range(1, 3):
         if moments[a, a] > moments[widest, widest]:
@@ -50,13 +55,15 @@ def _principal_axis(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_of: np.ndarray) -> tuple[float, int]:
-    """Find the cut of ``members`` that lowers their squared error most.
+    """Find the cut that lowers the members' squared error most; note their bins in ``bin_of``.
 
     Returns:
-        By how much, and the last bin of the lower side; ``bin_of`` is filled with the members' bins. No gain: 0.
+        By how much, 0 if there is no such cut, and the last bin of the lower side.
     """
     if len(members) < 2:
         return 0.0, 0
+
+    # The members' extent along their principal axis.
     x, y, z = _principal_axis(points, weights, members)
     low, high = np.inf, -np.inf
     for i in members:
@@ -64,6 +71,8 @@ def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_
         low, high = min(low, along), max(high, along)
     if not high > low:
         return 0.0, 0
+
+    # The mass and the moment of each bin along it.
     bins = min(_BINS, 4 * len(members))
     scale = (bins - 1e-3) / (high - low)
     sums = np.zeros((bins, 4))
@@ -80,6 +89,8 @@ def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_
         x_sum += weight * points[i, 0]
         y_sum += weight * points[i, 1]
         z_sum += weight * points[i, 2]
+
+    # The squared error falls by as much as the sum of |moment|² / mass of both sides rises.
     before = (x_sum**2 + y_sum**2 + z_sum**2) / mass
     best, cut = 0.0, 0
     left, x_left, y_left, z_left = 0.0, 0.0, 0.0, 0.0
@@ -99,7 +110,7 @@ def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_
 
 @njit(cache=True, nogil=True)
 def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Divide points into ``k`` groups by cuts across principal axes; give the groups' means.
+    """Divide points into ``k`` groups by cuts across principal axes, and take the groups' means.
 
     Args:
         points: float32 ``[N, 3]``, N ≥ 1.
@@ -109,6 +120,7 @@ def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
     Returns:
         Means, float32 ``[k, 3]``; fewer where fewer points differ.
     """
+    # A group is a slice of `order`. Its best cut is known from the beginning.
     order = np.arange(len(points))
     bin_of = np.zeros(len(points), np.int64)
     starts, stops = np.zeros(k, np.int64), np.zeros(k, np.int64)
@@ -120,6 +132,8 @@ def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
         group = int(np.argmax(gains[:size]))
         if gains[group] <= 0:
             break
+
+        # Put the lower side first: it stays this group, and the upper side becomes a new one.
         low, high = starts[group], stops[group]
         members = order[low:high].copy()
         middle, end = low, high - 1
@@ -134,6 +148,7 @@ def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
         for part in (group, size):
             gains[part], cuts[part] = _best_cut(points, weights, order[starts[part] : stops[part]], bin_of)
         size += 1
+
     means = np.zeros((size, 3), np.float32)
     for group in range(size):
         mass = 0.0

@@ -1,10 +1,13 @@
-"""The palette that looks at no picture: a regular lattice in sRGB, as in the 216 web-safe colors."""
+"""A palette for any picture: a regular lattice in sRGB, like the 216 web-safe colors."""
 
 import numpy as np
 
 
 def lattice_levels(k: int) -> tuple[int, int, int]:
-    """How many levels of red, green and blue fill ``k`` ≥ 8 entries; green gets one more first, as eyes see it best."""
+    """How many levels of red, green and blue fill ``k`` ≥ 8 entries.
+
+    Green gets one more first, since eyes see it best.
+    """
     levels = [round(k ** (1 / 3) - 0.5 + 1e-9)] * 3
     for channel in (1, 0, 2):
         grown = levels.copy()
@@ -15,10 +18,13 @@ def lattice_levels(k: int) -> tuple[int, int, int]:
 
 
 def uniform_colors(k: int) -> np.ndarray:
-    """A lattice of at most ``k`` colors, or a ramp of grays where ``k`` < 8; sRGB uint8 ``[≤ k, 3]``.
+    """A lattice of at most ``k`` colors, or a ramp of grays where ``k`` < 8.
 
     Args:
         k: at least 1.
+
+    Returns:
+        sRGB, uint8 ``[≤ k, 3]``.
     """
     if k < 8:
         ramp = np.linspace(0, 255, k).round() if k > 1 else np.array([128.0])

@@ -1,4 +1,4 @@
-"""Palettes that differ in size, padded into tensors: what a network and the diffusion processes read.
+"""Palettes that differ in size, padded into tensors: what networks and processes read.
 
 The only module on palettes, besides their luminance, that imports torch.
 """
@@ -15,12 +15,12 @@ from .palette import Palette
 
 @dataclass(frozen=True, eq=False)
 class PaletteBatch:
-    """Palettes of different sizes, padded to the largest. The mask index of a batch is K, its padded size."""
+    """Palettes of different sizes, padded to the largest."""
 
     colors: Tensor
-    """sRGB RGBA, uint8 ``[B, K, 4]``; what stands in padded entries has no meaning."""
+    """sRGB RGBA, uint8 ``[B, K, 4]``; padded entries have no meaning."""
     valid: Tensor
-    """bool ``[B, K]``, true for real entries."""
+    """Which entries are real, bool ``[B, K]``."""
 
     @classmethod
     def from_palettes(cls, palettes: Sequence[Palette], size: int | None = None) -> "PaletteBatch":
@@ -35,7 +35,7 @@ class PaletteBatch:
 
     @property
     def mask_index(self) -> int:
-        """The index that stands for the absorbing state: one more than the last entry, padding included."""
+        """The absorbing state: one more than the last entry, padding included."""
         return self.colors.shape[1]
 
     @property

@@ -1,4 +1,4 @@
-"""Which of several palettes fits pictures best: the one whose nearest entries lie nearest, in OKLab."""
+"""Which of several palettes fits pictures best."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from ..histogram import OPAQUE_ALPHA
 from .palette import Palette
 
 SAMPLE_PIXELS = 1 << 16
-"""Of a picture's opaque pixels, at most about this many are compared, evenly spread."""
+"""About so many opaque pixels are compared, at most, evenly spread."""
 
 
 def rank_palettes(

@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 1 << 22
 
 
 def named_palettes() -> list[str]:
-    """The built-in palettes' slugs on Lospec, and `rgb-332` and `e-paper-7`, which it doesn't have."""
+    """The built-in palettes by their slugs on Lospec, which lacks `rgb-332` and `e-paper-7`."""
     return sorted(path.stem for path in NAMED_FOLDER.glob("*.hex"))
 
 
@@ -122,7 +122,7 @@ def _without_filling(image: IndexedImage, path: Path) -> Palette:
 
 
 def _write_picture(palette: Palette, path: Path) -> None:
-    """An indexed PNG of one row, a pixel for each entry, which is how Lospec draws a palette at 1×."""
+    """An indexed PNG of one row, a pixel for each entry, as Lospec draws a palette at 1×."""
     IndexedImage(np.arange(len(palette), dtype=np.uint8)[None], palette).save(path)
 
 

@@ -28,7 +28,7 @@ def write_hex(palette: Palette, path: Path) -> None:
 
 
 def read_gpl(path: Path) -> Palette:
-    """Read lines of ``red green blue name`` in decimals, after a head of ``Name:`` and ``Columns:``.
+    """Read lines of ``red green blue name``, after a head of ``Name:`` and ``Columns:``.
 
     Aseprite writes ``Channels: RGBA`` into the head where a fourth number, the alpha, follows.
     """
@@ -54,7 +54,7 @@ def write_gpl(palette: Palette, path: Path) -> None:
 
 
 def read_jasc(path: Path) -> Palette:
-    """Read ``JASC-PAL``, ``0100``, the number of entries, then lines of ``red green blue [alpha]``."""
+    """Read ``JASC-PAL``, ``0100``, the number of entries, and ``red green blue [alpha]`` lines."""
     if path.read_bytes()[:4] == b"RIFF":
         raise InputError("a Microsoft (RIFF) palette, not a JASC one; save it as .act, .gpl or JASC .pal")
     lines = _lines(path)

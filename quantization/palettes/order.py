@@ -1,4 +1,4 @@
-"""Reordering a palette, and merging its near-duplicates, with remapped indices so that the picture stays the same."""
+"""Reorder a palette or merge its near-duplicates; remapped indices keep the picture."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from ..spaces import LINEAR_OF_BYTE, SPACES
 from .palette import Palette
 
 GRAY_CHROMA = 0.02
-"""Entries of less OKLab chroma have no hue that the eye could name; `hue` puts them first."""
+"""Entries of less chroma in OKLab have no hue that the eye could name."""
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB (ITU-R BT.709)
 
@@ -22,7 +22,7 @@ def luminance(colors: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def hue(colors: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Sort keys of uint8 ``[K, 4]``: grays first, then by hue in OKLab from red on; both from dark to light."""
+    """Sort keys of uint8 ``[K, 4]``: grays, then by hue in OKLab from red on; dark to light."""
     lightness, a, b = SPACES["oklab"].from_bytes(colors).T
     is_colored = np.hypot(a, b) >= GRAY_CHROMA
     return is_colored, np.where(is_colored, np.arctan2(b, a) % (2 * np.pi), 0), lightness
@@ -33,9 +33,9 @@ ORDERS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, ...]]] = {"luminance"
 
 
 def sorting(palette: Palette, order: str) -> np.ndarray:
-    """Where each place of the sorted palette takes its entry from, int64 ``[K]``: the transparent one comes first.
+    """Where each place of the sorted palette takes its entry from, int64 ``[K]``.
 
-    Entries that tie keep their order.
+    The transparent entry comes first. Entries that tie keep their order.
 
     Raises:
         InputError: the order is not a name in `ORDERS`.
@@ -56,11 +56,11 @@ def reorder(image: IndexedImage, positions: np.ndarray) -> IndexedImage:
 
 
 def merge_near(palette: Palette, distance: float) -> tuple[Palette, np.ndarray]:
-    """Merge each entry into the first one that lies within ``distance`` of it and has the same alpha.
+    """Merge each entry into the first one within ``distance`` of it that has the same alpha.
 
     Args:
         palette: the entries that stay keep their order and their exact colors.
-        distance: Euclidean, in OKLab, where black and white are 1 apart; 0 merges exact duplicates only.
+        distance: in OKLab, where black and white are 1 apart; 0 merges exact duplicates only.
 
     Returns:
         The smaller palette, and for each old entry its new index, uint8 ``[K]``.

@@ -12,13 +12,15 @@ MAX_ENTRIES = 256
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """Immutable ordered colors. Order and duplicates are kept; at most one entry is transparent (alpha 0).
+    """Ordered colors that can't be changed. At most one is transparent (alpha 0).
+
+    Order and duplicates are kept.
 
     Args:
         colors: sRGB RGBA, uint8 ``[K, 4]``, 1 ≤ K ≤ 256 (drawing needs at least 2).
 
     Raises:
-        InputError: the shape, the type, the number of entries or the number of transparent entries is wrong.
+        InputError: the shape, the type, or the number of entries or of transparent ones is wrong.
     """
 
     colors: np.ndarray
@@ -36,7 +38,7 @@ class Palette:
 
     @classmethod
     def from_hex(cls, colors: Iterable[str]) -> "Palette":
-        """Make a palette from ``RRGGBB`` or ``RRGGBBAA`` strings, with or without a leading ``#``."""
+        """Make a palette of ``RRGGBB`` or ``RRGGBBAA`` strings, each with or without a ``#``."""
         rows = []
         for text in colors:
             digits = text.strip().removeprefix("#")

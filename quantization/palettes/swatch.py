@@ -5,9 +5,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .palette import Palette
 
-_CHECKS = (204, 255)  # the grays behind a transparent entry, as in paint programs
-_PAPER = 255  # the gray after the last entry
-_LIGHT = 140  # the luma, of 255, above which a label is black
+_CHECKS = (204, 255)
+"""The grays behind a transparent entry, as in paint programs."""
+_PAPER = 255
+"""The gray after the last entry."""
+_LIGHT = 140
+"""The luma, of 255, above which a label is black."""
 
 
 def swatch(palette: Palette, square: int = 64, columns: int | None = None) -> Image.Image:
