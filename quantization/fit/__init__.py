@@ -101,7 +101,12 @@ def fit_palette(
     fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
     if method == "fixed" and keep is None:
         raise InputError("the method 'fixed' takes its colors from kept ones; give some")
-    return _assemble(fit, images, *histogram(images), colors, metric, seed, keep, channel_bits)
+    distinct, counts = histogram(images)
+
+    def find(k: int, fixed: np.ndarray) -> np.ndarray:
+        return fit(distinct, counts, k, metric, seed, fixed)
+
+    return _assemble(images, distinct, counts, colors, method, find, keep, channel_bits)
 
 
 def quantize(
@@ -139,10 +144,8 @@ def fit_palettes(
         return _fit_on_device(images, colors, choose("color space", space, SPACES), seed, channel_bits, device)
 
     def work(start: int, stop: int) -> list[Palette]:
-        part = images[start:stop]
-        return [
-            fit_palette([image], colors, method, space, seed, keep=keep, channel_bits=channel_bits) for image in part
-        ]
+        options = {"keep": keep, "channel_bits": channel_bits}
+        return [fit_palette([image], colors, method, space, seed, **options) for image in images[start:stop]]
 
     return [palette for part in over_slices(work, len(images), 64) for palette in part]
 
@@ -169,25 +172,29 @@ def _fit_on_device(
     for i, image in enumerate(images):
         ready = [space.to_bytes(centers[i])] if i in centers else []
 
-        def fit(*arguments: Any, ready: list[np.ndarray] = ready) -> np.ndarray:
-            return ready.pop() if ready else QUANTIZERS["kmeans"](*arguments)  # places of entries that fell together
+        def find(k: int, fixed: np.ndarray, i: int = i, ready: list[np.ndarray] = ready) -> np.ndarray:
+            # Entries that fell together leave places, which the processor fills.
+            return ready.pop() if ready else QUANTIZERS["kmeans"](*histograms[i], k, space, seed, fixed)
 
-        palettes.append(_assemble(fit, [image], *histograms[i], colors, space, seed, None, channel_bits))
+        palettes.append(_assemble([image], *histograms[i], colors, "kmeans", find, None, channel_bits))
     return palettes
 
 
+Find = Callable[[int, np.ndarray], np.ndarray]
+"""A method with its pictures: (k, colors that are there already) → at most k more colors."""
+
+
 def _assemble(
-    fit: Fit,
     images: Sequence[np.ndarray],
     distinct: np.ndarray,
     counts: np.ndarray,
     colors: int,
-    space: Space,
-    seed: int,
+    method: str,
+    find: Find,
     keep: Palette | None,
     bits: ChannelBits | None,
 ) -> Palette:
-    """The palette of pictures: transparency, kept colors, then what ``fit`` finds."""
+    """The palette of pictures: transparency, kept colors, then what ``find`` finds."""
     if not 2 <= colors <= MAX_ENTRIES:
         raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
     kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
@@ -198,24 +205,23 @@ def _assemble(
         kept = np.concatenate([np.zeros((1, 4), np.uint8), kept])
     if len(kept) > colors:
         raise InputError(f"{len(kept)} kept colors (transparency included) don't fit among {colors}")
-    wanted = 0 if fit is QUANTIZERS["fixed"] else colors - len(kept)
-    fitted = _fill(fit, distinct, counts, wanted, space, seed, _opaque(kept), bits)
+    wanted = 0 if method == "fixed" else colors - len(kept)
+    fitted = _fill(distinct, counts, wanted, method, find, _opaque(kept), bits)
     fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
     opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
     return Palette(np.concatenate([kept, opaque]))
 
 
 def _fill(
-    fit: Fit,
     colors: np.ndarray,
     counts: np.ndarray,
     wanted: int,
-    space: Space,
-    seed: int,
+    method: str,
+    find: Find,
     kept: np.ndarray,
     bits: ChannelBits | None,
 ) -> np.ndarray:
-    """Fit until ``wanted`` entries differ from each other and from the kept ones."""
+    """Find ``wanted`` entries that differ from each other and from the kept ones."""
     # Few enough colors are taken as they are.
     goals = colors if bits is None else _distinct(snap(colors, bits))
     missing = _without(goals, kept) if len(goals) <= MAX_ENTRIES else goals
@@ -228,14 +234,14 @@ def _fill(
         if len(found) == wanted:
             break
         fixed = np.concatenate([kept, found])
-        new = fit(colors, counts, wanted - len(found), space, seed, fixed)
+        new = find(wanted - len(found), fixed)
         new = _without(_distinct(new if bits is None else snap(new, bits)), fixed)
         if len(new) == 0:
             break
         found = np.concatenate([found, new])
 
     # Where hardware shows few colors, most fits fall together. The commonest colors fill up.
-    if bits is not None and fit is not QUANTIZERS["uniform"]:
+    if bits is not None and method != "uniform":
         taken = np.concatenate([kept, found])
         found = np.concatenate([found, _commonest(snap(colors, bits), counts, taken)[: wanted - len(found)]])
     return found
