@@ -1,11 +1,14 @@
-"""The guides' commands draw their pictures, their Python lines work, their links lead somewhere."""
+"""The guides' commands draw their pictures and parse, their Python lines work, their links lead somewhere."""
 
+import argparse
 import ast
 import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
 
+import jsonargparse
 import pytest
 
 from tincture import recolor, sample
@@ -44,6 +47,73 @@ def test_the_guides_show_every_picture_and_no_other():
     }
     assert shown == set(RECIPES) == {path.stem for path in FOLDER.iterdir()}
     assert all(path.stat().st_size < 300_000 for path in FOLDER.iterdir())
+
+
+class ParsedError(Exception):
+    """A command has parsed its arguments and would now begin to work."""
+
+
+def commands(page):
+    """The page's commands in Python: what runs, and its arguments. One with an ellipsis is no whole command."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    inline = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    # What the shell would put for $common, and the first turn of its loops.
+    shell = "\n".join(lines)
+    variables = dict(re.findall(r"for (\w+) in (\S+)", shell) + re.findall(r'(\w+)="([^"]*)"', shell))
+    for line in [*lines, *(" ".join(each.split()) for each in inline)]:
+        filled = line
+        while set(found := re.findall(r"\$(\w+)", filled)) & set(variables):
+            filled = re.sub(r"\$(\w+)", lambda name: variables.get(name[1], name[0]), filled)
+            assert set(found) <= set(variables), line
+        for program, arguments in re.findall(r"\bpython (-m (?:benchmarks|tools)\S+|\S+\.py)([^;&#]*)", filled):
+            if "…" not in arguments and not line.startswith('DRAW="'):
+                yield program, shlex.split(arguments)
+
+
+@named([page for page in PAGES if any(commands(page))])
+def test_commands_parse(page, monkeypatch):
+    def parsed_then_stopped(parse):
+        def parse_and_stop(*arguments, **options):
+            parse(*arguments, **options)
+            raise ParsedError
+
+        return parse_and_stop
+
+    parses = {kind: kind.parse_args for kind in (argparse.ArgumentParser, jsonargparse.ArgumentParser)}
+    monkeypatch.chdir(ROOT)
+    for program, arguments in commands(page):
+        name = program.removeprefix("-m ").removesuffix(".py")
+        assert (ROOT / name.replace(".", "/")).with_suffix(".py").is_file(), program
+        try:
+            command = importlib.import_module(f"tincture.{name}")
+        except ModuleNotFoundError:
+            assert name.startswith("benchmarks.")  # which may need what requirements-benchmarks.txt lists
+            continue
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", [program, *arguments])
+            for kind, parse in parses.items():
+                patch.setattr(kind, "parse_args", parsed_then_stopped(parse))
+            with pytest.raises(ParsedError):
+                command.main(*[arguments] * bool(command.main.__code__.co_argcount))
+
+
+def test_the_architecture_names_every_room_and_no_other():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.rglob("*.py"))}
+    (picture,) = re.findall(r"```\n(train\.py.*?)```", text, re.DOTALL)
+    drawn = set(re.findall(r"(?:^|(?<= ))(\w+)/(?=\s)", picture, re.MULTILINE))
+    assert folders - {"tests"} <= drawn
+    subfolders = {path.name for path in (ROOT / "quantization").iterdir() if any(path.glob("*.py"))}
+    assert drawn - subfolders <= {path.name for path in ROOT.iterdir()}
+    assert subfolders <= drawn
+    assert set(re.findall(r"\w+\.py", picture)) <= {path.name for path in ROOT.glob("*.py")}
+
+
+def test_every_file_that_the_guides_name_exists():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for name in re.findall(r"(?<![\w/.-])(?:\w+/)+\w+\.(?:py|yaml)\b", page.read_text()):
+            assert (ROOT / name).is_file(), f"{page.name}: {name}"
 
 
 @named([page for page in PAGES if blocks(page, "python")])
