@@ -83,10 +83,10 @@ def ancestral(
 ) -> Steps:
     """Step back by p(x_s | x_t): Shi et al. 2024 (arXiv 2406.04329), Algorithm 2.
 
-    Before them Austin et al. 2021 (arXiv 2107.03006), section 3. It is exact in the limit of many
-    steps. A corrector step (Campbell et al. 2022, arXiv 2205.14987) corrupts a part of the way from
-    s to t again, and steps back once more. That leaves the distribution at s as it is and forgets
-    the errors of earlier steps.
+    Austin et al. 2021 (arXiv 2107.03006), section 3, have it for other processes. It is exact in
+    the limit of many steps. A corrector step (Campbell et al. 2022, arXiv 2205.14987) corrupts a
+    part of the way from s to t again, and steps back once more. That leaves the distribution at s
+    as it is and forgets the errors of earlier steps.
 
     Options:
         corrector_steps: corrector steps after each step; each is one more call of the network.
@@ -126,8 +126,7 @@ def stratified_hazard(
         others = p.scatter(1, x_t[:, None], 0)
         leaving = others.sum(dim=1)
         before, total = total, total + (leaving / p.sum(dim=1)).clamp(0, 1)
-        # A pixel that can't leave draws from p, so that the draw is possible; the result isn't
-        # used.
+        # A pixel that can't leave draws from p, so that the draw is possible. It isn't used.
         to = categorical(torch.where(leaving[:, None] > 0, others, p), generator)
         x_t = torch.where(before.floor() < total.floor(), to, x_t)
     return x_t

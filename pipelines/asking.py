@@ -43,15 +43,9 @@ def guidance_branches(
     guidance_scale: float,
     negative_scale: float,
 ) -> list[Branch]:
-    """The branches of `diffusion.guidance.branch_weights` as conditions for ``num_images`` images.
+    """The branches of `diffusion.guidance.branch_weights`, as conditions for ``num_images`` images.
 
-    Args:
-        num_images: how many images each condition is for.
-        label: the class; none for none.
-        negatives: classes to keep away from.
-        luminance: float ``[num_images, H, W]``; none for none.
-        guidance_scale: how strongly to follow the class and the luminance.
-        negative_scale: how strongly to keep away from each negative class.
+    ``luminance`` is float ``[num_images, H, W]``, or none.
     """
     weights = branch_weights(label, negatives, luminance is not None, guidance_scale, negative_scale)
     branches = []

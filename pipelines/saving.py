@@ -197,7 +197,7 @@ def _made(kind: type, path: Path) -> Any:
         return kind(**given)
     except Exception as error:  # settings of any type may be in a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: {reason}") from None
+        raise InputError(f"{path}: {reason}") from error
 
 
 _STORED = {torch.uint8: ("U8",), torch.bool: ("BOOL",), torch.int64: ("I64",)}
