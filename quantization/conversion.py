@@ -1,4 +1,4 @@
-"""From the frames of a picture to index maps in one palette: encode or dither, smooth, sort, and measure."""
+"""Frames become index maps in one palette: encode or dither, smooth, sort, and measure."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -93,7 +93,7 @@ def _lacks_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
 
 
 def remove_isolated(indices: np.ndarray, transparent: int | None = None) -> np.ndarray:
-    """Smooth against speckle: a pixel that no neighbor equals takes the commonest index among its eight neighbors.
+    """Remove speckle: a pixel that no neighbor equals takes its eight neighbors' commonest index.
 
     Args:
         indices: uint8 ``[H, W]``.
@@ -109,7 +109,7 @@ def remove_isolated(indices: np.ndarray, transparent: int | None = None) -> np.n
 
 
 def mode_filter(indices: np.ndarray, radius: int = 1, transparent: int | None = None) -> np.ndarray:
-    """Smooth against ragged edges: a pixel takes the commonest index around it, if that clearly outnumbers its own.
+    """Smooth ragged edges: a pixel takes the commonest index around it if that outnumbers its own.
 
     Args:
         indices: uint8 ``[H, W]``.
@@ -128,7 +128,7 @@ def mode_filter(indices: np.ndarray, radius: int = 1, transparent: int | None = 
 
 
 SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}
-"""Functions from an index map, uint8 ``[H, W]``, and the ``transparent`` index to a smoother index map."""
+"""Functions of an index map, uint8 ``[H, W]``, and its ``transparent`` index, to a smoother map."""
 
 
 def _check(indices: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ def _filter(indices: np.ndarray, radius: int, skip: int, only_isolated: bool) ->
 
 @njit(cache=True)
 def _commonest(indices: np.ndarray, y: int, x: int, radius: int, skip: int, counts: np.ndarray) -> int:
-    """The index that most pixels around this one hold, or -1; of equally common ones its own. Fills in ``counts``."""
+    """The commonest index around a pixel, of equal ones its own, or -1; fills in ``counts``."""
     top, bottom = max(y - radius, 0), min(y + radius + 1, indices.shape[0])
     left, right = max(x - radius, 0), min(x + radius + 1, indices.shape[1])
     best, own = -1, indices[y, x]

@@ -1,4 +1,4 @@
-"""How near an indexed picture is to its original: PSNR, mean ΔE in OKLab, and how many colors it uses."""
+"""How near an indexed picture is to its original: PSNR, mean ΔE in OKLab, and colors used."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Fidelity(NamedTuple):
     """
 
     psnr: float | None
-    """Peak signal-to-noise ratio of sRGB bytes, in decibels; infinite if all opaque pixels are equal."""
+    """Peak signal-to-noise ratio of sRGB bytes, in decibels; infinite for equal pixels."""
     delta_e: float | None
     """Mean Euclidean distance in OKLab, where black and white are 1 apart."""
     colors_used: int
@@ -52,9 +52,9 @@ def fidelity(originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], pal
 def _sums(
     pixels: np.ndarray, labels: np.ndarray, colors: np.ndarray, oklab: np.ndarray, table: np.ndarray, used: np.ndarray
 ) -> tuple[int, float, int]:
-    """Over the opaque pixels: squared differences of bytes, distances in OKLab and alpha, and their number.
+    """Sum squared differences of bytes and distances in OKLab and alpha; count opaque pixels.
 
-    Marks every entry that a pixel holds in ``used``.
+    Every entry that a pixel holds is marked in ``used``.
     """
     squares, distances, count = 0, 0.0, 0
     for i in range(len(pixels)):

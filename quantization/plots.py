@@ -1,4 +1,4 @@
-"""A figure of one quantization: before, after, the palette among the colors in OKLab, the error over K."""
+"""A figure of one quantization: before and after, its colors in OKLab, the error over K."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recoloring: an indexed image moved to another palette, each entry to one that plays its part there.
+"""Recoloring: an indexed image moves to another palette, each entry to one that plays its part.
 
 It is a transport between palettes in OKLab (after Rubner, Tomasi and Guibas 2000) that divides no
 entry: all pixels of one color get one color. An entry weighs as much as the area that it covers or,
@@ -19,7 +19,7 @@ from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
 
 GENTLE = 3e-4
-"""What distinct colors are worth if rare and similar shades shall come together and the others stay apart."""
+"""What distinct colors are worth if only rare and similar shades shall come together."""
 
 _TIE = 1e-12
 """Far below what one pixel in a million can tell apart, far above the solver's rounding."""
@@ -28,10 +28,11 @@ _TIE = 1e-12
 def recolor(
     image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE, stretch: float = 0.5
 ) -> IndexedImage:
-    """Draw an image in another palette and keep its structure: all pixels of a color get one color of ``target``.
+    """Draw an image in another palette and keep its structure.
 
-    The transparent entry goes to the transparent one. If there is none, it goes to the lightest,
-    like paper. In the image's own palette, in any order, no pixel changes its color.
+    All pixels of one color get one color of ``target``. The transparent entry goes to the
+    transparent one. If there is none, it goes to the lightest, like paper. In the image's own
+    palette, in any order, no pixel changes its color.
 
     **Reversible**: the colors that the image uses are matched one-to-one if ``target`` has as many.
     Each color weighs the same. If areas weighed, the largest one would always take the nearest
@@ -120,7 +121,7 @@ def match_palettes(
     if source == target:
         return np.arange(len(source))
 
-    # Match colors, not entries: entries of one color move to one place, so that what looks the same still does.
+    # Match colors, not entries: what looks the same shall look the same afterwards.
     is_visible, target_visible = source.colors[:, 3] > 0, np.flatnonzero(target.colors[:, 3] > 0)
     colors, color_of_entry = np.unique(source.colors[is_visible], axis=0, return_inverse=True)
     target_colors, first = np.unique(target.colors[target_visible], axis=0, return_index=True)
@@ -135,7 +136,8 @@ def match_palettes(
         mapping[~is_visible] = target.transparent or 0
         found = match_entries(pairs, areas, distinct)
     else:
-        # Transparency competes for the lightest color. Any other one costs it more than all other colors can gain.
+        # Transparency competes for the lightest color. To take another would cost it more than all
+        # colors together can gain.
         area = weights[~is_visible]
         elsewhere = 10 * max(1.0, weights.sum() / max(area[0], 1))
         paper = SPACES["oklab"].from_bytes(target_colors)[:, 0].argmax()
@@ -158,7 +160,7 @@ def _ties(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def color_costs(source: Palette, target: Palette, stretch: float = 0.5) -> np.ndarray:
-    """The squared distance in OKLab between each two entries, after both palettes' lightness is brought in line.
+    """Squared distances of entries in OKLab, after both palettes' lightness is brought in line.
 
     Each palette is stretched about the middle of its lightness range, by the range to the power of
     ``-stretch``. So the lightest of pale colors comes nearer to the lightest of any others. Alpha
@@ -189,7 +191,7 @@ def _aligned(palette: Palette, stretch: float) -> np.ndarray:
 
 
 def match_entries(costs: np.ndarray, weights: np.ndarray, distinct: float = np.inf) -> np.ndarray:
-    """Match each of n entries to one of m, so that Σ weight · cost, less what distinct entries are worth, is least.
+    """Match each of n entries to one of m: least Σ weight · cost - worth of distinct entries.
 
     With ``distinct`` infinite and n ≤ m, the matching is one-to-one; with n > m, every target entry
     is used. Entries of weight 0 don't compete for a place: in the end, each goes to its cheapest
@@ -213,9 +215,10 @@ def match_entries(costs: np.ndarray, weights: np.ndarray, distinct: float = np.i
         return mapping
     weighted = (weights[used] / weights.sum())[:, None] * costs[used]
 
-    # Each target entry has one free place. Coming together with others there costs what one more distinct entry is
-    # worth, which makes it an assignment: to a free place, or at that price to the cheapest entry.
-    # Two matchings differ by less than all largest costs together, so a price above that is as good as an infinite one.
+    # Each target entry has one free place. To come together with others there costs what one more
+    # distinct entry is worth. So this is an assignment: to a free place, or at that price to the
+    # cheapest entry. No two matchings differ by more than all largest costs together, so a price
+    # above that is as good as an infinite one.
     price = min(distinct, 1 + weighted.max(axis=1).sum())
     shared = np.repeat(weighted.min(axis=1, keepdims=True) + price, n, axis=1)  # [n, n]
     _, places = linear_sum_assignment(np.concatenate([weighted, shared], axis=1))

@@ -1,4 +1,4 @@
-"""Dithering with any palette: error diffusion, and ordered dithering by Bayer's matrices or blue noise."""
+"""Dithering with any palette: error diffusion; ordered, by Bayer's matrices or blue noise."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Error diffusion (Floyd and Steinberg 1976): a pixel's error is passed on to neighbors that come later.
+"""Error diffusion (Floyd and Steinberg 1976): a pixel's error is passed on to later neighbors.
 
 Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is
 linear light, the nearest entry is still looked for in sRGB. Steps of sRGB look about alike, while
@@ -26,7 +26,7 @@ Kernel = tuple[tuple[int, int, float], ...]
 
 
 def _kernel(divisor: int, *rows: str) -> Kernel:
-    """Read a kernel as papers print it: ``X`` is the pixel itself, a number a share of ``divisor``, a dot none."""
+    """Read a kernel as papers print it: ``X`` is the pixel, a number a neighbor's share."""
     middle = rows[0].split().index("X")
     return tuple(
         (down, column - middle, int(share) / divisor)
@@ -48,7 +48,7 @@ KERNELS: dict[str, Kernel] = {
 _MARGIN = 0.05
 """Calm: how far beyond the entries' range, as a share of it, a color with its errors may lie."""
 _REACH = 1.25
-"""Calm: the longest error that is passed on, in distances from the entry to the nearest other one."""
+"""Calm: the longest error that is passed on, in distances to the entry's nearest neighbor."""
 _LONG = 0.2
 """Exact: the error from which on the space of mixing chooses, in diagonals of the entries' box."""
 
@@ -66,7 +66,7 @@ def diffuse(
     *,
     exact: bool = False,
 ) -> np.ndarray:
-    """Dither by error diffusion with a kernel, exactly or calmly. The other arguments and the result are a `Ditherer`'s."""
+    """Dither by error diffusion; all but ``kernel`` and ``exact`` is as for a `Ditherer`."""
     is_linear = space == "linear"
     entries = mixing_coordinates(colors, space)
     low, high = entries.min(axis=0), entries.max(axis=0)
@@ -131,7 +131,7 @@ def _diffuse(
     out = np.zeros((height, width), np.uint8)
     counts = np.full(_CELLS**3, -1, np.int32)
     everyone = np.arange(len(entries))
-    # Errors of this row and the next two, two columns wider on each side, so that no neighbor lies outside.
+    # Errors of this row and the next two. Two more columns on each side are room for all neighbors.
     errors = np.zeros((3, width + 4, 3), np.float32)
     value = np.empty(3, np.float32)
     for y in range(height):
@@ -189,7 +189,7 @@ def _nearest(
     counts: np.ndarray,
     lists: np.ndarray,
 ) -> int:
-    """The center nearest to a point of the grid. A cell lists its candidates when it is first asked."""
+    """The center nearest to a point of the grid; a cell lists its candidates at its first use."""
     i = min(max(int((point[0] - corner[0]) * _CELLS), 0), _CELLS - 1)
     j = min(max(int((point[1] - corner[1]) * _CELLS), 0), _CELLS - 1)
     k = min(max(int((point[2] - corner[2]) * _CELLS), 0), _CELLS - 1)

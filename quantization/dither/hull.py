@@ -1,4 +1,4 @@
-"""The colors that a palette can mix: the convex hull of its entries, and its point nearest to a color.
+"""The colors that a palette can mix are the hull of its entries; its point nearest to a color.
 
 `project_to_hull` is Wolfe 1976, "Finding the nearest point in a polytope". The nearest point is a
 mixture of at most four entries, called its corral. Two steps alternate: the entry that lies
@@ -20,7 +20,7 @@ from ..histogram import color_key, empty_table, mark_colors, read_table
 from ..spaces import mixing_coordinates
 
 _INSIDE = 1e-4
-"""A color this near to the hull lies in it: a third of the smallest step between two bytes in linear light."""
+"""So near to the hull, a color lies in it: a third of a byte's smallest step in linear light."""
 _TURNS = 64
 """Far more than it takes. Rounding might make two entries take turns for ever."""
 _GRAIN = 0.3
@@ -28,13 +28,13 @@ _GRAIN = 0.3
 _LIGHTNESS = 10
 """How much more an error of lightness weighs for these colors than one of hue."""
 _FAR = 0.05
-"""At this distance from the hull, the goal is halfway from the nearest point to the one of less grain."""
+"""At this distance from the hull, the goal is halfway from the nearest point to a calmer one."""
 _FLAT = 1e-12
 """Added to squared lengths, because the entries of a corral may nearly lie on one line."""
 
 
 def mixable(pixels: np.ndarray, opaque: np.ndarray, colors: np.ndarray, space: str) -> np.ndarray:
-    """What error diffusion should aim at with a palette: the picture itself, where the palette can mix its colors.
+    """What error diffusion should aim at: the picture itself, where the palette can mix its colors.
 
     A color outside of the entries' hull is replaced: if it is near, by the hull's nearest point; if
     it is far, by a point of about its lightness that is mixed with less grain.
@@ -76,7 +76,7 @@ def _goals(points: np.ndarray, entries: np.ndarray, space: str) -> np.ndarray:
 
 
 def _stretch(space: str) -> np.ndarray:
-    """The matrix by which errors of lightness weigh more than others in a space of mixing, float32 ``[3, 3]``."""
+    """The matrix that makes lightness weigh more in a space of mixing, float32 ``[3, 3]``."""
     light = np.array([0.2126, 0.7152, 0.0722] if space == "linear" else [1, 0, 0])  # luminance of ITU-R BT.709, or L
     light = light / np.linalg.norm(light)
     return (np.eye(3) + (np.sqrt(_LIGHTNESS) - 1) * np.outer(light, light)).astype(np.float32)
@@ -84,7 +84,7 @@ def _stretch(space: str) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _replace(pixels: np.ndarray, opaque: np.ndarray, keys: np.ndarray, colors: np.ndarray, values: np.ndarray) -> None:
-    """Give each opaque pixel's value the color that stands at its key's place, in place; ``keys`` are rising."""
+    """Give each opaque pixel the color that stands where its key is in ``keys``, in place."""
     for y in range(pixels.shape[0]):
         for x in range(pixels.shape[1]):
             if opaque[y, x]:
@@ -126,7 +126,8 @@ def _project(points: np.ndarray, entries: np.ndarray) -> np.ndarray:
                 square += off[axis] * off[axis]
                 here += off[axis] * (off[axis] + points[i, axis])
 
-            # It is the hull's nearest point if no entry reaches beyond the plane through it towards the color.
+            # It is the hull's nearest point if no entry lies beyond the plane through it that faces
+            # the color.
             # Products with `off` are lengths times the distance, hence the square root.
             joins, least = _farthest(entries, off)
             is_last = here - least < 1e-2 * _INSIDE * np.sqrt(square) or (corral[:size] == joins).any()
@@ -161,7 +162,7 @@ def _walk(
     wanted: np.ndarray,
     matrix: np.ndarray,
 ) -> int:
-    """Walk to the corral's point that is nearest to a color; corral and shares change in place. Returns the new size."""
+    """Walk to the corral's point nearest to a color, in place; returns the corral's size."""
     while True:
         _affine_shares(color, entries, corral, size, matrix, wanted)
         # Walk towards the wanted shares until the first one that becomes negative is zero.
@@ -182,7 +183,7 @@ def _walk(
 def _affine_shares(
     color: np.ndarray, entries: np.ndarray, corral: np.ndarray, size: int, matrix: np.ndarray, shares: np.ndarray
 ) -> None:
-    """The shares, negative ones allowed, by which a corral's entries come nearest to a color, float64 ``[4]``."""
+    """Find the shares, even negative ones, by which a corral's entries come nearest to a color."""
     origin = entries[corral[0]]
     for i in range(1, size):
         shares[i] = 0.0
@@ -200,7 +201,7 @@ def _affine_shares(
 
 @njit(cache=True, nogil=True)
 def _solve(matrix: np.ndarray, right: np.ndarray, size: int) -> None:
-    """Solve a positive definite system of up to three unknowns by elimination, in place: ``right`` becomes the answer."""
+    """Solve a positive definite system by elimination, in place; ``right`` becomes the answer."""
     for i in range(size):
         for j in range(i + 1, size):
             factor = matrix[j, i] / matrix[i, i]

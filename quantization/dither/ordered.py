@@ -1,4 +1,4 @@
-"""Ordered dithering: each color is mixed of two entries, and a matrix of thresholds says where which one shows.
+"""Ordered dithering: two entries mix to a color, and a matrix of thresholds says which one shows.
 
 The pair is chosen as in Yliluoma 2011, "Arbitrary-palette positional dithering algorithm". Its
 mixture looks like the color from afar, and its two entries are no farther apart than they need to
@@ -34,7 +34,7 @@ def ordered(
     strength: float,
     space: str,
 ) -> np.ndarray:
-    """Dither by the thresholds of ``matrix()``. The other arguments and the result are a `Ditherer`'s."""
+    """Dither by the thresholds of ``matrix()``; all else is as for a `Ditherer`."""
     height, width = opaque.shape
 
     # Choose a pair of entries once for each color that occurs.
@@ -71,7 +71,7 @@ def _mixtures(
     is_linear: bool,
     strength: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pair of each color, the darker entry first, int16 ``[N, 2]``, and the second one's share, float32 ``[N]``.
+    """Pair entries for each color, int16 ``[N, 2]``, the darker first; the second's share, ``[N]``.
 
     Args:
         points: the colors in OKLab, where nearness is judged, float32 ``[N, 3]``.
@@ -87,7 +87,8 @@ def _mixtures(
         first = firsts[i]
         second, share = _partner(points[i], mixing[i], centers, entries, is_linear, first)
         share *= np.float32(strength)
-        # The darker entry comes first. Neighbors that mix the same two then agree on which threshold shows which.
+        # The darker entry comes first, so that neighbors that mix the same two agree on which
+        # threshold shows which.
         if centers[first, 0] > centers[second, 0] or (centers[first, 0] == centers[second, 0] and first > second):
             first, second, share = second, first, np.float32(1) - share
         pairs[i, 0], pairs[i, 1], shares[i] = first, second, share
@@ -98,7 +99,7 @@ def _mixtures(
 def _partner(
     point: np.ndarray, mixed: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, first: int
 ) -> tuple[int, np.float32]:
-    """The entry that ``first`` is mixed with, and its share; ``first`` itself if no other brings it nearer to the color.
+    """The entry that ``first`` is mixed with, and its share; ``first`` itself if none helps.
 
     The entry alone doesn't compete with mixtures. It has no grain, so it would win wherever it is
     near, and the mean would be its color.
@@ -146,7 +147,7 @@ def _show(
     thresholds: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Write the entries of rows of pixels, of which the first is the picture's ``row``, into ``out``."""
+    """Write the entries of some rows of the picture, from ``row`` on, into ``out``."""
     n = len(thresholds)
     for y in range(pixels.shape[0]):
         for x in range(pixels.shape[1]):
@@ -156,7 +157,7 @@ def _show(
 
 @lru_cache
 def bayer(n: int) -> np.ndarray:
-    """Bayer's matrix with the thresholds ``(rank + ½) / n²``, float32 ``[n, n]``; n is a power of two, at least 2."""
+    """Bayer's matrix of thresholds ``(rank + ½) / n²``, float32 ``[n, n]``; n is 2, 4, 8 and so on."""
     ranks = np.zeros((1, 1))
     while len(ranks) < n:
         ranks = np.block([[4 * ranks, 4 * ranks + 2], [4 * ranks + 3, 4 * ranks + 1]])
@@ -165,7 +166,7 @@ def bayer(n: int) -> np.ndarray:
 
 @lru_cache
 def blue_noise(size: int = BLUE_NOISE_SIZE) -> np.ndarray:
-    """A void-and-cluster matrix, always the same one; thresholds ``(rank + ½) / size²``, float32 ``[size, size]``."""
+    """A void-and-cluster matrix of thresholds ``(rank + ½) / size²``, always the same; float32."""
     offset = np.minimum(np.arange(size), size - np.arange(size))  # the matrix repeats, so distances wrap around
     bell = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * _SIGMA**2))
     pattern = np.random.default_rng(0).permutation(size * size) < size * size // 10
@@ -174,7 +175,7 @@ def blue_noise(size: int = BLUE_NOISE_SIZE) -> np.ndarray:
 
 @njit(cache=True)
 def _void_and_cluster(pattern: np.ndarray, bell: np.ndarray) -> np.ndarray:
-    """Ranks, int64 ``[n²]``, from a binary pattern of few ones; ``bell`` is the Gaussian, ``[n, n]``."""
+    """Rank all places, int64 ``[n²]``, from a pattern of few ones and the Gaussian, ``[n, n]``."""
     energy = np.zeros(len(pattern))
     for place in np.flatnonzero(pattern):
         _toggle(energy, bell, place, 1.0)
@@ -222,7 +223,7 @@ def _toggle(energy: np.ndarray, bell: np.ndarray, place: int, sign: float) -> No
 
 @njit(cache=True)
 def _extreme(energy: np.ndarray, pattern: np.ndarray, cluster: bool) -> int:
-    """The tightest cluster (the one with the most energy) or the largest void (the zero with the least)."""
+    """The tightest cluster (the one of most energy) or the largest void (the zero of least)."""
     best = -1
     for place in range(len(energy)):
         if pattern[place] == cluster and (

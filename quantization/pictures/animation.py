@@ -1,4 +1,4 @@
-"""Animations: frames and how long each is shown, read from GIF, WebP and APNG; images written as a GIF."""
+"""Animations: frames and how long each is shown, read from GIF, WebP and APNG, written as GIF."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from .indexed_image import IndexedImage
 from .reading import DECODER_ERRORS, FORMATS, correct_transparency, open_image, to_rgba
 
 ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG"})
-"""Other formats have several pictures too, but no animation: a TIFF's pages, the preview in a JPEG."""
+"""Several pictures in other formats are no animation: a TIFF's pages, the preview in a JPEG."""
 
 GIF_MILLISECONDS = range(10, 655_350 + 1)
 """How long a frame can be shown: 1 to 65,535 hundredths of a second. 0 leaves it to the viewer."""
@@ -110,7 +110,7 @@ def _read_apng(image: Image.Image) -> Animation:
 
 
 def _repeats(plays: int) -> int | None:
-    """How often an animation is repeated that is played ``plays`` times; 0 stands for ever, none for once."""
+    """How often what is played ``plays`` times is repeated, none for once; 0 stands for ever."""
     return plays - 1 if plays > 1 else None if plays else 0
 
 

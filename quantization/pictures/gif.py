@@ -1,4 +1,4 @@
-"""Animated GIF: frames composed as browsers show them, and written in their palettes with every frame and duration.
+"""Animated GIF: frames are composed as browsers show them, and written with every duration.
 
 Pillow compresses and decodes the pixels, and nothing more. When it reads, it shows the background
 color where browsers show nothing, enlarges the canvas to frames that reach out of it, and takes no
@@ -46,7 +46,7 @@ def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
 
 
 def first_frame(data: bytes) -> np.ndarray:
-    """The first frame of a file's bytes, sRGB RGBA, uint8 ``[H, W, 4]``; errors as for `read_gif`."""
+    """The first frame in the bytes of a file, uint8 ``[H, W, 4]``; errors as in `read_gif`."""
     return _compose(data, most=1)[0][0]
 
 
@@ -105,7 +105,7 @@ def _read_blocks(data: bytes, most: int | None) -> tuple[list[np.ndarray], list[
 
 
 def _color_table(data: bytes, offset: int, flags: int) -> tuple[np.ndarray | None, int]:
-    """The colors that flags announce, uint8 ``[256, 4]``, black where there are fewer; and the offset after them."""
+    """The colors that flags announce, then black, uint8 ``[256, 4]``; and the offset after them."""
     if not flags & 0x80:
         return None, offset
     end = offset + 3 * 2 ** ((flags & 7) + 1)
@@ -115,7 +115,7 @@ def _color_table(data: bytes, offset: int, flags: int) -> tuple[np.ndarray | Non
 
 
 def _sub_blocks(data: bytes, offset: int) -> tuple[bytes, int]:
-    """The content of blocks that each begin with their length, up to an empty one; and the offset after it."""
+    """The content of blocks up to an empty one, each after its length; and the offset after it."""
     parts = []
     while length := data[offset]:
         parts.append(data[offset + 1 : offset + 1 + length])
@@ -170,7 +170,8 @@ def write_gif(
         )
 
     # A frame: how it is shown, its place and its own palette, its pixels.
-    # Where something is transparent, each frame is whole, and the canvas is cleared after it: a frame can't draw "nothing".
+    # Where something is transparent, each frame is whole, and the canvas is cleared after it,
+    # because a frame can't draw "nothing".
     previous = None
     for indices, own, hundredths in zip(frames, palettes, _hundredths(durations), strict=True):
         is_whole = has_transparency or not is_shared or previous is None
@@ -187,7 +188,7 @@ def write_gif(
 
 
 def _hidden_index(palette: Palette) -> int | None:
-    """The transparent entry, or an index after the last entry, which no pixel holds; none if all 256 are opaque.
+    """The transparent entry, or else an index that no pixel holds; none if all 256 are opaque.
 
     A browser clears a frame's area to nothing. Pillow does so only if the frame announces a
     transparent index.
@@ -197,19 +198,19 @@ def _hidden_index(palette: Palette) -> int | None:
 
 
 def _stored_table(palette: Palette, last: int) -> tuple[int, bytes]:
-    """The flags of a color table up to at least the index ``last``, and its colors, black after our own."""
+    """Flags and colors of a table that reaches to the index ``last``, black after our own."""
     bits = max(last.bit_length(), 1)
     return 0x80 | (bits - 1), palette.colors[:, :3].tobytes().ljust(3 * 2**bits, b"\0")
 
 
 def _hundredths(durations: Sequence[int]) -> list[int]:
-    """Milliseconds to hundredths of a second. The times at which frames end are rounded, not the durations."""
+    """Milliseconds to hundredths of a second; what is rounded is the times at which frames end."""
     ends = np.floor(np.cumsum(durations) / 10 + 0.5).astype(int)
     return np.diff(ends, prepend=0).clip(0, _LARGEST).tolist()
 
 
 def _changed(previous: np.ndarray, indices: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """The top, the left and the pixels of the smallest rectangle that differs; one pixel where nothing does."""
+    """Top, left and pixels of the smallest rectangle that differs; one pixel where nothing does."""
     rows, columns = np.nonzero(previous != indices)
     if len(rows) == 0:
         return 0, 0, indices[:1, :1]
@@ -218,7 +219,7 @@ def _changed(previous: np.ndarray, indices: np.ndarray) -> tuple[int, int, np.nd
 
 
 def _compress(indices: np.ndarray) -> bytes:
-    """The image data of a frame (code size and LZW blocks), cut out of a GIF that Pillow writes of it alone."""
+    """A frame's code size and LZW blocks, cut out of a GIF that Pillow writes of it alone."""
     image = Image.fromarray(np.ascontiguousarray(indices), mode="P")
     image.putpalette(bytes(768))  # of the full size and opaque, so that Pillow has no reason to change indices
     buffer = BytesIO()

@@ -1,4 +1,4 @@
-"""An indexed image: an index map and its palette, saved as a PNG of mode P and read back bit for bit."""
+"""An indexed image: an index map and its palette, saved as a PNG and read back bit for bit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class IndexedImage:
             raise InputError(f"an indexed image has mode P, not {image.mode}; quantize it first")
         indices = np.asarray(image)
         entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
-        # Some programs write a palette that is shorter than the largest index. The missing entries are black.
+        # Some programs write a palette that ends before the largest index. The rest is black.
         colors = np.full((max(len(entries), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
         colors[: len(entries)] = entries
         transparency = image.info.get("transparency", b"")
@@ -85,7 +85,7 @@ class IndexedImage:
 
     @classmethod
     def merged(cls, indices: np.ndarray, colors: np.ndarray) -> "IndexedImage":
-        """Make an indexed image from colors of which several may be transparent: these become the first of them.
+        """Make an indexed image; if several colors are transparent, they become the first of them.
 
         Args:
             indices: uint8 ``[H, W]``, each below K.

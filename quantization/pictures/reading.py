@@ -42,11 +42,11 @@ DECODER_ERRORS = (
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 """Pillow's mode for a profile's color space; others don't occur in pictures."""
 _SAME = 2
-"""A profile that moves no color by more than this, of 255, is sRGB: going through it would only round."""
+"""A profile that moves no color by more than this, of 255, is sRGB; using it would only round."""
 
 
 def open_image(path: Path, content: bytes | None = None) -> Image.Image:
-    """Open and decode a picture completely, turned upright by its EXIF orientation, in its own mode.
+    """Open and decode a picture in its own mode, turned upright by its EXIF orientation.
 
     Args:
         path: the file.
@@ -88,7 +88,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
 
 
 def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
-    """Bring the transparent value of a decoded PNG to 8 bits; Pillow does so with the pixels alone."""
+    """Bring the transparent value of a decoded PNG to 8 bits, as Pillow has brought its pixels."""
     clear = image.info.get("transparency")
     if clear is None:
         return
@@ -99,7 +99,7 @@ def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
 
 
 def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
-    """The first frame of a GIF as Pillow decoded it or, if it covers a part only, with nothing beside it."""
+    """The first frame of a GIF as Pillow decoded it or, if it covers only a part, on nothing."""
     try:
         frame = first_frame(content)
     except ValueError:  # what Pillow forgives
@@ -110,7 +110,7 @@ def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
 
 
 def to_rgba(image: Image.Image) -> np.ndarray:
-    """The pixels of a picture of any mode as sRGB RGBA, uint8 ``[H, W, 4]``; its ICC profile is applied."""
+    """The pixels of a picture of any mode and ICC profile as sRGB RGBA, uint8 ``[H, W, 4]``."""
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scaling
         values = np.asarray(image).astype(np.uint32)
@@ -120,7 +120,7 @@ def to_rgba(image: Image.Image) -> np.ndarray:
 
 
 def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
-    """Read a picture as sRGB RGBA, uint8 ``[H, W, 4]``; arguments and errors are those of `open_image`."""
+    """Read a picture as sRGB RGBA, uint8 ``[H, W, 4]``; all else is as for `open_image`."""
     return to_rgba(open_image(path, content))
 
 

@@ -1,4 +1,4 @@
-"""A sprite sheet: images in rows on one picture, and the JSON by which game engines cut them out again.
+"""A sprite sheet: images in rows on one picture, and the JSON by which game engines cut them out.
 
 The JSON has the keys of Aseprite's exporter, in its order (``aseprite --sheet … --data … --format
 json-hash --list-tags``, src/app/doc_exporter.cpp). They are TexturePacker's keys, a duration and
@@ -113,7 +113,7 @@ def make_sprite_sheet(
 
 
 def common_palette(palettes: Iterable[Palette]) -> Palette | None:
-    """The palette of all: the only one as it is, or each color of several once, in order of appearance.
+    """The only palette as it is, or else each color of several once, in order of appearance.
 
     There is none if the colors are more than 256, or two of them are transparent.
     """
