@@ -21,7 +21,7 @@ from tincture.quantization.fit import choose_colors, error_curve
 from tincture.quantization.options import DEFAULT_METHOD, Chooser, DrawingOptions, PaletteOptions, make_chooser
 from tincture.quantization.palettes.files import write_palette
 from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.pictures.animation import Animation, check_gif_palette, read_animation
+from tincture.quantization.pictures.animation import Animation, read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.plots import plot_quantization
@@ -138,7 +138,6 @@ def save(result: Result, folder: Path, name: str) -> Path:
         path = folder / f"{name}.png"  # a name may be a dot, so it is no path before it has its suffix
         IndexedImage(indices[0], palette).save(path)
     else:
-        check_gif_palette(palette)
         path = folder / f"{name}.gif"
         write_gif(path, indices, palette, result.original.durations, result.original.loops)
     return path

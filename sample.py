@@ -27,7 +27,8 @@ from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.posterior_mean import dithered_means
 from tincture.pipelines.sheet import contact_sheet, repeated
 from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.pictures.animation import GIF_MILLISECONDS, check_gif_palette, write_animation
+from tincture.quantization.pictures.animation import GIF_MILLISECONDS, write_animation
+from tincture.quantization.pictures.gif import check_gif_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
 

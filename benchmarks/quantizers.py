@@ -276,7 +276,7 @@ def drift() -> None:
         apart = []
         for rgb in photos:
             picture = from_afar(LINEAR_OF_BYTE[rgb])
-            goal = from_afar(mixable(rgb, np.ones(rgb.shape[:2], bool), palette.colors[:, :3], "linear"))
+            goal = from_afar(mixable(with_alpha(rgb), palette.colors[:, :3], "linear"))
             apart.append(distance(goal, picture))
             for method, (ditherer, exact) in DRIFT_METHODS.items():
                 indices = dither(with_alpha(rgb), palette, ditherer, exact=exact)

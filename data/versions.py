@@ -16,7 +16,7 @@ from tincture.quantization.fit import quantize
 from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
-from tincture.quantization.pictures.animation import check_gif_palette, read_animation
+from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import open_image, read_image
@@ -191,7 +191,6 @@ class Frames(NamedTuple):
         if len(self.durations) == 1:
             self.image.save(path)
         else:
-            check_gif_palette(self.image.palette)
             indices = np.split(self.image.indices, len(self.durations))
             write_gif(path, indices, self.image.palette, self.durations, self.loops)
 

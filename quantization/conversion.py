@@ -101,51 +101,31 @@ def remove_isolated(indices: np.ndarray, transparent: int | None = None) -> np.n
 
     Returns:
         Indices, uint8 ``[H, W]``; a new array.
-
-    Raises:
-        InputError: the index map has another type or shape.
     """
-    return _filter(_check(indices), 1, -1 if transparent is None else transparent, True)
+    return _filter(indices, -1 if transparent is None else transparent, True)
 
 
-def mode_filter(indices: np.ndarray, radius: int = 1, transparent: int | None = None) -> np.ndarray:
-    """Smooth ragged edges: a pixel takes the commonest index around it if that outnumbers its own.
+def mode_filter(indices: np.ndarray, transparent: int | None = None) -> np.ndarray:
+    """Smooth ragged edges: a pixel takes its neighbors' commonest index if that outnumbers its own.
 
-    Args:
-        indices: uint8 ``[H, W]``.
-        radius: of the square around a pixel, at least 1; its side is ``2 radius + 1``.
-        transparent: an index that is neither changed nor spread.
-
-    Returns:
-        Indices, uint8 ``[H, W]``; a new array.
-
-    Raises:
-        InputError: the index map has another type or shape, or the radius is less than 1.
+    Arguments and result are those of `remove_isolated`.
     """
-    if radius < 1:
-        raise InputError(f"the radius of a mode filter is at least 1 pixel, not {radius}")
-    return _filter(_check(indices), radius, -1 if transparent is None else transparent, False)
+    return _filter(indices, -1 if transparent is None else transparent, False)
 
 
 SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, "mode": mode_filter}
 """Functions of an index map, uint8 ``[H, W]``, and its ``transparent`` index, to a smoother map."""
 
 
-def _check(indices: np.ndarray) -> np.ndarray:
-    if indices.dtype != np.uint8 or indices.ndim != 2:
-        raise InputError(f"an index map is uint8 [H, W], not {indices.dtype} {list(indices.shape)}")
-    return np.ascontiguousarray(indices)
-
-
 @njit(cache=True)
-def _filter(indices: np.ndarray, radius: int, skip: int, only_isolated: bool) -> np.ndarray:
+def _filter(indices: np.ndarray, skip: int, only_isolated: bool) -> np.ndarray:
     out = indices.copy()
     counts = np.zeros(256, np.int32)
     for y in range(indices.shape[0]):
         for x in range(indices.shape[1]):
             if indices[y, x] == skip:
                 continue
-            best = _commonest(indices, y, x, radius, skip, counts)
+            best = _commonest(indices, y, x, skip, counts)
             own = counts[indices[y, x]]
             if best >= 0 and (own == 0 if only_isolated else counts[best] > own + 1):
                 out[y, x] = best
@@ -153,10 +133,10 @@ def _filter(indices: np.ndarray, radius: int, skip: int, only_isolated: bool) ->
 
 
 @njit(cache=True)
-def _commonest(indices: np.ndarray, y: int, x: int, radius: int, skip: int, counts: np.ndarray) -> int:
+def _commonest(indices: np.ndarray, y: int, x: int, skip: int, counts: np.ndarray) -> int:
     """The commonest index around a pixel, of equal ones its own, or -1; fills in ``counts``."""
-    top, bottom = max(y - radius, 0), min(y + radius + 1, indices.shape[0])
-    left, right = max(x - radius, 0), min(x + radius + 1, indices.shape[1])
+    top, bottom = max(y - 1, 0), min(y + 2, indices.shape[0])
+    left, right = max(x - 1, 0), min(x + 2, indices.shape[1])
     best, own = -1, indices[y, x]
     counts[:] = 0
     for i in range(top, bottom):

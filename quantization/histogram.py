@@ -107,6 +107,13 @@ def empty_table() -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(1 << 24, np.uint8), np.zeros((1 << 24) // _ROW, np.bool_)
 
 
+def distinct_colors(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The keys, rising, uint32 ``[N]``, and the colors, uint8 ``[N, 3]``, of opaque pixels of an RGBA image."""
+    table, used = empty_table()
+    mark_colors(np.ascontiguousarray(image).reshape(-1, 4), table, used)
+    return read_table(table, used)
+
+
 def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Count the colors of the opaque pixels of pictures.
 

@@ -15,10 +15,10 @@ from .ordered import bayer, blue_noise, ordered
 
 DITHER_SPACES = ("linear", "oklab")
 
-Ditherer = Callable[[np.ndarray, np.ndarray, np.ndarray, float, str], np.ndarray]
-"""What dithers. From pixels, uint8 ``[H, W, 3]``, which of them are opaque, bool ``[H, W]``, the
-colors of the entries, uint8 ``[K, 3]``, a strength and a space to positions among the entries,
-uint8 ``[H, W]``. The positions of pixels that aren't opaque have no meaning."""
+Ditherer = Callable[[np.ndarray, np.ndarray, float, str], np.ndarray]
+"""What dithers: from an image, uint8 ``[H, W, 4]``, the colors of entries, uint8 ``[K, 3]``,
+a strength and a space to positions among the entries, uint8 ``[H, W]``. The positions of pixels
+that aren't opaque have no meaning."""
 
 DITHERERS: dict[str, Ditherer | None] = {
     "none": None,  # plain `encode`
@@ -71,5 +71,5 @@ def dither(
     if ditherer is None or strength == 0 or not opaque.any():
         return encode(image, palette)
     entries = opaque_entries(palette)
-    positions = ditherer(image[..., :3], opaque, palette.colors[entries, :3], strength, space)
+    positions = ditherer(image, palette.colors[entries, :3], strength, space)
     return np.where(opaque, entries[positions], palette.transparent or 0).astype(np.uint8)

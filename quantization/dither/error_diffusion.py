@@ -17,6 +17,7 @@ follows. There are two ways out:
 import numpy as np
 from numba import njit
 
+from ..histogram import OPAQUE_ALPHA
 from ..nearest import candidates, nearest_of
 from ..spaces import SPACES, linear_to_srgb_value, mixing_coordinates
 from .hull import mixable
@@ -58,8 +59,7 @@ _CELLS = 32
 
 def diffuse(
     kernel: Kernel,
-    pixels: np.ndarray,
-    opaque: np.ndarray,
+    image: np.ndarray,
     colors: np.ndarray,
     strength: float,
     space: str,
@@ -71,12 +71,12 @@ def diffuse(
     entries = mixing_coordinates(colors, space)
     low, high = entries.min(axis=0), entries.max(axis=0)
     if exact:
-        values = mixable(pixels, opaque, colors, space)
+        values = mixable(image, colors, space)
         limits = np.array([[-np.inf] * 3, [np.inf] * 3], np.float32)
         longest = np.full(len(entries), np.inf, np.float32)
         long = _LONG**2 * float(((high - low) ** 2).sum())
     else:
-        values = mixing_coordinates(pixels, space)
+        values = mixing_coordinates(image[..., :3], space)
         margin = _MARGIN * (high - low).max()
         limits = np.stack([low - margin, high + margin]).astype(np.float32)
         apart = ((entries[:, None] - entries) ** 2).sum(-1)  # [K, K]
@@ -88,45 +88,26 @@ def diffuse(
     offsets = np.array([(down, ahead) for down, ahead, _ in kernel])
     shares = np.array([share * strength for _, _, share in kernel], np.float32)
     lists = np.empty((_CELLS**3, len(colors)), np.uint8)
+    opaque = image[..., 3] >= OPAQUE_ALPHA
     return _diffuse(opaque, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long)
 
 
 @njit(cache=True, nogil=True)
 def _diffuse(
-    opaque: np.ndarray,
-    values: np.ndarray,
-    entries: np.ndarray,
-    centers: np.ndarray,
-    corner: np.ndarray,
-    limits: np.ndarray,
-    is_linear: bool,
-    offsets: np.ndarray,
-    shares: np.ndarray,
-    lists: np.ndarray,
-    longest: np.ndarray,
-    long: float,
+    opaque: np.ndarray,  # which pixels take part, [H, W]
+    values: np.ndarray,  # the pixels in the space of mixing, [H, W, 3]
+    entries: np.ndarray,  # the entries in the space of mixing, [K, 3]
+    centers: np.ndarray,  # the entries in the space of choosing, [K, 3]
+    corner: np.ndarray,  # the lowest corner of the grid over the space of choosing, [3]
+    limits: np.ndarray,  # the lowest and highest coordinates of a pixel with its errors, [2, 3]
+    is_linear: bool,  # whether entries mix in light and are chosen in sRGB; else the spaces are the same
+    offsets: np.ndarray,  # of the kernel's neighbors, rows down and columns ahead, [N, 2]
+    shares: np.ndarray,  # of the kernel's neighbors, [N]
+    lists: np.ndarray,  # scratch for the candidates of each cell, [cells, K]
+    longest: np.ndarray,  # the square of the longest error that each entry passes on, [K]
+    long: float,  # the square of the error from which on the space of mixing chooses
 ) -> np.ndarray:
-    """Scan the picture, choose each pixel's entry and pass its error on.
-
-    Args:
-        opaque: which pixels take part, bool ``[H, W]``.
-        values: the pixels in the space of mixing, float32 ``[H, W, 3]``.
-        entries: the entries in the space of mixing, float32 ``[K, 3]``.
-        centers: the entries in the space of choosing, float32 ``[K, 3]``.
-        corner: the lowest corner of the grid over the space of choosing, float32 ``[3]``.
-        limits: the lowest and highest coordinates that a pixel with its errors may have, float32
-            ``[2, 3]``.
-        is_linear: whether entries mix in linear light and are chosen in sRGB; else both spaces are
-            the same.
-        offsets: the kernel's neighbors, rows down and columns ahead, ``[N, 2]``.
-        shares: the kernel's shares, float32 ``[N]``.
-        lists: scratch for the candidates of each cell, uint8 ``[cells, K]``.
-        longest: the square of the longest error that each entry passes on, float32 ``[K]``.
-        long: the square of the error from which on the space of mixing chooses.
-
-    Returns:
-        Positions among the entries, uint8 ``[H, W]``.
-    """
+    """Scan the picture, choose each pixel's entry, uint8 ``[H, W]``, and pass its error on."""
     height, width = opaque.shape
     out = np.zeros((height, width), np.uint8)
     counts = np.full(_CELLS**3, -1, np.int32)

@@ -16,7 +16,7 @@ from numba import njit
 from tincture.common.threads import over_slices
 
 from ..fit.mixtures import mix
-from ..histogram import color_key, empty_table, mark_colors, read_table
+from ..histogram import OPAQUE_ALPHA, color_key, distinct_colors
 from ..spaces import mixing_coordinates
 
 _INSIDE = 1e-4
@@ -33,28 +33,24 @@ _FLAT = 1e-12
 """Added to squared lengths, because the entries of a corral may nearly lie on one line."""
 
 
-def mixable(pixels: np.ndarray, opaque: np.ndarray, colors: np.ndarray, space: str) -> np.ndarray:
+def mixable(image: np.ndarray, colors: np.ndarray, space: str) -> np.ndarray:
     """What error diffusion should aim at: the picture itself, where the palette can mix its colors.
 
     A color outside of the entries' hull is replaced: if it is near, by the hull's nearest point; if
     it is far, by a point of about its lightness that is mixed with less grain.
 
     Args:
-        pixels: sRGB, uint8 ``[H, W, 3]``.
-        opaque: which of them matter, bool ``[H, W]``.
+        image: sRGB RGBA, uint8 ``[H, W, 4]``; only opaque pixels matter.
         colors: the entries, sRGB, uint8 ``[K, 3]``.
         space: where they mix, a name in `DITHER_SPACES`.
 
     Returns:
         The colors in that space, float32 ``[H, W, 3]``.
     """
-    flat = np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]).reshape(-1, 4)
-    table, used = empty_table()
-    mark_colors(flat, table, used)
-    keys, distinct = read_table(table, used)
-    values = mixing_coordinates(pixels, space)
+    keys, distinct = distinct_colors(image)
+    values = mixing_coordinates(image[..., :3], space)
     goals = _goals(mixing_coordinates(distinct, space), mixing_coordinates(colors, space), space)
-    _replace(pixels, opaque, keys, goals, values)
+    _replace(image, keys, goals, values)
     return values
 
 
@@ -83,12 +79,12 @@ def _stretch(space: str) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _replace(pixels: np.ndarray, opaque: np.ndarray, keys: np.ndarray, colors: np.ndarray, values: np.ndarray) -> None:
+def _replace(image: np.ndarray, keys: np.ndarray, colors: np.ndarray, values: np.ndarray) -> None:
     """Give each opaque pixel the color that stands where its key is in ``keys``, in place."""
-    for y in range(pixels.shape[0]):
-        for x in range(pixels.shape[1]):
-            if opaque[y, x]:
-                key = color_key(pixels[y, x, 0], pixels[y, x, 1], pixels[y, x, 2])
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            if image[y, x, 3] >= OPAQUE_ALPHA:
+                key = color_key(image[y, x, 0], image[y, x, 1], image[y, x, 2])
                 values[y, x] = colors[np.searchsorted(keys, key)]
 
 

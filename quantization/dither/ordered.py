@@ -17,7 +17,7 @@ from numba import njit
 from tincture.common.threads import over_slices
 
 from ..fit.mixtures import GRAIN
-from ..histogram import color_key, empty_table, mark_colors, read_table
+from ..histogram import color_key, distinct_colors
 from ..nearest import nearest
 from ..spaces import SPACES, linear_to_oklab_pixel, mixing_coordinates
 
@@ -28,20 +28,14 @@ _SIGMA = 1.5
 
 def ordered(
     matrix: Callable[[], np.ndarray],
-    pixels: np.ndarray,
-    opaque: np.ndarray,
+    image: np.ndarray,
     colors: np.ndarray,
     strength: float,
     space: str,
 ) -> np.ndarray:
     """Dither by the thresholds of ``matrix()``; all else is as for a `Ditherer`."""
-    height, width = opaque.shape
-
     # Choose a pair of entries once for each color that occurs.
-    flat = np.dstack([pixels, np.where(opaque, 255, 0).astype(np.uint8)]).reshape(-1, 4)
-    table, used = empty_table()
-    mark_colors(flat, table, used)
-    keys, distinct = read_table(table, used)
+    keys, distinct = distinct_colors(image)
     points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
     mixing, entries = mixing_coordinates(distinct, space), mixing_coordinates(colors, space)
     firsts = nearest(points, centers)[0]
@@ -55,33 +49,23 @@ def ordered(
     # Show one of its color's two entries in each pixel.
     places = np.zeros(1 << 24, np.int32)
     places[keys] = np.arange(len(keys))
-    out = np.empty((height, width), np.uint8)
-    rows = max(1, (1 << 16) // width)
-    over_slices(lambda a, b: _show(pixels[a:b], a, places, pairs, shares, matrix(), out[a:b]), height, rows)
+    out = np.empty(image.shape[:2], np.uint8)
+    rows = max(1, (1 << 16) // out.shape[1])
+    over_slices(lambda a, b: _show(image[a:b], a, places, pairs, shares, matrix(), out[a:b]), len(out), rows)
     return out
 
 
 @njit(cache=True, nogil=True)
 def _mixtures(
-    points: np.ndarray,
-    mixing: np.ndarray,
-    firsts: np.ndarray,
-    centers: np.ndarray,
-    entries: np.ndarray,
-    is_linear: bool,
-    strength: float,
+    points: np.ndarray,  # the colors in OKLab, where nearness is judged, [N, 3]
+    mixing: np.ndarray,  # the colors in the space of mixing, [N, 3]
+    firsts: np.ndarray,  # the position of each color's nearest entry, [N]
+    centers: np.ndarray,  # the entries in OKLab, [K, 3]
+    entries: np.ndarray,  # the entries in the space of mixing, [K, 3]
+    is_linear: bool,  # whether that space is linear light; else it is OKLab
+    strength: float,  # what the share of the entry that isn't the nearest one is multiplied by
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pair entries for each color, int16 ``[N, 2]``, the darker first; the second's share, ``[N]``.
-
-    Args:
-        points: the colors in OKLab, where nearness is judged, float32 ``[N, 3]``.
-        mixing: the colors in the space of mixing, float32 ``[N, 3]``.
-        firsts: the entries that are nearest to the colors, int64 ``[N]``.
-        centers: the entries in OKLab, float32 ``[K, 3]``.
-        entries: the entries in the space of mixing, float32 ``[K, 3]``.
-        is_linear: whether that space is linear light; else it is OKLab.
-        strength: what the share of the entry that isn't the nearest one is multiplied by.
-    """
+    """Each color's two entries, int16 ``[N, 2]``, the darker first; the second's share, ``[N]``."""
     pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
     for i in range(len(points)):
         first = firsts[i]
@@ -157,7 +141,7 @@ def _show(
 
 @lru_cache
 def bayer(n: int) -> np.ndarray:
-    """Bayer's matrix of thresholds ``(rank + ½) / n²``, float32 ``[n, n]``; n is 2, 4, 8 and so on."""
+    """Bayer's matrix of thresholds ``(rank + ½) / n²``, float32 ``[n, n]``; n is a power of 2."""
     ranks = np.zeros((1, 1))
     while len(ranks) < n:
         ranks = np.block([[4 * ranks, 4 * ranks + 2], [4 * ranks + 3, 4 * ranks + 1]])

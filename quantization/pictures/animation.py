@@ -11,7 +11,6 @@ from PIL.PngImagePlugin import Blend
 
 from tincture.common.errors import InputError
 
-from ..palettes.palette import Palette
 from .canvas import Canvas, Disposal
 from .gif import read_gif, write_gif
 from .indexed_image import IndexedImage
@@ -114,13 +113,6 @@ def _repeats(plays: int) -> int | None:
     return plays - 1 if plays > 1 else None if plays else 0
 
 
-def check_gif_palette(palette: Palette) -> None:
-    """Raise InputError if an entry is neither opaque nor transparent; GIF knows nothing else."""
-    between = [color for color in palette.to_hex() if len(color) == 8 and not color.endswith("00")]
-    if between:
-        raise InputError(f"a GIF's colors are opaque or transparent, but the palette holds {between[0]} (RRGGBBAA)")
-
-
 def write_animation(path: Path, images: Sequence[IndexedImage], duration: int) -> None:
     """Write images as the frames of a GIF that repeats for ever, each pixel in its exact color.
 
@@ -142,7 +134,5 @@ def write_animation(path: Path, images: Sequence[IndexedImage], duration: int) -
     if duration not in GIF_MILLISECONDS:
         first, last = GIF_MILLISECONDS[0], GIF_MILLISECONDS[-1]
         raise InputError(f"a GIF shows each frame for {first} to {last:,} milliseconds, not {duration}")
-    for palette in {image.palette for image in images}:
-        check_gif_palette(palette)
     indices, palettes = [image.indices for image in images], [image.palette for image in images]
     write_gif(path, indices, palettes, [duration] * len(images))

@@ -145,20 +145,21 @@ def write_gif(
     Args:
         path: where to, whole or not at all.
         frames: index maps, uint8 ``[H, W]``, all of one size.
-        palette: of all frames, or one for each. GIF knows opaque and transparent only: entries of
-            other alphas become opaque.
+        palette: of all frames, or one for each; its entries are opaque or transparent.
         durations: milliseconds for each frame. GIF keeps hundredths of a second; they are rounded
             so that no error adds up.
         loops: how often the animation is repeated: 0 for ever, none for once; more than 65,535
             become 65,535.
 
     Raises:
-        InputError: the frames are wider or higher than 65,535 pixels.
+        InputError: a frame is wider or higher than 65,535 pixels, or an entry is half transparent.
     """
     height, width = frames[0].shape
     if max(height, width) > _LARGEST:
         raise InputError(f"a GIF is at most {_LARGEST:,} pixels wide and high, not {width:,} × {height:,}")
     palettes = [palette] * len(frames) if isinstance(palette, Palette) else list(palette)
+    for each in set(palettes):
+        check_gif_palette(each)
     is_shared, has_transparency = len(set(palettes)) == 1, any(p.transparent is not None for p in palettes)
 
     # The header: the size, the common palette, the number of repeats.
@@ -185,6 +186,13 @@ def write_gif(
         previous = indices
     parts.append(bytes([_END]))
     write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(parts)))
+
+
+def check_gif_palette(palette: Palette) -> None:
+    """Raise InputError if an entry is neither opaque nor transparent; GIF knows nothing else."""
+    between = [color for color in palette.to_hex() if len(color) == 8 and not color.endswith("00")]
+    if between:
+        raise InputError(f"a GIF's colors are opaque or transparent, but the palette holds {between[0]} (RRGGBBAA)")
 
 
 def _hidden_index(palette: Palette) -> int | None:

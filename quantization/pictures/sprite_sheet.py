@@ -74,13 +74,8 @@ def make_sprite_sheet(
             animation.
 
     Raises:
-        InputError: an argument is out of range.
+        InputError: there is no image.
     """
-    least = {"columns": 1, "shape_padding": 0, "border_padding": 0, "duration": 1}
-    given = {"columns": columns, "shape_padding": shape_padding, "border_padding": border_padding, "duration": duration}
-    for name, value in given.items():
-        if value < least[name]:
-            raise InputError(f"{name} is {value}; it must be at least {least[name]}")
     if not images:
         raise InputError("a sprite sheet needs at least one image")
     columns = min(columns, len(images))

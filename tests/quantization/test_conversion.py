@@ -113,18 +113,11 @@ def test_the_mode_filter_removes_pairs_too():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 20), st.integers(1, 20), st.integers(1, 3))
-def test_laws_of_smoothing(seed, height, width, radius):
+@given(st.integers(0, 2**31), st.integers(1, 20), st.integers(1, 20))
+def test_laws_of_smoothing(seed, height, width):
     indices = np.random.default_rng(seed).integers(0, 4, (height, width)).astype(np.uint8)
-    for smoothed in (remove_isolated(indices, transparent=0), mode_filter(indices, radius, transparent=0)):
+    for smoothed in (remove_isolated(indices, transparent=0), mode_filter(indices, transparent=0)):
         assert np.isin(smoothed, indices).all()
         assert np.array_equal(smoothed == 0, indices == 0)
     flat = np.full((height, width), 2, np.uint8)
-    assert np.array_equal(mode_filter(flat, radius), flat)
-
-
-def test_wrong_index_maps_are_refused():
-    with pytest.raises(InputError, match="uint8"):
-        remove_isolated(np.zeros((3, 3), np.int64))
-    with pytest.raises(InputError, match="at least 1"):
-        mode_filter(np.zeros((3, 3), np.uint8), 0)
+    assert np.array_equal(mode_filter(flat), flat)

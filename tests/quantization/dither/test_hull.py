@@ -74,7 +74,8 @@ def test_colors_become_mixable_and_those_that_are_stay(rng, name, space):
     entries = mixing_coordinates(colors, space)
     pixels = np.concatenate([rng.integers(0, 256, (20, 30, 3), np.uint8), np.resize(colors, (2, 30, 3))])
     opaque = rng.random((22, 30)) < 0.8
-    points, goals = mixing_coordinates(pixels, space)[opaque], mixable(pixels, opaque, colors, space)[opaque]
+    image = np.dstack([pixels, np.where(opaque, 255, 0)]).astype(np.uint8)
+    points, goals = mixing_coordinates(pixels, space)[opaque], mixable(image, colors, space)[opaque]
     projected = project_to_hull(points, entries)
     np.testing.assert_allclose(project_to_hull(goals, entries), goals, atol=2e-4)
     stays = np.linalg.norm(projected - points, axis=1) == 0
@@ -85,9 +86,9 @@ def test_colors_become_mixable_and_those_that_are_stay(rng, name, space):
 def test_four_greens_show_a_red_by_its_lightness_not_only_by_their_extremes():
     """The nearest mixture of red is of the darkest and the lightest alone; the goal also takes those between."""
     colors = read_palette("nintendo-gameboy-bgb").colors[:, :3]
-    red = np.full((1, 1, 3), (150, 40, 20), np.uint8)
-    goal = mixable(red, np.ones((1, 1), bool), colors, "linear")[0, 0]
+    red = np.full((1, 1, 4), (150, 40, 20, 255), np.uint8)
+    goal = mixable(red, colors, "linear")[0, 0]
     entries = mixing_coordinates(colors, "linear")
     order = entries.sum(axis=1).argsort()
     assert np.abs(project_to_hull(goal[None], entries[order[[0, 3]]])[0] - goal).max() > 0.01
-    assert abs((goal - mixing_coordinates(red, "linear")[0, 0]) @ (0.2126, 0.7152, 0.0722)) < 0.02
+    assert abs((goal - mixing_coordinates(red[..., :3], "linear")[0, 0]) @ (0.2126, 0.7152, 0.0722)) < 0.02

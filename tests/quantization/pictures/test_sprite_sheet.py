@@ -99,20 +99,6 @@ def test_several_palettes_become_one_of_each_color_once_if_they_fit():
     assert common_palette([first, Palette.from_hex(["ffffff00"])]) is None  # two transparent entries
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"columns": 0}, "columns is 0"),
-        ({"shape_padding": -1}, "shape_padding is -1"),
-        ({"border_padding": -2}, "border_padding is -2"),
-        ({"duration": 0}, "duration is 0"),
-    ],
-)
-def test_options_out_of_range_are_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        make_sprite_sheet({"a": IndexedImage(np.zeros((2, 2), np.uint8), CHESS)}, **options)
-
-
 def test_a_sheet_of_nothing_is_refused():
     with pytest.raises(InputError, match="at least one image"):
         make_sprite_sheet({})
