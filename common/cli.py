@@ -24,6 +24,9 @@ LONGEST_MESSAGE = 1000
 UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
 UNKNOWN_KEY = re.compile(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'(?: is not accepted)?$")
 
+CONFIGS = Path(__file__).parent.parent / "configs"
+"""The configs that come with the package."""
+
 load_yaml = get_loader("yaml")  # jsonargparse's: plain values only, and 1e-3 is a number
 
 
@@ -132,11 +135,15 @@ def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
 
 
 class ConfigFile(ActionConfigFile):
-    """The option that names a config file, which can't say where a command writes."""
+    """The option that names a config file, or one of ours by its name: ``--config icons16``.
+
+    A config can't say where a command writes and what it replaces.
+    """
 
     def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
         """Read the file, then set what it says as jsonargparse does."""
-        content = self.read(Path(values), parser)
+        ours = CONFIGS / f"{values}.yaml"
+        content = self.read(ours if ours.is_file() and not Path(values).is_file() else Path(values), parser)
         taken = {"config", "output", "overwrite", "resume"} & set(content)
         if taken:
             raise InputError(f"the config {values} sets {', '.join(sorted(taken))}: only the command line does")

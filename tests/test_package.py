@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +68,13 @@ def test_a_pipeline_is_loaded_in_two_lines(call):
         f"from tincture import PaletteDiffusionPipeline\nPaletteDiffusionPipeline.from_pretrained({str(CHECKPOINT)!r})"
     )
     call("-c", lines)
+
+
+def test_a_config_of_the_package_goes_by_its_name(call):
+    options = ["--config", "icons16-smoke", "--output", "run", "--train.warmup", "0.25", "--print_config"]
+    config = yaml.safe_load(call("-m", "tincture", "train", *options))
+    assert config["train"]["max_steps"] == 12
+    assert config["train"]["warmup"] == 0.25
 
 
 def test_commands_are_listed_and_a_wrong_one_is_a_mistake(call):
