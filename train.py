@@ -1,4 +1,4 @@
-"""Train a palette-conditioned diffusion model: `python train.py --config configs/icons16.yaml --output runs/mine`."""
+"""Train a diffusion model: `python train.py --config configs/icons16.yaml --output runs/mine`."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -84,14 +84,14 @@ def claimed_run(options: Namespace) -> AbstractContextManager[OutputFolder]:
 
 
 def run_files(folder: Path) -> list[str]:
-    """The files of ``folder`` that are a training run's, finished or not; none if there is no run."""
+    """The files of ``folder`` that are a run's, finished or not; none if there is no run."""
     if not (folder / CONFIG_FILE).is_file():
         return []
     return [name for name in files_in(folder) if name.split("/")[0] in RUN_ENTRIES]
 
 
 def check_resumable(options: Namespace, parser: ArgumentParser) -> None:
-    """Raise InputError unless the output folder holds a run with this config, but for what may change."""
+    """Raise InputError unless the output folder holds a run with this config."""
     output = options.output
     saved = output / CONFIG_FILE
     if not saved.is_file():

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all: under a temporary name first, then renamed."""
+"""Files and folders that are written whole or not at all, by renaming what is finished."""
 
 import errno
 import json
@@ -14,7 +14,8 @@ from typing import Any
 from .errors import InputError
 
 TEMPORARY = ".writing-"
-"""How the name of everything begins that isn't written yet. What a killed process leaves behind is known by it."""
+"""How the name of everything begins that isn't written yet. What a killed process leaves behind is
+known by it."""
 
 LOCK_FILE = f"{TEMPORARY}lock"
 """In an output folder that can't be locked itself; see `common.output_folder`."""
@@ -23,7 +24,7 @@ MAX_JSON_BYTES = 1 << 26
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether a disk, a quota or a file has no room left. safetensors says so in its message only."""
+    """Whether no room is left on a disk. safetensors says so in its message only."""
     number = error.errno if isinstance(error, OSError) else None
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return number in codes or any(f"(os error {code})" in str(error) for code in codes)
@@ -45,7 +46,7 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        InputError: there is no such file, it isn't JSON, or it is longer than any that is written here.
+        InputError: there is no such file, it isn't JSON, or it is too long.
     """
     if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:
         raise InputError(f"{path} is no JSON file" if path.exists() else f"there is no {path.name} in {path.parent}")
@@ -81,17 +82,17 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes were writing below ``folder``. Nobody else may be writing there."""
+    """Remove what killed processes were writing below ``folder``, where nobody else may write."""
     for leftover in list(folder.rglob(f"{TEMPORARY}*")):
         if leftover.name != LOCK_FILE and os.path.lexists(leftover):  # it may have been part of another leftover
             remove(leftover)
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Call ``write`` with a temporary path, then rename that to ``path``. A link at ``path`` is replaced, not followed.
+    """Call ``write`` with a temporary path, then rename that to ``path``.
 
-    The temporary path keeps the name's suffix, by which libraries choose a format. It lies in a new folder, so nobody
-    can have put a link there.
+    A link at ``path`` is replaced, not followed. The temporary path keeps the name's suffix, by
+    which libraries choose a format. It lies in a new folder, so nobody can have put a link there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as folder:
@@ -114,7 +115,7 @@ def remove_empty(folders: list[Path]) -> None:
 
 @contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder. When the block ends, its content takes the place of what ``path`` holds.
+    """Yield a temporary folder, whose content replaces that of ``path`` when the block ends.
 
     After an exception ``path`` is as it was, and parents that had to be made are gone again.
     """
@@ -140,7 +141,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 
 
 def can_only_be_filled(folder: Path) -> bool:
-    """Whether ``folder`` mustn't be renamed: it is mounted, somebody stands in it, or its parent can't be written to."""
+    """Whether ``folder`` is mounted, entered, or in a fixed place, so that it can't be renamed."""
     return folder.is_mount() or Path.cwd().is_relative_to(folder.resolve()) or not os.access(folder.parent, os.W_OK)
 
 
@@ -159,7 +160,7 @@ def _exchange(path: Path, new: Path) -> None:
 
 @contextmanager
 def set_aside(folder: Path) -> Iterator[None]:
-    """Take away what ``folder`` holds: for good once the block has ended, or until an exception brings it back."""
+    """Take away what ``folder`` holds. An exception in the block brings it back."""
     aside = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
     stays = set(written_in(folder))
     try:

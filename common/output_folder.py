@@ -1,4 +1,4 @@
-"""A command's output folder: claimed before the work begins, held while it lasts, replaced as a whole in the end.
+"""A command's output folder: locked, looked at, and in the end replaced as a whole.
 
 A command that makes its files in the end, all of them:
 
@@ -32,7 +32,7 @@ from .files import (
 )
 
 Written = Callable[[Path], Collection[str]]
-"""From a folder to the names of those files in it that the command wrote, which it may replace; none if it wrote none."""
+"""From a folder to the names of the files in it that the command wrote, and may replace."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class OutputFolder:
 
     @contextmanager
     def written_whole(self) -> Iterator[Path]:
-        """Yield a temporary folder, whose content takes the place of what this one holds when the block ends."""
+        """Yield a temporary folder. Its content replaces this one's when the block ends."""
         with folder_written_whole(self.path) as temporary:
             yield temporary
             self.check()  # once more: it may have been a long time
@@ -77,10 +77,10 @@ def claimed(
     inputs: Iterable[Path] = (),
     options: str = "--overwrite",
 ) -> Iterator[OutputFolder]:
-    """Hold an output folder while the block lasts, and refuse it if another process does or if its content may not go.
+    """Hold an output folder in the block. Refuse it if it is in use, or if its content may not go.
 
-    The folder is locked before anybody looks at what it holds, since that changes while another command writes. A folder
-    that had to be made and is still empty in the end is removed.
+    The folder is locked before anybody looks at what it holds, since that changes while another
+    command writes. A folder that had to be made and is still empty in the end is removed.
 
     Args:
         path: the folder, which need not exist.
@@ -90,8 +90,9 @@ def claimed(
         options: what the message tells the user to add.
 
     Raises:
-        InputError: ``path`` is a file or a link, holds an input, can't be made, or is another process's; it holds
-            something while ``overwrite`` is false, or a file that isn't among those ``written``.
+        InputError: ``path`` is a file or a link, holds an input, can't be made, or is another
+            process's; it holds something while ``overwrite`` is false, or a file that isn't among
+            those ``written``.
     """
     if path.is_symlink():
         raise InputError(f"the output {path} is a link, through which nothing is written or replaced; name its target")
@@ -109,7 +110,7 @@ def claimed(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Make ``folder`` if need be, and hold the kernel's lock on it. The lock goes with its process, however that ends."""
+    """Make ``folder`` if need be, and hold the kernel's lock on it, which dies with its process."""
     new = missing_folders(folder)
     lock = None
     while lock is None:
@@ -125,7 +126,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock ``folder``: a descriptor that holds the lock, or None if another folder has just taken its place.
+    """A descriptor that holds the lock on ``folder``; None if that has just been replaced.
 
     NFS locks files only. There, a file in the folder stands for it.
     """
@@ -148,11 +149,11 @@ def _lock(folder: Path) -> int | None:
 
 
 def recorded_in(name: str, names: Callable[[Any], Iterable[str]] = list) -> Written:
-    """The files of a folder that its JSON file ``name`` records under ``files``, and that file itself.
+    """The files that a folder's JSON file ``name`` records under ``files``, and that file.
 
     Args:
         name: of the JSON file.
-        names: gives the files' names from what stands under ``files``, where that isn't a list of them.
+        names: gives the files' names from what stands under ``files``; a list of names if left out.
     """
 
     def written(folder: Path) -> Collection[str]:
@@ -168,7 +169,7 @@ def claim_output_file(path: Path, overwrite: bool) -> None:
     """Refuse an output file that exists, unless told to overwrite it, or that can't be written.
 
     Raises:
-        InputError: it is a folder, exists while ``overwrite`` is false, or stands where nothing can be written.
+        InputError: it is a folder, exists while ``overwrite`` is false, or can't be written.
     """
     if path.is_dir() or (path.exists() and not overwrite):
         raise InputError(f"{path} exists; name another file, or add --overwrite")
@@ -176,7 +177,7 @@ def claim_output_file(path: Path, overwrite: bool) -> None:
 
 
 def _check_place(kind: str, path: Path, place: Path | None) -> None:
-    """Raise InputError if nothing can be written into ``place``, by default the nearest parent of ``path`` that exists."""
+    """Raise InputError if ``place``, or else a parent of ``path``, can't be written to."""
     place = next(parent for parent in path.absolute().parents if parent.exists()) if place is None else place
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise InputError(f"the output {kind} {path} can't be made: {place} is not a folder that can be written to")

@@ -1,6 +1,6 @@
-"""The processes of one launch (torchrun, ``accelerate launch``): each takes a share of the work, and all get all results.
+"""The processes of one launch (torchrun, ``accelerate launch``) and their shares of the work.
 
-In a single process, or where ``distributed`` is false, one process takes all of the work.
+Each gets all results. Where ``distributed`` is false, each does all of the work, too.
 """
 
 import os
@@ -24,13 +24,13 @@ def process_count() -> int:
 
 
 def processes(cpu: bool = False) -> PartialState:
-    """This process among those of its launch: on processors if ``cpu`` or if there is no GPU, else on a GPU."""
-    # Without a GPU, accelerate takes several processes for single ones unless it is told to use processors.
+    """This process among those of its launch: on a GPU if there is one, unless ``cpu``."""
+    # Without a GPU, accelerate takes several processes for single ones unless it is told ``cpu``.
     return PartialState(cpu=cpu or (process_count() > 1 and not torch.cuda.is_available()), timeout=PATIENCE)
 
 
 def own_batches(count: int, batch_size: int, distributed: bool) -> list[slice]:
-    """This process's share of ``count`` rows, cut into batches. Shares are neighboring rows, and together all rows."""
+    """This process's share of ``count`` rows, neighbors all, cut into batches."""
     start, stop = 0, count
     if distributed:
         state = processes()
@@ -54,10 +54,10 @@ def gathered(items: list[Item], distributed: bool) -> list[Item]:
 
 
 def leave_group() -> None:
-    """Wait until all processes have come here, then leave their group; nothing can be shared afterwards.
+    """Leave the group once all processes have come here. Nothing can be shared afterwards.
 
-    A process that ends while the group exists may abort, because gloo's threads still free tensors after the
-    interpreter has gone (https://github.com/pytorch/pytorch/pull/179291).
+    A process that ends while the group exists may abort, because gloo's threads still free tensors
+    after the interpreter has gone (https://github.com/pytorch/pytorch/pull/179291).
     """
     state = PartialState()
     state.wait_for_everyone()

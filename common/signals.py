@@ -21,7 +21,9 @@ class StoppedBySignalError(Exception):
 
 
 class SignalWatch:
-    """A context that notes the first of `SIGNALS` instead of ending the process. A second signal ends it as usual.
+    """A context that notes the first of `SIGNALS` instead of ending the process.
+
+    A second signal ends it as usual.
 
     Only a process's main thread receives signals, so in other threads this context does nothing.
     """

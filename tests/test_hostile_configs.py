@@ -1,6 +1,7 @@
-"""Configs that are wrong: each is one line of error and status 2, soon, in bounded memory, and none runs code.
+"""Wrong configs: each is one line of error and status 2, soon, in little memory; none runs code.
 
-All cases go through one process of their own, whose memory is limited, because importing takes longer than all of them.
+All cases go through one process of their own, whose memory is limited, because importing takes
+longer than all of them.
 """
 
 import json
@@ -145,7 +146,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What became of each case: (status, standard error, exception that got out), by command and name."""
+    """(status, standard error, exception that got out) of each case, by command and name."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "pictures").mkdir()
     for number in range(12):

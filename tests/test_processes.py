@@ -55,7 +55,7 @@ def processes_of(folder):
 
 @pytest.fixture(scope="module")
 def runs(few_pictures_options, tmp_path_factory):
-    """A folder with the same training by one process, by one that accumulates, by two, and by one that takes over from two."""
+    """The same training by one process, by one in parts, by two, and by one that takes over."""
     folder = tmp_path_factory.mktemp("runs")
     words = [*few_pictures_options, *MODEL]
     for name, more in (("one", []), ("accumulated", ["--train.accumulation=3"])):
@@ -78,7 +78,7 @@ def flat(folder, file):
 
 @pytest.mark.parametrize("other", ["accumulated", "two", "taken over"])
 def test_a_step_may_be_cut_in_parts_and_shared_without_changing_the_weights(runs, other):
-    """Up to rounding, which AdamW magnifies where a gradient is nothing else: distances are of whole vectors."""
+    """Up to rounding, which AdamW magnifies where a gradient is nothing else: whole vectors count."""
     folders = runs / "one", runs / other
     for file in ("denoiser", "average", "optimizer"):  # the optimizer's moments know the scale of the gradients
         one, several = (flat(folder, file) for folder in folders)

@@ -1,4 +1,4 @@
-"""One seed, one result, bit for bit, in two processes run apart: this one, which has run other tests, and a new one."""
+"""One seed, one result, bit for bit: in this process, after other tests, and in a new one."""
 
 import json
 import os

@@ -80,7 +80,7 @@ def test_a_signal_ends_a_run_at_a_whole_step_and_a_second_run_is_refused(run, op
 
 @pytest.fixture
 def small_files_only():
-    """A limit on the size of files stands for a full disk: the system refuses to write on, as there."""
+    """A limit on the size of files, which stands for a full disk."""
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     yield
@@ -114,7 +114,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_costs_no_earlier_checkpoint(small_disk, options, tmp_path):
-    """A run that needs room for two more checkpoints gets none, half of one, one and a half, and then enough."""
+    """A run that needs room for two more checkpoints gets it for 0, 0.5, 1.5, and then for both."""
     common = [*options, "--train.checkpoint_every=2"]
     begin, go_on = [*common, "--train.max_steps=2"], [*common, "--train.max_steps=6", "--resume"]
     output, filler = small_disk / "run", small_disk / "filler"

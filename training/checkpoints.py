@@ -1,4 +1,4 @@
-"""Checkpoints: folders of safetensors that appear whole or not at all. The last two and the best are kept."""
+"""Checkpoints: folders of safetensors that appear whole or not at all."""
 
 import math
 import re
@@ -37,7 +37,7 @@ class Progress:
 def save_checkpoint(
     output: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers, progress: Progress
 ) -> Path:
-    """Write ``output/checkpoints/step-N`` with the feeds that `stage_feed` left, and remove old checkpoints.
+    """Write ``checkpoints/step-N``, with the feeds that were staged, and remove old ones.
 
     The first process calls this, once all processes have staged their feeds.
     """
@@ -88,7 +88,8 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
     """Put the state of ``folder`` back into the denoiser, its average and its optimizers.
 
     Raises:
-        InputError: a file is missing or damaged, or belongs to another architecture. The weights are then unchanged.
+        InputError: a file is missing or damaged, or belongs to another architecture. The weights
+            are then unchanged.
     """
     state = _optimizer_tensors(denoiser, optimizers)
     try:
@@ -139,7 +140,7 @@ def _feed_file(process: int) -> str:
 
 
 def _make_state(optimizers: Optimizers) -> None:
-    """Make the state of new optimizers. They make it in their first step, so this takes one that changes nothing."""
+    """Make the state of new optimizers, by a first step that changes nothing."""
     for optimizer in (each for each in optimizers if not each.state):
         rates = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
@@ -153,7 +154,7 @@ def _make_state(optimizers: Optimizers) -> None:
 
 
 def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str, Tensor]:
-    """The optimizers' state by parameter name. Their settings come from the config, not from the checkpoint."""
+    """The optimizers' state by parameter name. Their settings come from the config."""
     _make_state(optimizers)
     names = {weight: name for name, weight in denoiser.named_parameters()}
     return {
@@ -165,5 +166,5 @@ def _optimizer_tensors(denoiser: nn.Module, optimizers: Optimizers) -> dict[str,
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """In plain memory order, which is all that safetensors stores. Weights here are channels_last."""
+    """In plain memory order, which is all that safetensors stores."""
     return {key: value.detach().contiguous() for key, value in tensors.items()}

@@ -1,7 +1,8 @@
 """Examples: what a step learns from. They are pictures, augmented and corrupted.
 
-All that is random depends on the run's seed, the step and the place in the step's batch alone. So a resumed run needs
-no saved generators, and a batch may be cut for several processes or accumulated parts without changing what is learned.
+All that is random depends on the run's seed, the step and the place in the step's batch alone. So a
+resumed run needs no saved generators, and a batch may be cut for several processes or accumulated
+parts without changing what is learned.
 """
 
 import itertools
@@ -22,7 +23,8 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from .run_config import TrainConfig
 
 BLOCK = 8
-"""Neighboring images of a batch that are augmented together, from one stream of random numbers. Blocks are never cut."""
+"""Neighboring images of a batch that are augmented together, from one stream of random numbers.
+Blocks are never cut."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
-"""Feeds: where the pictures of a step come from. A resumed run gets the pictures that it would have got without the stop.
+"""Feeds: where the pictures of a step come from.
 
-`WholeSet` holds its data set in memory. `StreamFeed` reads a data set that doesn't fit, and mixes it in a `ShuffleBuffer`.
+A resumed run gets the pictures that it would have got without the stop.
+
+`WholeSet` holds its data set in memory. `StreamFeed` reads a data set that doesn't fit, and mixes
+it in a `ShuffleBuffer`.
 """
 
 import hashlib
@@ -29,10 +32,14 @@ class Feed(Protocol):
     """Pictures for one step after the other."""
 
     pool: IndexMaps
-    """All training pictures or a sample of them. Other pictures are recolored into their palettes, and the model keeps these."""
+    """All training pictures or a sample of them. Other pictures are recolored into their palettes,
+    and the model keeps these."""
 
     def pictures(self, step: int, positions: slice) -> IndexMaps:
-        """The pictures at ``positions`` of the batch of ``step``, which all processes share. Steps come in order."""
+        """The pictures at ``positions`` of the batch of ``step``, which all processes share.
+
+        Steps come in order.
+        """
         ...
 
     def state(self) -> Mapping[str, Tensor]:
@@ -61,7 +68,7 @@ def open_feed(config: RunConfig) -> tuple[Feed, IndexMaps]:
 
 @contextmanager
 def dead_workers_reported() -> Iterator[None]:
-    """Report the death of a process that reads data in one line. torch may raise its error anywhere in the block.
+    """Report in one line that a process that reads data died.
 
     Raises:
         InputError: such a process died.
@@ -78,7 +85,9 @@ def dead_workers_reported() -> Iterator[None]:
 
 
 class WholeSet:
-    """A data set in memory. Each epoch has a new random order, and batches leave no rest between epochs.
+    """A data set in memory.
+
+    Each epoch has a new random order, and batches leave no rest between epochs.
 
     The step says where a run stands, so the saved state only says which pictures these are.
 
@@ -104,7 +113,8 @@ class WholeSet:
         """See `Feed.restore`.
 
         Raises:
-            InputError: these aren't the pictures of the run, so their orders and the held-out side would differ.
+            InputError: these aren't the pictures of the run, so their orders and the held-out side
+                would differ.
         """
         if any(not torch.equal(state[name], digest) for name, digest in self._digests.items() if name in state):
             raise InputError("the data have changed since the run began, so it can't be resumed: start a new one")
@@ -122,7 +132,9 @@ def _digest(images: IndexMaps) -> Tensor:
 
 
 def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
-    """The rows of a step: ``count`` rows in a new random order each epoch, cut into batches without a rest.
+    """The rows of a step: a random order of ``count`` rows for each epoch, cut into batches.
+
+    Batches leave no rest between epochs.
 
     Returns:
         int64 ``[batch_size]``; a function of the arguments alone.
@@ -140,8 +152,8 @@ def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
 class StreamFeed:
     """A data set that is read while the run goes on. Each process reads its own share.
 
-    All pictures of an epoch are drawn, each once, before any of the next epoch. The next picture is a draw among those
-    in the buffer.
+    All pictures of an epoch are drawn, each once, before any of the next epoch. The next picture is
+    a draw among those in the buffer.
 
     Args:
         start: the stream.
@@ -180,7 +192,8 @@ class StreamFeed:
         """See `Feed.restore`.
 
         Raises:
-            InputError: the stream begins with other pictures than before, or the state is damaged or of another share.
+            InputError: the stream begins with other pictures than before, or the state is damaged
+                or of another share.
         """
         try:
             # A process without a state wasn't there when the checkpoint was written.
@@ -204,7 +217,9 @@ class StreamFeed:
 
 
 class ShuffleBuffer:
-    """Encoded pictures that wait to be drawn, with the numbers of their epochs. Thousands of them are a few megabytes.
+    """Encoded pictures that wait to be drawn, with the numbers of their epochs.
+
+    Thousands of them are a few megabytes.
 
     Args:
         like: pictures of the same size, with equally padded palettes and the same label names.
@@ -212,7 +227,8 @@ class ShuffleBuffer:
 
     def __init__(self, like: IndexMaps) -> None:
         self._label_names = like.label_names
-        # Columns are longer than the buffer: only their first rows count, as many as there are names.
+        # Columns are longer than the buffer: only their first rows count, as many as there are
+        # names.
         self._rows = {key: value[:0].clone() for key, value in _columns(like, 0).items()}
         self._names: list[str] = []
 
@@ -236,7 +252,7 @@ class ShuffleBuffer:
         self._names += pictures.names
 
     def take(self, count: int, seed: int) -> IndexMaps:
-        """Draw ``count`` pictures and remove them: any of the oldest epoch, then of the next one."""
+        """Take out ``count`` random pictures: of the oldest epoch first, then of the next."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         drawn = order[self._rows["epoch"][order].argsort(stable=True)][:count]
         taken = {key: value[drawn] for key, value in self._rows.items()}

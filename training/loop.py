@@ -1,4 +1,4 @@
-"""The training loop: from a config and a data set to a pipeline folder. A resumed run ends with the same weights, to the bit."""
+"""The training loop: from a config and a data set to a pipeline. A stop changes no weight."""
 
 import logging
 import math
@@ -44,7 +44,7 @@ CLOCKS: dict[str, Callable[[], float]] = {
     "wall": time.monotonic,
     "cpu": lambda: time.process_time() / torch.get_num_threads(),
 }
-"""Seconds that pass, and seconds in which this process had all its threads' processors to itself."""
+"""Seconds that pass, and seconds of work by this process, with all of its threads."""
 
 SCALARS_EVERY = 10
 """Steps between training scalars."""
@@ -61,7 +61,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     stop: Callable[[], int | None] = lambda: None,
     earlier_set_aside: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> BitsPerPixel:
-    """Train a denoiser and leave it in ``output`` as a pipeline folder, with checkpoints, metrics and previews.
+    """Train a denoiser and leave it in ``output`` as a pipeline, with checkpoints and metrics.
 
     All processes of one launch call this alike. They share each batch, and the first one writes.
 
@@ -72,14 +72,15 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         output: where everything goes.
         resume: go on from the latest checkpoint in ``output``.
         stop: asked after each step; a signal's number stops the run there.
-        earlier_set_aside: the first process writes its first files in this context, when nothing is known to be wrong with
-            the run any more. Until the context ends, an earlier run in ``output`` can still be kept.
+        earlier_set_aside: the first process writes its first files in this context, when nothing is
+            known to be wrong with the run any more. Until the context ends, an earlier run in
+            ``output`` can still be kept.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
 
     Raises:
-        InputError: the config contradicts itself, there is nothing to resume, or the loss is not finite.
+        InputError: the config contradicts itself, nothing can be resumed, or the loss isn't finite.
         StoppedBySignalError: ``stop`` said so; a checkpoint of the last step is there.
     """
     # ---- Set up, or go on ----
@@ -98,7 +99,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         rate_factor = learning_rate_factor(fraction, options.warmup)
         set_learning_rates(run.optimizers, rate_factor)
 
-        # ---- One step: all that is random depends on the seed, the step and the place in the batch ----
+        # ---- One step: all chance depends on the seed, the step and the place in the batch ----
         run.model.train()
         torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # dropout on a GPU
         for optimizer in run.optimizers:
@@ -113,11 +114,12 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
             with nullcontext() if part is run.parts[-1] else accelerator.no_sync(run.model):
                 with accelerator.autocast():  # logits of p(x_0 | x_t), [B, K, H, W]
                     logits = run.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
-                # L = L_vb + λ E[-log p(x_0 | x_t)] (Austin et al. 2021, eq. 5) and L_vb, the bound, in bits per pixel, [B]
+                # L = L_vb + λ E[-log p(x_0 | x_t)] (Austin et al. 2021, arXiv 2107.03006, eq. 5),
+                # and L_vb, the bound, alone: bits per pixel, [B]
                 losses, bound = hybrid_loss(
                     process, logits, batch.x_0, batch.x_t, batch.t, batch.palette, options.cross_entropy
                 )
-                # The mean over the whole batch: a sum over this part, times the processes that will be averaged over.
+                # The mean over the whole batch, of which this is a part; processes are averaged.
                 accelerator.backward(losses.sum() * accelerator.num_processes / options.batch_size)
             bits.append(bound.detach())
         norm = accelerator.clip_grad_norm_(run.denoiser.parameters(), options.clip_norm)
@@ -162,7 +164,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
 
 
 class Run:
-    """A run on this process: what it trains, how far it has come, and what it writes. Arguments are those of `train`."""
+    """A run on this process: what it trains, how far it has come, and what it writes."""
 
     def __init__(self, config: RunConfig, feed: Feed, heldout: IndexMaps, output: Path) -> None:
         label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
@@ -200,7 +202,7 @@ class Run:
         )
 
     def restore(self) -> None:
-        """Go on from the latest checkpoint; raises InputError if there is none, or if it can't be used."""
+        """Go on from the latest checkpoint; raises InputError if that can't be done."""
         if self.is_first:
             remove_leftovers(self.output)
         checkpoints = list_checkpoints(self.output)
@@ -233,7 +235,7 @@ class Run:
         return broadcast(fraction).item()
 
     def describe_failure(self, value: float, norm: Tensor, names: list[str], bits: Tensor) -> str:
-        """What to say if the loss or the gradient isn't finite, with the names of the pictures to blame."""
+        """What to say if the loss or the gradient isn't finite, and of which pictures."""
         culprits = gather_object([name for name, each in zip(names, bits, strict=True) if not each.isfinite()])
         return (
             f"the loss is {value} and its gradient's norm {norm:.3g} at step {self.progress.step}"
@@ -247,10 +249,10 @@ class Run:
             self.tracker.scalars(self.progress.step, scalars)
 
     def evaluate(self, times_per_image: int) -> Estimates:
-        """Measure the averaged weights on the held-out side, draw a preview, log both, and note the best step.
+        """Measure the averaged weights, draw a preview, log both, and note the best step.
 
         Returns:
-            Estimates of the bits per pixel of a model that is told nothing about a picture but its palette.
+            Estimates of the bits per pixel, if the model is told nothing but the palette.
         """
         config, denoiser = self.config, self.average.module
         at_once = -(

@@ -1,4 +1,4 @@
-"""How weights change: optimizers by name, the schedule of their learning rates, and the average of the weights."""
+"""How weights change: optimizers by name, their learning rates, and the average of the weights."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from .run_config import TrainConfig
 
 MATRIX_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-"""Layers whose weights Muon takes, convolutions flattened to matrices; biases, norms and embeddings go to AdamW."""
+"""Layers whose weights Muon takes; biases, norms and embeddings go to AdamW."""
 
 
 @torch.no_grad()
 def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Push all singular values of ``matrix``, ``[M, N]``, towards 1 by a quintic Newton–Schulz iteration.
+    """Push all singular values of a matrix ``[M, N]`` towards 1, by Newton–Schulz iteration.
 
-    Each iteration is x ← p(g) x with the Gram matrix g = x xᵀ and p(g) = a + b g + c g² (Jordan 2024,
-    https://kellerjordan.github.io/posts/muon, whose coefficients bring values between about 0.7 and 1.2: as good as
-    exactly 1). Polynomials of g commute, so the iteration can run on g alone, g ← p(g)² g, and x is multiplied once,
-    by the product of all p(g): for a convolution's long matrix that is a third of the work.
+    Each iteration is x ← p(g) x with the Gram matrix g = x xᵀ and p(g) = a + b g + c g² (Jordan
+    2024, https://kellerjordan.github.io/posts/muon, whose coefficients bring values between about
+    0.7 and 1.2: as good as exactly 1). Polynomials of g commute, so the iteration can run on g
+    alone, g ← p(g)² g, and x is multiplied once, by the product of all p(g): for a convolution's
+    long matrix that is a third of the work.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.float()
@@ -37,10 +38,10 @@ def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose updates are orthogonalized (Jordan et al. 2024), for weights of two or more dimensions.
+    """Momentum whose updates are orthogonalized (Jordan et al. 2024), for matrices and tensors.
 
-    torch.optim.Muon takes matrices only, and iterates in bfloat16, which CPUs are slow at; most weights here are
-    convolutions, and training on a CPU matters.
+    torch.optim.Muon takes matrices only, and iterates in bfloat16, which CPUs are slow at; most
+    weights here are convolutions, and training on a CPU matters.
 
     Args:
         params: weights, ``[M, …]``; each is treated as a matrix ``[M, N]``.
@@ -110,14 +111,14 @@ def learning_rate_factor(fraction: float, warmup: float) -> float:
 
 
 def set_learning_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
-    """Set all learning rates to ``factor`` times their peaks, which are the rates that the optimizers were made with."""
+    """Set all learning rates to ``factor`` times those that the optimizers were made with."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("peak_lr", group["lr"]) * factor
 
 
 def exponential_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Exponential moving average, for AveragedModel. Its decay starts low, so the first weights are soon forgotten."""
+    """Exponential moving average. Its decay starts low, so the first weights are soon forgotten."""
 
     def update(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
         now = min(decay, (1 + count.item()) / (10 + count.item()))

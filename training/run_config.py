@@ -29,10 +29,12 @@ class ProcessConfig:
     """How pixels are corrupted.
 
     Args:
-        kind: absorbing turns pixels into a mask, uniform into any entry, color-heat into entries of near colors first.
+        kind: absorbing turns pixels into a mask, uniform into any entry, color-heat into entries of
+            near colors first.
         schedule: how fast, over the time from 0 to 1.
         width: of color-heat's kernel, in OKLab, where black and white are 1 apart.
-        leap: the share of color-heat's jumps that go to any entry, above 0; at 1 it is the uniform process.
+        leap: the share of color-heat's jumps that go to any entry, above 0; at 1 it is the uniform
+            process.
     """
 
     kind: Literal["absorbing", "uniform", "color-heat"] = "absorbing"
@@ -53,28 +55,35 @@ class TrainConfig:
     Args:
         max_steps: stop after so many optimizer steps; null for no limit.
         max_minutes: stop after so many minutes; null for no limit.
-        clock: what max_minutes counts. wall is time as it passes. cpu is processor time divided by the threads, which
-            compares runs on a machine that does other things too.
+        clock: what max_minutes counts. wall is time as it passes. cpu is processor time divided by
+            the threads, which compares runs on a machine that does other things too.
         batch_size: images in a step, over all processes.
-        accumulation: parts in which a process takes its images of a step, one after the other, to save memory.
-        cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss (D3PM's hybrid loss).
-        foreign_palettes: how often a picture is recolored into a palette that wasn't made for it, so that the model can
-            draw in any palette, and not only in those that it would use up (see data/augmentation.py).
-        mirror: how often a picture is turned left to right. Drawings are too, unless model.augmentation_labels tells them apart.
+        accumulation: parts in which a process takes its images of a step, one after the other, to
+            save memory.
+        cross_entropy: weight of the plain cross-entropy that is added to the bound in the loss
+            (D3PM's hybrid loss).
+        foreign_palettes: how often a picture is recolored into a palette that wasn't made for it,
+            so that the model can draw in any palette, and not only in those that it would use up
+            (see data/augmentation.py).
+        mirror: how often a picture is turned left to right. Drawings are too, unless
+            model.augmentation_labels tells them apart.
         shift: by how many pixels at most a picture is moved, its border repeated.
         palette_jitter: how far the hue, chroma and lightness of a whole palette are changed.
-        optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest to adamw.
-        learning_rate: of AdamW, at the peak of the schedule. It rises linearly and falls as a cosine to 0 over the larger
-            of the elapsed fractions of max_steps and max_minutes.
+        optimizer: muon orthogonalizes the updates of matrices and convolutions and leaves the rest
+            to adamw.
+        learning_rate: of AdamW, at the peak of the schedule. It rises linearly and falls as a
+            cosine to 0 over the larger of the elapsed fractions of max_steps and max_minutes.
         muon_rate_factor: the learning rate of Muon, as a multiple of learning_rate.
         warmup: fraction of the budget in which the learning rate rises.
         weight_decay: per unit of learning rate.
         beta2: decay of AdamW's second moment.
         clip_norm: largest norm of the gradient.
-        ema_decay: decay of the moving average of the weights, with which the run is evaluated, draws and is saved.
+        ema_decay: decay of the moving average of the weights, with which the run is evaluated,
+            draws and is saved.
         evaluate_every: steps between held-out evaluations with a preview sheet.
         checkpoint_every: steps between checkpoints.
-        heldout_times: corruptions of each held-out image in an evaluation; the last evaluation makes four times as many.
+        heldout_times: corruptions of each held-out image in an evaluation; the last evaluation
+            makes four times as many.
         preview_images: icons in a preview sheet.
         preview_steps: denoiser calls for each of them.
         mixed_precision: number format of the forward pass (bf16 pays on GPUs).
@@ -162,7 +171,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
         has_classes: whether its pictures have labels, once that is known.
 
     Raises:
-        InputError: a number is out of range, options contradict each other, or a step doesn't fit into this machine.
+        InputError: a number is out of range, options contradict each other, or memory is too small.
     """
     check_options(config)
     train, model = config.train, config.model
@@ -174,7 +183,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
         raise InputError(
             "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
         )
-    # Held-out bits per pixel, previews and most drawings tell the model nothing, so training must do that too, sometimes.
+    # Evaluation and most drawings tell the model no conditions, so training must hide them at times.
     never_hidden = {
         "class_dropout": has_classes and model.class_dropout == 0,
         "luminance_dropout": model.luminance_dropout == 0,
@@ -193,7 +202,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
 
 
 class RunFile(cli.ConfigFile):
-    """The option that names a run's config, written by hand or by this version or an earlier one."""
+    """The option that names a run's config, of this version or an earlier one."""
 
     def read(self, path: Path, parser: ArgumentParser) -> dict[str, Any]:
         """The values of the file, without an option that runs have no more."""

@@ -1,4 +1,4 @@
-"""Where a run's scalars and pictures go: `metrics.jsonl` and `previews/` always, wandb where wanted."""
+"""Where a run's scalars and pictures go: metrics.jsonl and previews/, and wandb where wanted."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ class Tracker:
         self.run = None if wandb_project is None else start_wandb(output, config, wandb_project)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Log named numbers at ``step``; those that aren't finite are null, since JSON knows no others."""
+        """Log named numbers at ``step``. Those that aren't finite are null, as JSON has it."""
         with self.metrics.open("a") as file:
             file.write(json.dumps({"step": step, **finite(values)}) + "\n")
         if self.run is not None:
@@ -80,7 +80,7 @@ class Tracker:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite for one that was cut off while it was written, or that is damaged."""
+    """The step of a line of metrics.jsonl; infinite if the line was cut off or is damaged."""
     try:
         step = json.loads(line)["step"]
     except (ValueError, KeyError, TypeError, RecursionError):

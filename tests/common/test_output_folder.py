@@ -109,7 +109,7 @@ def test_what_a_killed_command_was_writing_is_in_nobodys_way(tmp_path):
 
 
 def test_a_claim_waits_for_no_folder_that_was_just_replaced(tmp_path, monkeypatch):
-    """Between opening and locking the folder, the command that held it put another one in its place."""
+    """Between opening and locking it, the command that held it put another one in its place."""
     lock, replaced = fcntl.flock, []
 
     def flock(descriptor, operation):

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged or made to do harm: each is resumed, or is one InputError, and nothing of it is run."""
+"""Checkpoints that are damaged or hostile: each is resumed or is one InputError; none runs code."""
 
 import json
 import pickle
