@@ -183,7 +183,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
         raise InputError(
             "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
         )
-    # Evaluation and most drawings tell the model no conditions, so training must hide them at times.
+    # Evaluation and most drawings tell the model no conditions, so training must hide them, too.
     never_hidden = {
         "class_dropout": has_classes and model.class_dropout == 0,
         "luminance_dropout": model.luminance_dropout == 0,
