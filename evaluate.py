@@ -1,21 +1,25 @@
-"""Judge a trained model: `python evaluate.py --checkpoint runs/demo/model --output runs/demo/evaluation.json`."""
+"""Judge a trained model by its likelihood and by what it draws.
+
+`python evaluate.py --checkpoint runs/demo/model --output runs/demo/evaluation.json`
+"""
 
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
 from accelerate import PartialState
-from jsonargparse import Namespace
 
 from tincture.common import cli
-from tincture.common.errors import InputError
+from tincture.common.errors import InputError, Range
 from tincture.common.files import finite, write_atomically, write_json
-from tincture.common.options import add_options, read_options
+from tincture.common.options import OneOf, add_options, read_options
 from tincture.common.output_folder import claim_output_file, claimed
 from tincture.common.plotting import require_matplotlib
 from tincture.common.processes import leave_group, processes
-from tincture.controls.options import Sampling
+from tincture.controls.options import COUNT, Sampling
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
 from tincture.diffusion.likelihood import mean_and_stderr
@@ -34,157 +38,205 @@ from tincture.training.tracking import start_wandb
 
 METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
 DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
-"""What every model has; exact bits are for processes with a mask, and take as many calls as there are pixels."""
+"""What every model has. Exact bits need a process with a mask, and as many calls as there are pixels."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files and machine.
+
+    Args:
+        checkpoint: folder that train.py wrote.
+        output: JSON file.
+        plots: folder for figures and the closest pairs of drawn and training images.
+        overwrite: replace the file, and the figures of that folder.
+        device: where to measure; auto takes a GPU if there is one.
+        wandb: log to Weights & Biases, online where logged in, else offline.
+        wandb_project: the project there.
+    """
+
+    checkpoint: Path
+    output: Path
+    plots: Path | None = None
+    overwrite: bool = False
+    device: Literal["auto", "cpu"] = "auto"
+    wandb: bool = False
+    wandb_project: str = "tincture"
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What is measured, and on how much.
+
+    Args:
+        metrics: what to measure.
+        split: the pictures to compare with.
+        num_samples: images to draw, each in the palette of one of those pictures.
+        times: corruptions of each picture for its bits per pixel.
+        orders: orders of its pixels for each picture's exact bits per pixel.
+        exact_images: pictures whose exact bits per pixel are measured.
+        extractor: the network of the features.
+
+    Raises:
+        InputError: too few images are to be drawn for the metric images.
+    """
+
+    metrics: Annotated[list[str], OneOf(METRICS)] = field(default_factory=lambda: list(DEFAULT_METRICS))
+    split: Literal["heldout", "train"] = "heldout"
+    num_samples: Annotated[int, COUNT] = 256
+    times: Annotated[int, COUNT] = 8
+    orders: Annotated[int, COUNT] = 4
+    exact_images: Annotated[int, Range(2, COUNT.high)] = 32
+    extractor: Annotated[str, OneOf(EXTRACTORS)] = "efficientnet-lite0"
+
+    def __post_init__(self) -> None:
+        if "images" in self.metrics and self.num_samples < MIN_IMAGES:
+            raise InputError(
+                f"--num-samples is {self.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn"
+            )
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every option of the command."""
+
+    files: Files
+    measuring: Measuring
+    sampling: Sampling
+
+
+FLAGS = {each.name for group in (Files, Measuring, Sampling) for each in fields(group)}
+FLAGS -= {"sampler_options", "grid", "batch_size"}  # drawings are compared by each sampler's own settings
 
 
 def main(arguments: list[str]) -> None:
     """Parse, evaluate."""
-    options = parse(arguments)
-    state = processes(options.device == "cpu")
-    with claimed(options.plots, options.overwrite) if options.plots and state.is_main_process else nullcontext():
-        evaluate(options, state)
+    parser = cli.make_parser(__doc__.split("\n")[0])
+    add_options(parser, Options, only=FLAGS)
+    parsed = parser.parse_args(arguments)
+    options = read_options(Options, parsed)
+    files = options.files
+    claim_output_file(files.output, files.overwrite)
+    if files.plots:
+        require_matplotlib()
+    state = processes(files.device == "cpu")
+    with claimed(files.plots, files.overwrite) if files.plots and state.is_main_process else nullcontext():
+        evaluate(options, state, cli.describe_run(parsed))
 
 
-def evaluate(options: Namespace, state: PartialState) -> None:
-    """Measure, write, report; ``state`` is this process among those that evaluate."""
-    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
+def evaluate(options: Options, state: PartialState, record: dict[str, Any]) -> None:
+    """Measure, write, report.
+
+    Args:
+        options: what was asked for.
+        state: this process among those that evaluate together.
+        record: what is written besides the figures.
+    """
+    files, measuring, seed = options.files, options.measuring, options.sampling.seed
+
+    # ---- Load the model and both sides of its data. What is missing is said before the work ----
+    pipeline = PaletteDiffusionPipeline.from_pretrained(files.checkpoint)
     pipeline.denoiser.to(state.device)
-    if options.sampler is not None:
-        pipeline.scheduler.with_changes(
-            sampler=options.sampler, sampler_options={}
-        )  # its complaints come before the work
-    data, train = saved_config(options.checkpoint)
+    if options.sampling.sampler is not None:
+        pipeline.scheduler.but(sampler=options.sampling.sampler, sampler_options={})  # may not fit the process
+    data, train = saved_config(files.checkpoint)
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data)
-    reference, other = (heldout, training) if options.split == "heldout" else (training, heldout)
-    if "images" in options.metrics and min(len(reference), len(other)) < MIN_IMAGES:
+    reference, other = (heldout, training) if measuring.split == "heldout" else (training, heldout)
+    if "images" in measuring.metrics and min(len(reference), len(other)) < MIN_IMAGES:
         raise InputError(
             f"the metric images compares with at least {MIN_IMAGES} pictures on each side of the split, and there are "
             f"{len(training)} for training and {len(heldout)} held out: leave it out with --metrics bits-per-pixel memorization"
         )
-    # What it lacks is said before the work, and to every process.
-    extractor = load_extractor(options.extractor) if "images" in options.metrics else None
+    extractor = load_extractor(measuring.extractor) if "images" in measuring.metrics else None
+    sides = {"training_images": len(training), "heldout_images": len(heldout)}
+
+    # ---- Measure the likelihood, and draw: all processes share this work ----
     started = time.perf_counter()
     scalars, samples, figures = likelihood(pipeline, reference, options)
-    sides = {"training_images": len(training), "heldout_images": len(heldout)}
     samples |= {f"sampled_{name}": count for name, count in sides.items()} if data.streaming else sides
-    if {"images", "memorization"} & set(options.metrics):
-        pictures = reference.pictures(reference.random_rows(len(reference), options.seed))
-        drawn = draw(pipeline, pictures, options)
+    if {"images", "memorization"} & set(measuring.metrics):
+        pictures = reference.pictures(reference.random_rows(len(reference), seed))
+        palettes = [pictures[number % len(pictures)].palette for number in range(measuring.num_samples)]
+        drawn = pipeline(len(palettes), palettes, options.sampling, distributed=True).images
         samples |= {"drawn_images": len(drawn)}
     leave_group()
     if not state.is_main_process:
         return
+
+    # ---- Compare what was drawn ----
     if extractor is not None:
-        others = other.pictures(other.random_rows(len(drawn), options.seed))
-        scalars |= image_scalars(drawn, pictures, others, extractor, options.seed)
+        others = other.pictures(other.random_rows(len(drawn), seed))
+        scalars |= image_scalars(drawn, pictures, others, extractor, seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
-    if "memorization" in options.metrics:
+    if "memorization" in measuring.metrics:
         copied, shown = memorization(drawn, training, heldout, train, options)
         scalars |= copied
         figures += shown
 
+    # ---- Write and report ----
     seconds = round(time.perf_counter() - started, 2)
-    if options.plots:
-        figures.append(options.plots / "metrics.png")
+    if files.plots:
+        figures.append(files.plots / "metrics.png")
         plot_scalars(figures[-1], scalars)
-    record = {**cli.describe_run(options), "samples": samples, "seconds": seconds, "metrics": finite(scalars)}
+    record |= {"samples": samples, "seconds": seconds, "metrics": finite(scalars)}
     print(table(scalars))
     print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
-    write_json(options.output, record)
-    if options.wandb:
-        log_to_wandb(options, record, figures)
-    print(f"written to {options.output}" + (f", pictures to {options.plots}" if options.plots else ""))
-
-
-def parse(arguments: list[str]) -> Namespace:
-    """The options.
-
-    Raises:
-        InputError: something would be overwritten, a number is out of range, or a package is
-            missing.
-    """
-    parser = cli.make_parser("Judge a trained model by its likelihood and by what it draws.")
-    add = parser.add_argument
-    add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
-    add("--output", type=Path, required=True, help="JSON file")
-    add("--plots", type=Path | None, default=None, help="folder for figures and the closest pairs, drawn and trained")
-    add("--overwrite", action="store_true", help="replace the file, and the figures of that folder")
-    add("--metrics", nargs="+", default=list(DEFAULT_METRICS), choices=list(METRICS), help="what to measure")
-    add("--split", default="heldout", choices=["heldout", "train"], help="the pictures to compare with")
-    add("--num-samples", type=int, default=256, help="images to draw, each in the palette of one of those pictures")
-    add("--times", type=int, default=8, help="corruptions of each picture for its bits per pixel")
-    add("--orders", type=int, default=4, help="orders of its pixels for each picture's exact bits per pixel")
-    add("--exact-images", type=int, default=32, help="pictures whose exact bits per pixel are measured")
-    add("--extractor", default="efficientnet-lite0", choices=list(EXTRACTORS), help="the network of the features")
-    add_options(parser, Sampling, only=("steps", "sampler", "temperature", "top_p"))
-    add("--seed", type=int, default=0, help="of the drawn images, corruptions and standard errors")
-    add("--device", default="auto", choices=["auto", "cpu"], help="where to measure; auto takes a GPU if there is one")
-    add("--wandb", action="store_true", help="log to Weights & Biases: online where logged in, else offline")
-    add("--wandb-project", default="tincture", help="the project there")
-    options = parser.parse_args(arguments)
-    claim_output_file(options.output, options.overwrite)
-    if options.plots:
-        require_matplotlib()
-    if "images" in options.metrics and options.num_samples < MIN_IMAGES:
-        raise InputError(f"--num-samples is {options.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn")
-    for name, least in (("num_samples", 1), ("times", 1), ("orders", 1), ("exact_images", 2)):
-        if options[name] < least:
-            raise InputError(f"--{name.replace('_', '-')} is {options[name]}; it must be at least {least}")
-    read_options(Sampling, options)
-    return options
+    write_json(files.output, record)
+    if files.wandb:
+        log_to_wandb(files, record, figures)
+    print(f"written to {files.output}" + (f", pictures to {files.plots}" if files.plots else ""))
 
 
 def likelihood(
-    pipeline: PaletteDiffusionPipeline, reference: IndexMaps, options: Namespace
+    pipeline: PaletteDiffusionPipeline, reference: IndexMaps, options: Options
 ) -> tuple[Scalars, dict[str, int], list[Path]]:
-    """Bits per pixel of ``reference``, bound and exact as asked for, from how many draws, and the figures of it."""
-    process = pipeline.scheduler.process
+    """Bits per pixel of ``reference``, the bound and the exact figure as asked for.
+
+    Returns:
+        The scalars, on how many draws they were measured, and the figures that were drawn.
+    """
+    process, measuring, seed = pipeline.scheduler.process, options.measuring, options.sampling.seed
     scalars: Scalars = {}
     samples: dict[str, int] = {}
     figures: list[Path] = []
-    if "exact-bits-per-pixel" in options.metrics:  # first, because it may not fit the process
-        rows = reference.random_rows(options.exact_images, options.seed)
+    if "exact-bits-per-pixel" in measuring.metrics:  # first, because it may not fit the process
+        rows = reference.random_rows(measuring.exact_images, seed)
         exact = exact_estimates(
-            pipeline.denoiser, process, reference.subset(rows), options.orders, seed=options.seed, distributed=True
+            pipeline.denoiser, process, reference.subset(rows), measuring.orders, seed=seed, distributed=True
         )
-        scalars |= named(f"{options.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
-        scalars |= named(f"{options.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
-        samples |= {"exact_images": len(rows), "exact_orders": options.orders}
-    if "bits-per-pixel" in options.metrics:
+        scalars |= named(f"{measuring.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
+        scalars |= named(f"{measuring.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
+        samples |= {"exact_images": len(rows), "exact_orders": measuring.orders}
+    if "bits-per-pixel" in measuring.metrics:
         estimates = heldout_estimates(
-            pipeline.denoiser, process, reference, options.times, seed=options.seed, distributed=True
+            pipeline.denoiser, process, reference, measuring.times, seed=seed, distributed=True
         )
-        scalars |= named(f"{options.split}/bits_per_pixel", Measured(*estimates.result()))
-        samples |= {"bits_per_pixel_times": options.times}
-        if options.plots and processes().is_main_process:
-            figures.append(options.plots / "bits-over-time.png")
+        scalars |= named(f"{measuring.split}/bits_per_pixel", Measured(*estimates.result()))
+        samples |= {"bits_per_pixel_times": measuring.times}
+        if options.files.plots and processes().is_main_process:
+            figures.append(options.files.plots / "bits-over-time.png")
             plot_bits_over_time(figures[-1], estimates)
     return scalars, samples, figures
 
 
-def draw(pipeline: PaletteDiffusionPipeline, pictures: list[IndexedImage], options: Namespace) -> list[IndexedImage]:
-    """``--num-samples`` images, in the palettes of ``pictures`` in turn."""
-    return pipeline(
-        num_images=options.num_samples,
-        palette=[pictures[number % len(pictures)].palette for number in range(options.num_samples)],
-        sampling=read_options(Sampling, options),
-        distributed=True,
-    ).images
-
-
 def memorization(
-    drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps, train: TrainConfig, options: Namespace
+    drawn: list[IndexedImage], training: IndexMaps, heldout: IndexMaps, train: TrainConfig, options: Options
 ) -> tuple[Scalars, list[Path]]:
-    """How near drawn images are to training pictures as ``train`` showed them, and the figures of it if ``--plots`` is given."""
+    """How near drawn images are to training pictures, mirrored and moved as ``train`` showed them.
+
+    Returns:
+        The scalars, and the figures that were drawn if there is a folder for them.
+    """
     indices = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
     ways = {"max_shift": max(1, train.shift), "mirrored": train.mirror > 0}
     nearest = nearest_training(indices, training.indices, **ways)
     control = nearest_training(heldout.indices, training.indices, **ways)
-    scalars = copy_scalars(nearest, control, options.seed)
-    if not options.plots:
+    scalars = copy_scalars(nearest, control, options.sampling.seed)
+    folder = options.files.plots
+    if not folder:
         return scalars, []
-    figures = [options.plots / "agreement.png", options.plots / "closest-pairs.png"]
+    figures = [folder / "agreement.png", folder / "closest-pairs.png"]
     threshold = scalars.get("memorization/heldout_99th_percentile")
     plot_agreement(figures[0], nearest.agreement, control.agreement, threshold)
     closest = closest_pairs(drawn, nearest, training)
@@ -192,11 +244,11 @@ def memorization(
     return scalars, figures
 
 
-def log_to_wandb(options: Namespace, record: dict, figures: list[Path]) -> None:
-    """One run with the scalars and the figures."""
+def log_to_wandb(files: Files, record: dict[str, Any], figures: list[Path]) -> None:
+    """Log one run with the scalars and the figures."""
     import wandb  # takes a second to import, so only where it is wanted
 
-    run = start_wandb(options.output.parent, record["options"], options.wandb_project, job_type="evaluate")
+    run = start_wandb(files.output.parent, record["options"], files.wandb_project, job_type="evaluate")
     run.log(
         {name: value for name, value in record["metrics"].items() if value is not None}
         | {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
@@ -206,7 +258,9 @@ def log_to_wandb(options: Namespace, record: dict, figures: list[Path]) -> None:
 
 
 def saved_config(checkpoint: Path) -> tuple[DataConfig, TrainConfig]:
-    """The data set that a model was trained on, and how its pictures were mirrored and moved (the rest of training is default).
+    """The data set that a model was trained on, and how its pictures were mirrored and moved.
+
+    The rest of the training config has its defaults.
 
     Raises:
         InputError: the folder holds no config of a run, or a broken one.

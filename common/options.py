@@ -94,7 +94,8 @@ class Option:
         if kind is Mapping:
             return dict(_pair(self.flags[0], word) for word in parsed)
         if self.allowed is not None and parsed is not None:
-            self.allowed.check(self.flags[0], parsed)
+            for each in parsed if kind is list else [parsed]:
+                self.allowed.check(self.flags[0], each)
         return parsed
 
 
@@ -208,7 +209,8 @@ def _option(field: Field, hint: Any, line: str, is_optional: bool) -> Option:
     if _has_no_default(field):
         default = False if kind is bool else None
     else:
-        default = {Sequence: None, Mapping: []}.get(get_origin(kind), field.default)
+        made = field.default_factory() if get_origin(kind) is list else field.default
+        default = {Sequence: None, Mapping: []}.get(get_origin(kind), made)
     return Option(
         name=field.name,
         flags=field.metadata.get("flags", [f"--{field.name.replace('_', '-')}"]),

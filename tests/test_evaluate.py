@@ -50,7 +50,7 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     assert status == 2
     assert "at least 20 must be drawn" in err
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--orders", 0)
-    assert (status, err) == (2, "error: --orders is 0; it must be at least 1\n")
+    assert (status, err) == (2, "error: --orders is 0; it must be from 1 to 1,000,000\n")
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--seed", -1)
     assert (status, err) == (2, "error: --seed is -1; it must be from 0 to 9,223,372,036,854,775,807\n")
     status, _, err = run(evaluate, "--checkpoint", checkpoint, *output, "--seed", 2**63)
