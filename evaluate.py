@@ -38,7 +38,7 @@ from tincture.training.tracking import start_wandb
 
 METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
 DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
-"""What every model has. Exact bits need a process with a mask, and as many calls as there are pixels."""
+"""What every model has. Exact bits need a process with a mask, and a call for each pixel."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def evaluate(options: Options, state: PartialState, record: dict[str, Any]) -> N
     pipeline = PaletteDiffusionPipeline.from_pretrained(files.checkpoint)
     pipeline.denoiser.to(state.device)
     if options.sampling.sampler is not None:
-        pipeline.scheduler.but(sampler=options.sampling.sampler, sampler_options={})  # may not fit the process
+        pipeline.scheduler.with_changes(sampler=options.sampling.sampler, sampler_options={})  # may not fit the process
     data, train = saved_config(files.checkpoint)
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data)

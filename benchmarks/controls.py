@@ -1,9 +1,12 @@
-"""Measure controls on held-out icons: inpainting, colorization, palettizing with a prior, seams of tiles.
+"""Controls on held-out icons: inpainting, colorization, palettizing with a prior, seams of tiles.
 
-``python -m benchmarks.controls --checkpoint checkpoints/icons16 --output runs/controls.json``; needs
-requirements-benchmarks.txt. Prints docs/drawing.md's tables. A color is OKLab around mid grey times alpha, and alpha, so that
-transparency is 1 or more from what is opaque; an error is the mean distance over the pixels that were asked for, then over
-images. A draw from a posterior is not its best guess: "median of 16" takes for each pixel the entry that is nearest to 16 draws.
+`python -m benchmarks.controls --checkpoint checkpoints/icons16 --output runs/controls.json` prints
+the tables of docs/results/controls.md. It needs requirements-benchmarks.txt.
+
+A color is OKLab around mid gray times alpha, and alpha. So transparency is at least 1 from what is
+opaque. An error is the mean distance over the pixels that were asked for, then over images. A draw
+from a posterior is not its best guess: "median of 16" takes for each pixel the entry that is
+nearest to 16 draws.
 """
 
 from collections.abc import Callable
@@ -92,7 +95,7 @@ def judge(drawn: Tensor, truth: Truth) -> dict[str, list[float]]:
 
 
 def medians(draws: Tensor, palettes: PaletteBatch) -> Tensor:
-    """For each pixel the entry with the least mean distance from ``draws``, ``[D, N, H, W]`` → ``[N, H, W]``."""
+    """For each pixel the entry nearest to all ``draws``, ``[D, N, H, W]`` → ``[N, H, W]``."""
     colors = seen_colors(palettes)
     distances = torch.cdist(colors, colors).masked_fill(~palettes.valid[:, :, None], torch.inf)  # [N, K, K]
     entries = torch.nn.functional.one_hot(draws, colors.shape[1]).float().mean(dim=0)  # [N, H, W, K]
@@ -105,7 +108,7 @@ Drawer = Callable[[Sampling, Controls], Tensor]
 
 
 def drawer(pipeline: PaletteDiffusionPipeline, palettes: list[Palette]) -> tuple[Drawer, Drawer]:
-    """What draws one image in each palette, and what takes `medians` of drawings with different seeds."""
+    """What draws one image in each palette, and what takes `medians` of several drawings."""
 
     def draw(sampling: Sampling, controls: Controls) -> Tensor:
         return pipeline(len(palettes), palettes, sampling, controls=controls, output_type="pt").images
@@ -207,7 +210,7 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
 
 
 def degraded(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture, uint8 ``[H, W, 4]``, at half its size by area averages and back, its colors noised."""
+    """A picture at half its size and back, its colors noised, uint8 ``[H, W, 4]``."""
     height, width = rgba.shape[:2]
     small = Image.fromarray(rgba).resize((width // 2, height // 2), Image.Resampling.BOX)
     large = np.array(small.resize((width, height), Image.Resampling.NEAREST))
@@ -220,8 +223,9 @@ def palettize_ways(
 ) -> tuple[Truth, Ways]:
     """Icons at half their size and noised, to be found in their own palettes.
 
-    Their silhouettes stay sharp, and what is transparent doesn't count; or all icons are put on opaque white first, which
-    takes the transparent entry's place in the palette, and every pixel counts.
+    Their silhouettes stay sharp, and what is transparent doesn't count; or all icons are put on
+    opaque white first, which takes the transparent entry's place in the palette, and every pixel
+    counts.
     """
     palettes = [heldout.palette(n) for n in range(len(heldout))]
     if on_white:
@@ -260,7 +264,7 @@ TASKS: dict[str, Callable[[PaletteDiffusionPipeline, IndexMaps], tuple[Truth, Wa
 
 
 def find_again(task: str, pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> list[dict]:
-    """One record for each way of a task, printed as a table; the first way is what the others are compared with."""
+    """Print a row for each way of a task, compared with the first; its records."""
     truth, ways = TASKS[task](pipeline, heldout)
     print(f"\n| {task}: {len(heldout)} icons | OKLab error | less than the first | exact pixels |")
     print("| --- | --- | --- | --- |", flush=True)
@@ -283,7 +287,7 @@ def mean_of(values: list[float]) -> tuple[float, float]:
 
 
 def seams(pipeline: PaletteDiffusionPipeline, tiles: int) -> list[dict]:
-    """How much colors change over the seam of tiles, and over their inner columns and rows; printed as a table."""
+    """Print how much colors change over the seam of tiles, and inside of them."""
     print(
         f"\n| seams: {tiles} tiles | over the seam | inside | seam less inside |\n| --- | --- | --- | --- |", flush=True
     )

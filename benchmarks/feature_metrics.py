@@ -1,4 +1,4 @@
-"""Do the metrics on features tell damage from chance? `python -m benchmarks.feature_metrics --tables …`.
+"""Do feature metrics tell damage from chance? `python -m benchmarks.feature_metrics --tables …`.
 
 Prints the figures of docs/evaluation.md.
 """
@@ -51,7 +51,7 @@ class Given:
 
 
 def background_table(given: Given) -> None:
-    """The icons' opaque pixels that a background would hide: all channels within `HIDDEN_LEVELS` of it."""
+    """How many opaque pixels a background would hide: all channels within `HIDDEN_LEVELS` of it."""
     pixels = torch.cat([rgba(given.training).flatten(0, 2), rgba(given.heldout).flatten(0, 2)]).int()
     opaque = pixels[pixels[:, 3] > 0, :3]
     print(heading("background", f"within {HIDDEN_LEVELS} levels of it", "opaque pixels"))
@@ -75,7 +75,7 @@ def damage_table(given: Given) -> None:
 
 
 def colors_table(given: Given) -> None:
-    """Damaged held-out icons against the held-out icons themselves, which have the same palettes."""
+    """Damaged held-out icons against the held-out icons, which have the same palettes."""
     heldout = given.heldout
     reference = indexed(heldout, heldout.indices)
     print(heading("held-out icons", "entries used", "color distance"))
@@ -85,7 +85,7 @@ def colors_table(given: Given) -> None:
 
 
 def size_table(given: Given) -> None:
-    """Two disjoint sets of training icons, by their size: what a metric says where there is no difference."""
+    """Two disjoint sets of training icons by their size: what metrics say without a difference."""
     training = given.training
     features = given.extractor(rgba(training))[torch.randperm(len(training), generator=given.generator)]
     print(heading("two sets of training icons", *METRICS))
@@ -94,7 +94,7 @@ def size_table(given: Given) -> None:
 
 
 def stderr_table(given: Given) -> None:
-    """The spread of a metric over many pairs of sets, and the standard error stated for a single pair."""
+    """The spread of a metric over many pairs of sets, and the error stated for a single pair."""
     training, generator = given.training, given.generator
     whole = given.extractor(rgba(training))
     damaged = given.extractor(recolor(training, random_entries(training, 0.1, generator)))
@@ -117,10 +117,10 @@ def stderr_table(given: Given) -> None:
 
 
 def floor_table(given: Given) -> None:
-    """Drawings in the held-out icons' palettes and in others, and real icons, against the held-out icons.
+    """Real icons, and drawings in palettes of either side, against the held-out icons.
 
-    evaluate.py draws in the reference images' palettes, since colors can be compared only so. The real
-    images of its floor have palettes of their own. How much does that help drawings?
+    evaluate.py draws in the reference images' palettes, since colors can be compared only so. The
+    real images of its floor have palettes of their own. How much does that help drawings?
     """
     heldout, options = given.heldout, given.options
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
@@ -161,7 +161,7 @@ def indexed(images: IndexMaps, indices: Tensor) -> list[IndexedImage]:
 
 
 def random_entries(images: IndexMaps, share: float, generator: torch.Generator) -> Tensor:
-    """The index maps with a share of the pixels replaced by any entry of their palette, ``[N, H, W]``."""
+    """Index maps with a share of the pixels replaced by any entry of their palette."""
     shape = images.indices.shape
     entries = (torch.rand(shape, generator=generator) * images.palettes.sizes[:, None, None]).to(torch.uint8)
     return torch.where(torch.rand(shape, generator=generator) < share, entries, images.indices)

@@ -38,7 +38,7 @@ from tincture.quantization.recolor import recolor
 from tincture.quantization.spaces import SPACES
 
 TURNED = 0.25
-"""The share of held-out icons that the second line of `handedness` mirrors, to show what that costs."""
+"""The share of held-out icons that the second line of `handedness` mirrors for comparison."""
 FOREIGN = ("own", "pico-8", "sweetie-16", "endesga-32", "nintendo-gameboy-bgb")
 """Palettes of `foreign`, as in `DataConfig.palette`."""
 JOINT = ("endesga-32", "sweetie-16", "pico-8", "nintendo-gameboy-bgb")
@@ -62,8 +62,8 @@ def judged_bits(
     Args:
         judge: the model.
         images: of one size.
-        times: corruptions of each image, at times spread evenly. They are the same in every call with
-            as many images.
+        times: corruptions of each image, at times spread evenly. They are the same in every call
+            with as many images.
         batch_size: images at once.
     """
     generator = torch.Generator().manual_seed(0)
@@ -90,14 +90,14 @@ def heldout_icons(number: int, colors: int = 16) -> list[IndexedImage]:
     return [quantize(pictures[place].pixels, colors) for place in chosen]
 
 
-# Handedness: do drawings come out mirrored? Icons have a right and a left. Light falls from one side,
-# and arrows point to another. So mirroring an icon costs bits, to a judge that has never seen one
-# mirrored. Drawings that are all the right way round cost as much as real icons. If half of them are
-# turned, mirroring costs nothing on average.
+# Handedness: do drawings come out mirrored? Icons have a right and a left. Light falls from one
+# side, and arrows point to another. So mirroring an icon costs bits, to a judge that has never seen
+# one mirrored. Drawings that are all the right way round cost as much as real icons. If half of
+# them are turned, mirroring costs nothing on average.
 
 
 def handedness(options: Namespace, data: DataConfig) -> None:
-    """Print what mirroring costs: held-out icons, the same with some turned, and drawings in their palettes."""
+    """Print what mirroring costs real icons, the same with some turned, and drawings."""
     if options.num_images < 2:
         raise InputError(f"--num-images is {options.num_images}; a standard error needs at least 2")
     judge = PaletteDiffusionPipeline.from_pretrained(options.judge)
@@ -120,12 +120,12 @@ def mirrored(image: IndexedImage) -> IndexedImage:
 
 
 def cost_of_mirroring(judge: PaletteDiffusionPipeline, images: list[IndexedImage], times: int = 16) -> np.ndarray:
-    """By how many bits per pixel ``judge`` finds each image likelier than its mirror image, float64 ``[N]``."""
+    """By how many bits per pixel each image is likelier than its mirror image, ``[N]``."""
     return judged_bits(judge, [mirrored(image) for image in images], times) - judged_bits(judge, images, times)
 
 
 def line(name: str, costs: np.ndarray) -> str:
-    """A row: the mean with its standard error, and the share of images that the judge finds likelier mirrored."""
+    """A row: the mean with its standard error, and the share that is likelier mirrored."""
     return row(name, with_error(*mean_of(costs), 3), f"{(costs < 0).mean():.0%}")
 
 
@@ -142,7 +142,7 @@ def colors(options: Namespace, _: None) -> None:
 
 
 def styles(pipeline: PaletteDiffusionPipeline, judge: PaletteDiffusionPipeline, number: int, steps: int) -> None:
-    """Print how near drawings come to the proportions of held-out icons, in whose palettes they are drawn."""
+    """Print how near drawings in held-out icons' palettes come to these icons' proportions."""
     references = [image for image in heldout_icons(number) if len(image.palette) > 1]
     print(heading("strength", "color distance", "bits per pixel"))
     print(row("the references", 0, f"{judged_bits(judge, references).mean():.2f}"))
@@ -165,7 +165,7 @@ def pixels_of_entries(image: IndexedImage) -> np.ndarray:
 def joint_palettes(
     pipeline: PaletteDiffusionPipeline, judge: PaletteDiffusionPipeline, number: int, steps: int
 ) -> None:
-    """Print how likely drawings in several palettes at once are, beside drawings in one that are recolored."""
+    """Print how likely drawings in several palettes at once are, and recolored drawings in one."""
     palettes = [read_palette(name).with_transparency() for name in JOINT]
     joint = JointPalettes.matched(palettes)
     together = pipeline(number, joint, Sampling(steps)).images
@@ -213,10 +213,10 @@ def recoloring(options: Namespace, _: None) -> None:
 
 
 def kept(before: IndexedImage, after: IndexedImage) -> tuple[float, float, float]:
-    """The shares of neighboring pixels whose lightness order and whose difference stay, and the mean ΔE.
+    """The shares of neighbors whose lightness order and whose difference stay, and the mean ΔE.
 
-    Only opaque pixels count. The first share is among neighbors that differ in lightness, the second
-    among those that differ at all.
+    Only opaque pixels count. The first share is among neighbors that differ in lightness, the
+    second among those that differ at all.
     """
     labs = [SPACES["oklab"].from_bytes(x.palette.colors)[x.indices] for x in (before, after)]
     opaque = before.to_rgba()[..., 3] > 0
@@ -236,7 +236,7 @@ def kept(before: IndexedImage, after: IndexedImage) -> tuple[float, float, float
 
 
 def foreign(options: Namespace, _: None) -> None:
-    """Print held-out bits per pixel of icons in palettes of their own, and moved to named palettes."""
+    """Print held-out bits per pixel of icons in palettes of their own and in named palettes."""
     sets = {palette: load_index_maps(DataConfig(palette=palette))[1] for palette in FOREIGN}
     print(heading("model", *sets))
     for checkpoint in options.checkpoints:

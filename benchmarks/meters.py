@@ -1,4 +1,4 @@
-"""What benchmarks measure with: time in turns, operations, bytes of tensors, memory of the process."""
+"""What benchmarks measure with: time in turns, operations, bytes of tensors, process memory."""
 
 import statistics
 import time
@@ -41,7 +41,7 @@ def medians(
 
 
 def operations(run: Callable[[], object]) -> int:
-    """Multiplications and additions of the matrix products, convolutions and attentions in ``run``."""
+    """Multiplications and additions of matrix products, convolutions and attentions in ``run``."""
     with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         run()
     return counter.get_total_flops()
@@ -50,8 +50,8 @@ def operations(run: Callable[[], object]) -> int:
 def tensor_bytes(run: Callable[[], object]) -> int:
     """The most bytes of tensors that live at once in ``run``, above those that lived before.
 
-    It is the same on each run, whatever else the machine does. Scratch space inside of libraries isn't
-    counted.
+    It is the same on each run, whatever else the machine does. Scratch space inside of libraries
+    isn't counted.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run()

@@ -1,8 +1,10 @@
-"""Compare optimizers at equal time: `python -m benchmarks.optimizers --config configs/icons16.yaml --output runs/optimizers --minutes 6`.
+"""Compare optimizers at equal time: `python -m benchmarks.optimizers --config FILE …`.
 
-Our network on icons in palettes of their own, as benchmarks/peers.py trains it, once for each `--runs NAME:RATE`, in turns, so that a busy
-machine slows all of them alike. `schedule-free` is AdamW of the package `schedulefree`, whose learning rate only rises and stays, and whose
-own average of the weights takes the place of ours. Writes `optimizers.json` and prints a table; weight decay is the config's for all.
+Our network on icons in palettes of their own, as benchmarks/peers.py trains it, once for each
+`--runs NAME:RATE`, in turns, so that a busy machine slows all of them alike. `schedule-free` is
+AdamW of the package `schedulefree`, whose learning rate only rises and stays, and whose own average
+of the weights takes the place of ours. Writes `optimizers.json` and prints a table; weight decay is
+the config's for all.
 """
 
 from collections.abc import Callable
@@ -28,7 +30,7 @@ RESULTS = "optimizers.json"
 
 
 class ScheduleFreeTraining(PeerTraining):
-    """AdamW without a schedule (Defazio et al. 2024, arXiv 2405.15682), after the config's warmup."""
+    """AdamW without a schedule after warmup (Defazio et al. 2024, arXiv 2405.15682)."""
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """One, for all weights."""
@@ -41,7 +43,7 @@ class ScheduleFreeTraining(PeerTraining):
         return [AdamWScheduleFree(self.peer.network.parameters(), lr=rate, betas=betas, weight_decay=decay)]
 
     def run(self, until: float, budget: float) -> None:
-        """As `PeerTraining.run`; between runs the network and ``average`` hold the optimizer's average."""
+        """As `PeerTraining.run`. Between runs, the network holds the optimizer's average."""
         self.optimizers[0].train()
         super().run(until, budget)
         self.optimizers[0].eval()

@@ -1,14 +1,17 @@
-"""Compare ways to draw index maps: `python benchmarks/peers.py --config configs/icons16.yaml --output runs/peers --minutes 10`.
+"""Compare ways to draw index maps: `python -m benchmarks.peers --config FILE --output FOLDER`.
 
-The same icons, minutes and machine for each peer of benchmarks/peer_models/, several seeds. Peers take turns in slices of their
-minutes, so that a busy machine slows all of them alike. Batches, optimizer (`--train.optimizer`), rates and the average of
-the weights are the config's for all of them, and so is the number of parameters, nearly; no peer sees class labels or foreign palettes.
-Two sets of palettes: `shared` is one of 64 entries for all icons, `own` 16 entries for each icon, in which a per-index model can
-only learn what the order of the entries tells.
+All peers of benchmarks/peer_models get the same icons, minutes and machine, and several seeds. They
+take turns in slices of their minutes, so that a busy machine slows all of them alike. Batches,
+optimizer (`--train.optimizer`), rates and the average of the weights are the config's for all, and
+so is, nearly, the number of parameters. No peer sees class labels or foreign palettes. There are
+two sets of palettes: `shared` is one palette of 64 entries for all icons, `own` gives each icon 16
+entries. In the second, a per-index model can learn only what the order of the entries tells.
 
-Writes the peers' weights, sheets of what they draw, `peers.json` after each peer, so that `--resume` can add seeds and palettes to it, `peers.md` with the tables, and `peers.png`: bits per pixel over minutes of training, Fréchet distances
-over calls of the network. Minutes count training only: neither measuring nor waiting. Bits per pixel are negative ELBOs on the held-out
-icons; Fréchet and kernel distances and recall are against them too, and so are those of real icons from the training side.
+Into FOLDER go the peers' weights, sheets of what they draw, `peers.json`, `peers.md` with tables,
+and `peers.png` with curves. `peers.json` is written after each peer, so `--resume` can add seeds
+and palettes to it. Minutes count training only. Bits per pixel are negative ELBOs on the held-out
+icons. Fréchet and kernel distances and recall are against the held-out icons too, for drawings and
+for real icons of the training side.
 """
 
 import hashlib
@@ -193,7 +196,7 @@ def compare(
 
 
 def digest_of(images: IndexMaps) -> str:
-    """A name for these index maps in these palettes, so that figures of others aren't put beside theirs."""
+    """A digest of index maps and palettes, so that figures of others are refused."""
     parts = (images.indices, images.palettes.colors, images.palettes.valid)
     return hashlib.blake2b(b"".join(part.numpy().tobytes() for part in parts), digest_size=10).hexdigest()
 
@@ -220,7 +223,8 @@ def earlier_records(path: Path, options: dict[str, Any], defaults: dict[str, Any
     """The records of a comparison that goes on; an option that it didn't know had its default.
 
     Raises:
-        InputError: there is none, or it was made otherwise, so that its figures can't stand beside new ones.
+        InputError: there is none, or it was made otherwise, so that its figures can't stand beside
+            new ones.
     """
     if not path.is_file():
         raise InputError(f"there is no comparison of peers in {path.parent}")
@@ -254,7 +258,7 @@ def start(
 def take_turns(
     trainings: dict[str, PeerTraining], heldout: IndexMaps, budget: float, slices: int
 ) -> dict[str, list[dict[str, float]]]:
-    """Train each peer for ``budget`` seconds in ``slices`` turns, whose order rotates; bits over time for each."""
+    """Train each peer for ``budget`` seconds in turns whose order rotates; the bits over time."""
     names, curves = list(trainings), {name: [] for name in trainings}
     slices = slices if names else 0
     for turn in tqdm(range(slices), desc="turns of training", unit="turn"):
@@ -290,7 +294,7 @@ def drawing_figures(
     samples: int,
     sheet: Path,
 ) -> dict[str, Any]:
-    """What drawings by a sampler with so many calls of the network are like, in the held-out icons' palettes; some on a sheet."""
+    """What drawings in the held-out icons' palettes are like. Some of them go on a sheet."""
     rows = heldout.random_rows(samples, seed=0)  # the same for all peers
     palettes = heldout.palettes[rows]
     size, network = heldout.indices.shape[-1], training.average.module
@@ -323,9 +327,12 @@ def real_figures(extractor: FeatureExtractor, training: IndexMaps, real: Tensor,
 
 
 def off_palette(drawing: Drawing, palettes: PaletteBatch) -> dict[str, float]:
-    """How far drawn pixels are from the entries that they were quantized to: the share that are none, and ΔE in OKLab.
+    """How far drawn pixels are from the entries that they were quantized to.
 
-    ΔE is over pixels that are opaque on both sides; wherever alpha differs from the entry's, a pixel is no entry.
+    It is the share of pixels that are no entry, and the mean ΔE in OKLab.
+
+    ΔE is over pixels that are opaque on both sides; wherever alpha differs from the entry's, a
+    pixel is no entry.
     """
     entries = rgba_of(drawing.indices, palettes)
     transparent = (entries[..., 3] == 0) & (drawing.rgba[..., 3] == 0)
@@ -343,7 +350,7 @@ def rgba_of(indices: Tensor, palettes: PaletteBatch) -> Tensor:
 def peak_memory(
     name: str, model: DenoiserConfig, train: TrainConfig, data: DataConfig, device: torch.device
 ) -> float | None:
-    """MiB that a training step needs at most, weights and optimizer included; None where that can't be measured.
+    """MiB that a training step needs at most, with weights and optimizer; None if unknown.
 
     It is measured in a process of its own.
     """

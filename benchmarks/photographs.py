@@ -12,7 +12,7 @@ SIZE = (768, 512)
 
 
 def photographs() -> dict[str, np.ndarray]:
-    """The color photographs that scikit-image and scikit-learn ship, uint8 ``[512, 768, 3]`` each."""
+    """The color photographs of scikit-image and scikit-learn, uint8 ``[512, 768, 3]`` each."""
     found = dict(zip(("china", "flower"), load_sample_images().images, strict=True))
     names = ("astronaut", "coffee", "chelsea", "rocket", "retina", "hubble_deep_field")
     found |= {name: getattr(skimage.data, name)() for name in names}

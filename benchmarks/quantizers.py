@@ -42,7 +42,7 @@ DRIFT_METHODS = {
 }
 
 Method = Callable[[np.ndarray, int], np.ndarray]
-"""(RGB uint8 [H, W, 3], number of colors) → the picture in that many colors, RGB uint8 [H, W, 3]."""
+"""(RGB, number of colors) → the picture in that many colors; RGB is uint8 ``[H, W, 3]``."""
 
 
 def ours(rgb: np.ndarray, k: int, space: str, dither_method: str | None = None, method: str = "kmeans") -> np.ndarray:
@@ -54,7 +54,7 @@ def ours(rgb: np.ndarray, k: int, space: str, dither_method: str | None = None, 
 
 
 def pillow(rgb: np.ndarray, k: int, method: Image.Quantize, dithered: bool = False) -> np.ndarray:
-    """Pillow's quantizer; dithered by a second pass with its own palette, since the first one can't."""
+    """Pillow's quantizer. To dither, it takes a second pass with its own palette."""
     image = Image.fromarray(rgb)
     indexed = image.quantize(k, method=method, dither=Image.Dither.NONE)
     if dithered:
@@ -119,7 +119,7 @@ def delta_e(rgb: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def blurred_ssim(rgb: np.ndarray, decoded: np.ndarray) -> float:
-    """SSIM after a Gaussian blur of 1.5 pixels, mixed in linear light as the eye does from afar, judged in sRGB."""
+    """SSIM after a Gaussian blur of 1.5 pixels in linear light, as the eye mixes from afar."""
     blurred = []
     for pixels in (rgb, decoded):
         linear = gaussian_filter(LINEAR_OF_BYTE[pixels], (1.5, 1.5, 0))
@@ -133,7 +133,7 @@ MEASURES = {"PSNR, dB": (psnr, "{:.2f}"), "100 ΔE": (delta_e, "{:.2f}"), "blurr
 
 
 def table(title: str, methods: dict[str, Method], images: list[np.ndarray], measures: list[str]) -> None:
-    """Print the means over the images, and the median time, of every method; the methods take turns on each image."""
+    """Print the means over the images, and the median time, of methods that take turns."""
     rows = {name: [] for name in methods}
     for k in COLORS:
         values = {name: {measure: [] for measure in (*measures, "ms")} for name in methods}
@@ -156,7 +156,7 @@ def table(title: str, methods: dict[str, Method], images: list[np.ndarray], meas
 
 
 def race(image: np.ndarray, repeats: int) -> None:
-    """Print the times of k-means and libimagequant, run in turns on one picture, and the medians of their ratios.
+    """Print the times of k-means and libimagequant, in turns on one picture, and their ratios.
 
     The time of all cores together says what other jobs on the machine can't change much.
     """
@@ -181,7 +181,7 @@ def race(image: np.ndarray, repeats: int) -> None:
 
 
 def memory(name: str) -> None:
-    """Print by how much one quantization at K = 256 raises this process's memory at most, in MiB, after a small warm-up."""
+    """Print by how much a quantization at K = 256 raises this process's memory, in MiB."""
     image = photographs()["coffee"]
     PLAIN[name](image[::8, ::8], 64)
     print(f"{process_memory(lambda: PLAIN[name](image, 256))[0]:.0f}")
@@ -197,7 +197,7 @@ def tiles(photos: list[np.ndarray], count: int) -> list[np.ndarray]:
 
 
 def batched_against_kmeans(photos: list[np.ndarray]) -> None:
-    """Print how far torch's batched k-means is from numba's on 90 tiles, in dB of the squared error in OKLab."""
+    """Print how far torch's batched k-means is from numba's on 90 tiles, in dB of OKLab error."""
     device, space = "cuda" if torch.cuda.is_available() else "cpu", SPACES["oklab"]
     print("\n" + heading(f"K, on {device}", "mean difference, dB", "worst"))
     for k in (4, 16, 64):
@@ -213,7 +213,7 @@ def batched_against_kmeans(photos: list[np.ndarray]) -> None:
 
 
 def many_and_large(photos: list[np.ndarray]) -> None:
-    """Print the time of 10,000 palettes of 32 × 32 pictures, and the time and memory of one picture of 24 megapixels."""
+    """Print the time of 10,000 small palettes, and the cost of a picture of 24 megapixels."""
     small = tiles(photos, 10_000)
     for k in (16, 256):
         fit_palettes(small[:10], k)
@@ -231,7 +231,7 @@ def many_and_large(photos: list[np.ndarray]) -> None:
 
 
 def learned_against_kmeans(photos: list[np.ndarray]) -> None:
-    """Print, for each K, how far `learned` is from `kmeans` in dB over the photographs, and its unused entries."""
+    """Print how far `learned` is from `kmeans` in dB, and its unused entries."""
     print("\n" + heading("K", "mean difference, dB", "worst", "unused entries"))
     for k in (4, 16, 128):
         differences, unused = [], 0
@@ -255,7 +255,7 @@ def memories() -> None:
 
 
 def drift() -> None:
-    """Print how far colors drift when photographs are dithered with palettes that weren't made for them.
+    """Print how far colors drift where photographs are dithered with palettes of other pictures.
 
     Pictures are compared after a Gaussian blur of 6 pixels in linear light. Distances are 100 ΔE in
     OKLab, means over pixels and three photographs: to what the palette can mix, and to the picture.

@@ -1,8 +1,9 @@
-"""Print docs/results/experiments.md's table of samplers: image quality against the number of network calls.
+"""Image quality against the number of network calls: the table of docs/results/experiments.md.
 
-``python -m benchmarks.samplers --checkpoint runs/demo/model --judge runs/judge --output runs/samplers.json``. The judge is
-a model trained on the same data from another seed: the bits that it needs for drawn images should be those that it needs for
-held-out ones. More means images that it finds strange; less, images that are simpler than real ones.
+`python -m benchmarks.samplers --checkpoint runs/demo/model --judge runs/judge --output FILE.json`.
+The judge is a model that was trained on the same data from another seed. It should need as many
+bits for drawn images as for held-out ones. If it needs more, the images are strange to it. If it
+needs fewer, they are simpler than real ones.
 """
 
 import time

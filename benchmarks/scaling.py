@@ -1,9 +1,11 @@
-"""What training and drawing cost against resolution, palette size and model size, and what that comes to on many GPUs.
+"""What training and drawing cost by resolution, palette size and model size, and on many GPUs.
 
-``OMP_NUM_THREADS=1 python -m benchmarks.scaling measure --config configs/icons16.yaml --output runs/scaling`` counts operations and
-memory and takes processor time, fits the laws of benchmarks/costs/laws.py, and writes scaling.json, scaling.md and scaling.png.
-``… bound --config configs/folder64.yaml --images 64`` measures the memory of one training step and ends with status 1 if that is above
---limit. ``… plan`` prints estimates for GPUs by the assumptions of benchmarks/scaling.yaml. docs/results/scaling.md shows all three.
+`OMP_NUM_THREADS=1 python -m benchmarks.scaling measure --config configs/icons16.yaml --output
+FOLDER` counts operations and memory, takes processor time, fits the laws of
+benchmarks/costs/laws.py, and writes scaling.json, scaling.md and scaling.png. `… bound --config
+configs/folder64.yaml` measures the memory of one training step, and ends with status 1 if that is
+above --limit. `… plan --config benchmarks/scaling.yaml` prints estimates for GPUs.
+docs/results/scaling.md shows all three.
 """
 
 import math
@@ -32,15 +34,16 @@ SIZES = (16, 24, 32, 48, 64, 96, 128)
 ENTRIES = (4, 16, 64, 128, 256)
 WIDTHS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.5)
 CROSSED = ((16, 256), (64, 64), (64, 256), (128, 64))
-"""Sizes and entries that are both large, without which a law couldn't tell their product from their sum."""
+"""Sizes and entries that are both large, so that a law tells their product from their sum."""
 PIXELS_A_STEP = 8192
 MATRIX = 1024
 LIMIT_MIB = 870
-"""Of `bound` for configs/folder64.yaml, 64 images: 812 were measured. One more tensor of the logits' size would be 876."""
+"""Of `bound` for configs/folder64.yaml with 64 images. 812 were measured; one more tensor of the
+logits' size would make 876."""
 
 
 def wider(model: DenoiserConfig, factor: float) -> DenoiserConfig:
-    """The same network with so many times the features, but for those of palette entries and conditions."""
+    """The same network with so many times the features, except those of entries and conditions."""
 
     def times(channels: int) -> int:
         return round(channels * factor)

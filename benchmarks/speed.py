@@ -1,4 +1,4 @@
-"""Where time goes: `python -m benchmarks.speed step --config FILE` for training, `… overhead` for algorithms.
+"""Where time goes: `python -m benchmarks.speed step --config FILE`, or `… overhead`.
 
 Works are timed in turns and medians are compared, so that a busy machine slows all of them alike.
 Ratios hold where seconds don't.
@@ -37,8 +37,9 @@ BATCH, ENTRIES, SIZE, STEPS, ROUNDS = 64, 16, 16, 16, 15
 PROCESSES = {"absorbing": {}, "uniform": {}, "color-heat": {"width": 0.2, "leap": 0.1}}
 
 
-# A training step. Operations are the multiplications and additions of matrix products and convolutions,
-# forward and backward. The peak is that of a 2,048² matrix product, measured between the steps.
+# A training step. Operations are the multiplications and additions of matrix products and
+# convolutions, forward and backward. The peak is that of a 2,048² matrix product, measured between
+# the steps.
 
 
 class Stopwatch:
@@ -131,7 +132,7 @@ def report(watch: Stopwatch, network: int, update: int, batch_size: int, memory:
 
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> float:
-    """MiB that ``run`` needs at most above what was there before; NaN where that can't be measured."""
+    """MiB that ``run`` needs at most above what was there before; NaN if unknown."""
     if device.type != "cuda":
         return process_memory(run)[0]
     before = torch.cuda.memory_allocated()
@@ -153,7 +154,8 @@ def print_profile(run: Callable[[], object]) -> None:
         print(row(event.key, f"{event.self_cpu_time_total / total:.1%}"))
 
 
-# What processes and samplers cost beside the network: the demo's, on 64 icons of 16 × 16 in 16 entries.
+# What processes and samplers cost beside the network: the demo's, on 64 icons of 16 × 16 in 16
+# entries.
 
 
 def time_overhead(options: Namespace) -> None:
@@ -167,7 +169,7 @@ def time_overhead(options: Namespace) -> None:
 
 @torch.inference_mode()
 def overhead_of_sampling(denoiser: Denoiser, rounds: int) -> None:
-    """Print a step of each sampler, with logits that are there already, against a call of the network."""
+    """Print a step of each sampler, with logits that are there, against a call of the network."""
     denoiser.eval()
     palette = palettes()
     logits = 3 * torch.randn(1, BATCH, ENTRIES, SIZE, SIZE)
@@ -189,7 +191,7 @@ def overhead_of_sampling(denoiser: Denoiser, rounds: int) -> None:
 
 
 def overhead_of_training(denoiser: Denoiser, rounds: int) -> None:
-    """Print corruption and bound with their gradient, against the network's forward and backward pass."""
+    """Print corruption and bound with gradient, against the network's passes forward and back."""
     denoiser.train()
     x_0 = torch.randint(0, ENTRIES, (BATCH, SIZE, SIZE))
     leaf = torch.randn(BATCH, ENTRIES, SIZE, SIZE, requires_grad=True)
@@ -212,7 +214,7 @@ def overhead_of_training(denoiser: Denoiser, rounds: int) -> None:
 def print_ratio(
     names: list[str], algorithm: Callable[[], object], network: Callable[[], object], rounds: int, steps: int = 1
 ) -> None:
-    """Print a row: the time of a step of the algorithm, which takes so many, beside the network's."""
+    """Print a row: the time of one step of the algorithm's, and the network's."""
     found = medians({"algorithm": algorithm, "network": network}, rounds, time.perf_counter)
     step, whole = found["algorithm"] / steps, found["network"]
     print(row(*names, f"{1000 * step:.1f}", f"{1000 * whole:.1f}", f"{step / whole:.3f}"), flush=True)

@@ -1,7 +1,8 @@
-"""Memory and speed of a stream: ``python -m benchmarks.streaming --images 1000000 --folder runs/streaming``.
+"""Memory and speed of a stream: `python -m benchmarks.streaming --folder FOLDER`.
 
-Draws pictures, writes them as PNG into parquet shards, unless the folder holds them already, and feeds them all to nobody, as training
-would be fed. Prints what the training process and its workers hold at intervals, and pictures for each second of a worker's processor.
+Draws pictures, writes them as PNG into parquet shards, unless the folder holds them already, and
+feeds them all to nobody, as training would be fed. Prints what the training process and its workers
+hold at intervals, and pictures for each second of a worker's processor.
 """
 
 import argparse
@@ -29,7 +30,7 @@ BATCH = 256
 
 
 def drawn(count: int, size: int, seed: int) -> Iterator[bytes]:
-    """PNGs of two disks on a gradient: some thirty colors, like a small photograph's, and no two alike."""
+    """PNGs of two disks on a gradient, which have some thirty colors, none alike."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size] / size
     for _ in range(count):
@@ -44,7 +45,7 @@ def drawn(count: int, size: int, seed: int) -> Iterator[bytes]:
 
 
 def write_shards(folder: Path, count: int, different: int, size: int) -> None:
-    """Write what is missing of ``count`` pictures, of which only some are ``different``: other shards are links to those."""
+    """Write what is missing of ``count`` pictures; those not ``different`` are links."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(-(-count // SHARD)), desc="drawing shards"):
         path = folder / f"train-{number:05d}.parquet"

@@ -1,10 +1,12 @@
-"""Compare variants of a training run at equal processor time, and print docs/results/architecture-study.md's table.
+"""Compare variants of a training run at equal processor time: docs/results/architecture-study.md.
 
-``python -m benchmarks.study --config configs/icons16.yaml --trials benchmarks/study.yaml --output runs/study --minutes 6``. Each trial
-is a ``train.py`` run of one thread in a folder of its own under ``--output``; trials that are finished there are not run again, so a
-study can be stopped, and trials can be added. Differences to the base are paired: the same held-out images with the same
-corruptions, so their standard error is much smaller than each figure's. It doesn't hold the spread over seeds, for which finalists
-are run with ``--seeds``.
+`python -m benchmarks.study --config configs/icons16.yaml --trials benchmarks/study.yaml --output
+FOLDER` runs `train.py` with one thread for each trial, in a folder of its own below FOLDER.
+Finished trials aren't run again, so a study can be stopped, and trials can be added.
+
+Differences to the base are paired: the same held-out images with the same corruptions. So their
+standard error is much smaller than each figure's. It doesn't include the spread over seeds;
+finalists are run with `--seeds`.
 """
 
 import os
@@ -92,7 +94,8 @@ def train(trial: Trial, config: Path, output: Path, minutes: float) -> None:
     """Run ``train.py`` in a process of one thread, unless it was run.
 
     Raises:
-        InputError: it failed, and its own words are in the message; or the trial's folder holds another one.
+        InputError: it failed, and its own words are in the message; or the trial's folder holds
+            another one.
     """
     folder, arguments = trial.folder(output), ["--config", str(config), *words(trial, minutes)]
     if (folder / INDEX).exists():

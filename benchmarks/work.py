@@ -1,4 +1,4 @@
-"""A training step, and a call of the network with a sampler's step: what they do in parts, and what these cost."""
+"""A training step, and a call of the network with a sampler's step: their parts and costs."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -59,7 +59,7 @@ class Setting:
 
 
 class TrainingStep:
-    """What a training step does after its pictures are there: the network, its optimizers, the average of its weights.
+    """What a training step does after its pictures are there.
 
     Args:
         model: the network.
@@ -127,7 +127,7 @@ class Work(TrainingStep):
         self.learn_from(Examples(self.x_0, x_t, t, self.palette, NO_CONDITIONS))
 
     def keep_gradients(self) -> None:
-        """Make gradients of zero. The next pass backward adds to them, so its memory is that of pictures alone."""
+        """Make gradients of zero, so that the next pass backward only adds to them."""
         for parameter in self.model.parameters():
             parameter.grad = torch.zeros_like(parameter)
 
@@ -167,7 +167,7 @@ class Counts:
     choice_bytes: float
     """Of a sampler's step with the network's answer, which is not counted again."""
     training_mib: float
-    """By how much a training step of all images raises the process's resident memory; not a number off Linux."""
+    """By how much a training step of all images raises the process's memory; NaN off Linux."""
     process_mib: float
     """The process's whole memory at the most, in training."""
 
@@ -203,7 +203,7 @@ def _bytes(work: Work) -> list[int]:
 
 
 def _warm_up(work: Work) -> None:
-    """Make what stays between steps, the optimizer's state and the libraries' own, with one small picture."""
+    """Take a step on one small picture, so that what stays between steps is there."""
     Work(replace(work.setting, images=1, size=work.setting.stride)).step()
     work.keep_gradients()
     work.update()

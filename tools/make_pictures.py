@@ -166,7 +166,7 @@ def augmentation(output: Path, _: Path | None) -> None:
 
 
 def _recolored(folder: Path, output: Path, *options: str) -> dict[str, list[Path]]:
-    """The files that recolor.py writes for a folder, by palette or way, in the order of their sources."""
+    """The files that recolor.py writes, by palette or way, in the order of their sources."""
     recolor.main([str(folder), "--output", str(output), *options])
     files: dict[str, list[Path]] = {}
     for record in json.loads((output / recolor.REPORT_FILE).read_text())["files"]:

@@ -1,1 +1,1 @@
-"""What a step costs in operations, seconds and memory, the laws that these follow, and what larger runs would take."""
+"""What a step costs: the laws that costs follow, and what larger runs would take."""

@@ -1,4 +1,4 @@
-"""Laws of cost: sums of terms in the pixels of a picture and the entries of its palette; derived, and fitted to measurements."""
+"""Laws of cost, derived and fitted: sums of terms in pixels and palette entries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -36,7 +36,8 @@ def cost(law: Law, pixels: float, entries: float) -> float:
 def fit(points: Sequence[Point], terms: Sequence[str]) -> dict[str, float]:
     """The law with the least squares of relative errors, among those without negative coefficients.
 
-    Terms that would be negative are left out one by one, the most negative share of the costs first.
+    Terms that would be negative are left out one by one, the most negative share of the costs
+    first.
 
     Args:
         points: at least as many as terms.
@@ -60,12 +61,15 @@ def residuals(law: Law, points: Sequence[Point]) -> list[float]:
 
 
 def operations_law(model: DenoiserConfig, training: bool) -> dict[str, float]:
-    """The operations of a palette denoiser for a picture, read off its layers, two for each multiplication and addition.
+    """The operations of a palette denoiser for a picture, read off its layers.
 
-    A layer of M × N weights takes 2 M N at each position; going back takes as many for its input's gradient, and for
-    its weights'. Attention over N positions of C features takes 4 N² C (queries with keys, shares with values); going
-    back takes 10 N² C, since its shares aren't kept but computed again. Normalizations, activations and sums aren't
-    counted. It holds where the network's strides divide the edge length.
+    Each multiplication and each addition is one.
+
+    A layer of M × N weights takes 2 M N at each position; going back takes as many for its input's
+    gradient, and for its weights'. Attention over N positions of C features takes 4 N² C (queries
+    with keys, shares with values); going back takes 10 N² C, since its shares aren't kept but
+    computed again. Normalizations, activations and sums aren't counted. It holds where the
+    network's strides divide the edge length.
 
     Args:
         model: of kind palette, without luminance.

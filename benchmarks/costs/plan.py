@@ -1,4 +1,4 @@
-"""Estimates of training on many GPUs: measured costs of an image times stated assumptions about the machines."""
+"""Estimates of training on many GPUs, from measured costs and stated assumptions."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,8 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.run_config import RunConfig
 
 BYTES_A_WEIGHT = 4 * 5
-"""In float32: the weight, its gradient, DDP's bucket of gradients, momentum, moving average (AdamW: 4 more)."""
+"""In float32: the weight, its gradient, DDP's bucket of gradients, momentum, moving average. AdamW
+takes 4 more."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Costs:
     logit_bytes: float
     """Of these, one tensor of logits."""
     seconds: dict[str, float]
-    """Of one core for an image, by part: from a JPEG file to a picture, a palette, indices; from indices to a batch."""
+    """Of one core for an image: from a JPEG file to a picture, palette, indices, batch."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,18 @@ def estimate(run: PlannedRun, costs: Costs, assumed: Assumptions, gpus: int) -> 
 
 
 def all_reduce_bytes(size: float, count: int) -> float:
-    """What each of ``count`` GPUs sends to sum ``size`` bytes over all: a ring passes every part around twice, but for its own."""
+    """What each of ``count`` GPUs sends to sum ``size`` bytes over all of them.
+
+    A ring passes every part around twice, but for its own.
+    """
     return 2 * (count - 1) / count * size
 
 
 def measure(run: PlannedRun) -> Costs:
     """Count a step, and take the time of its data.
 
-    An image's memory is what four pictures take more than two: with a single one, gradients of the largest weights are part of the peak.
+    An image's memory is what four pictures take more than two: with a single one, gradients of the
+    largest weights are part of the peak.
     """
     parser = cli.make_parser("")
     parser.add_argument("--config", action=ActionConfigFile)
@@ -166,7 +171,10 @@ def measure(run: PlannedRun) -> Costs:
 
 
 def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
-    """Processor time of an image for each part of what stands before a training step, medians of rounds over nine photographs."""
+    """Processor seconds of an image for each part of what is done before a training step.
+
+    They are medians of rounds over nine photographs.
+    """
     from tincture.benchmarks.photographs import photographs  # needs requirements-benchmarks.txt
 
     files = []

@@ -79,7 +79,7 @@ def tables(result: dict[str, Any]) -> str:
 
 
 def plot(path: Path, result: dict[str, Any]) -> None:
-    """Operations, seconds and memory over pixels, entries and weights: points measured, lines by the laws."""
+    """Draw operations, seconds and memory: points are measured, lines are the laws."""
     records = list(result["records"].items())
     base = records[0][1]
     sweeps = {
@@ -108,7 +108,7 @@ def plot(path: Path, result: dict[str, Any]) -> None:
 
 
 def _by_law(record: Record, name: str, fitted: dict[str, tuple[Law, list[Point]]], other_width: bool) -> float | None:
-    """What a law says about a record: the fitted one, or for another width the derived one where there is one."""
+    """What a law says about a record: the fitted law, or the derived one for another width."""
     if not other_width:
         return cost(fitted[name][0], record["size"] ** 2, record["entries"])
     if not name.endswith("operations"):

@@ -21,16 +21,18 @@ OUR_SAMPLERS = ("remasking", "ancestral")
 """By which our network is drawn with, seeing colors or not."""
 
 MASKED_SAMPLERS = ("ancestral", "remasking")
-"""By which other networks under masked diffusion are drawn with: as the paper does, and as ours is."""
+"""How other networks draw under masked diffusion: first as their paper does, then as ours does."""
 
 OUR_JITTER = 0.1
-"""By which the colors of the palettes that ours learns from are changed, which the others, seeing none, can't tell; its index maps are theirs."""
+"""How far the colors of our network's training palettes are changed. The other networks see no
+colors, and train on the same index maps."""
 
 NetworkOfWidth = Callable[[int, int], nn.Module]
 """(entries, width) → a per-index network."""
 
 HYBRID_WEIGHT = 1.0
-"""D3PM's λ of 0.001 stands beside the term of the one step of 1,000 that is drawn for an image; beside their sum, as here, it is 1."""
+"""In D3PM, λ is 0.001 and stands beside the term of one step of 1,000, drawn for each image. Here
+it stands beside the sum of all terms, so it is 1."""
 
 
 def _ours(config: DenoiserConfig, entries: int) -> Peer:
@@ -40,13 +42,16 @@ def _ours(config: DenoiserConfig, entries: int) -> Peer:
 
 
 def _per_index(config: DenoiserConfig, entries: int) -> Peer:
-    """Masked diffusion (Shi et al. 2024, arXiv 2406.04329) with an embedding and an output row for each index, on our UNet."""
+    """Masked diffusion (Shi et al. 2024, arXiv 2406.04329) with an embedding for each index.
+
+    It has an output row for each index too, and our UNet.
+    """
     network = build_denoiser(replace(config, kind="index"), 0, entries)
     return DiscretePeer(network, AbsorbingProcess(linear()), samplers=OUR_SAMPLERS)
 
 
 def _d3pm(config: DenoiserConfig, entries: int) -> Peer:
-    """D3PM uniform (Austin et al. 2021, arXiv 2107.03006) with its hybrid loss, on our UNet, told the time."""
+    """D3PM uniform (Austin et al. 2021, arXiv 2107.03006) on our UNet, told the time."""
     network = build_denoiser(replace(config, kind="index", time_conditioning=True), 0, entries)
     return DiscretePeer(network, UniformProcess(linear()), HYBRID_WEIGHT)
 
@@ -57,7 +62,7 @@ def _masked(config: DenoiserConfig, entries: int, network: NetworkOfWidth) -> Pe
 
 
 def _flow_matching(config: DenoiserConfig, entries: int, cross_entropy: bool = False) -> Peer:
-    """Discrete flow matching as Meta's package has it, on Meta's UNet, with as many parameters as ours."""
+    """Discrete flow matching as in Meta's package, on Meta's UNet made as large as ours."""
     return FlowPeer(_of_our_size(config, entries, meta_unet), cross_entropy)
 
 

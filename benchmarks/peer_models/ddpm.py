@@ -1,7 +1,8 @@
-"""Continuous diffusion in RGBA on our own UNet, quantized to the palette afterwards: what people do today.
+"""Continuous diffusion in RGBA on our own UNet, quantized afterwards: what people do today.
 
-DDPM (Ho et al. 2020, arXiv 2006.11239) by diffusers' `DDPMScheduler`, noise predicted, with the cosine schedule of Nichol and Dhariwal
-2021 (arXiv 2102.09672), which small images and few calls are better served by than by the linear one.
+DDPM (Ho et al. 2020, arXiv 2006.11239) by diffusers' `DDPMScheduler`, noise predicted, with the
+cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672), which small images and few calls are
+better served by than by the linear one.
 """
 
 import numpy as np
@@ -43,7 +44,8 @@ class DDPMPeer:
 
     def __init__(self, network: NoisePredictor) -> None:
         self.network = network
-        # By default the steps are a whole number of times apart, from 0: 256 of them would begin at 765 of 1,000, with too much noise.
+        # By default the steps are a whole number of times apart, from 0: 256 of them would begin at
+        # 765 of 1,000, with too much noise.
         self.scheduler = DDPMScheduler(TIMES, beta_schedule="squaredcos_cap_v2", timestep_spacing="trailing")
 
     def loss(self, batch: Batch) -> Tensor:
@@ -60,7 +62,7 @@ class DDPMPeer:
     def draw(
         self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, sampler: str, seed: int
     ) -> Drawing:
-        """Ancestral sampling in RGBA, rounded to bytes, then the nearest entry in OKLab for each opaque pixel."""
+        """Sample RGBA, round it to bytes, then take the nearest entries in OKLab."""
         network.eval()
         device = next(network.parameters()).device
         self.scheduler.set_timesteps(calls)
@@ -82,7 +84,7 @@ class DDPMPeer:
 
 
 def to_pixels(batch: Batch) -> Tensor:
-    """What index maps show, RGBA from -1 to 1, ``[B, 4, H, W]``; transparent pixels are black besides."""
+    """What index maps show, RGBA from -1 to 1, ``[B, 4, H, W]``; transparent pixels are black."""
     rows = torch.arange(len(batch.x_0), device=batch.x_0.device)[:, None, None]
     rgba = batch.palette.colors[rows, batch.x_0].float()  # [B, H, W, 4]
     rgba = torch.where(rgba[..., 3:] > 0, rgba, 0.0)

@@ -1,4 +1,4 @@
-"""Discrete diffusion by this project's processes, with any denoiser: masked diffusion (MD4's loss) and D3PM's hybrid loss."""
+"""Discrete diffusion by our processes with any denoiser: MD4's loss, and D3PM's hybrid loss."""
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,8 @@ class DiscretePeer:
         process: how index maps are corrupted.
         cross_entropy: its weight beside the bound.
         samplers: names in `diffusion.samplers.SAMPLERS`, which draw with their own defaults.
-        palette_jitter: how far the colors of a trained palette are changed together (`data.augmentation.jitter`).
+        palette_jitter: how far the colors of a trained palette are changed together
+            (`data.augmentation.jitter`).
     """
 
     def __init__(

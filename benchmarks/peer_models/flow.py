@@ -1,8 +1,10 @@
-"""Discrete flow matching by Meta's flow-matching package: its mixture path, generalized KL loss and Euler solver.
+"""Discrete flow matching by Meta's package: its mixture path, loss and Euler solver.
 
-From masks to entries, with the cubic schedule of the repository's image example (Gat et al. 2024, arXiv 2407.15595; loss: Shaul et al. 2024, arXiv
-2412.03487). The example itself minimizes the plain cross-entropy of all pixels instead: both are here. The package's time runs from 0 (noise) to 1 (data); the network is told how many pixels are masked instead,
-``1 - κ``, so that the masked bound can be measured on it: with carried-over entries it is never above the package's own loss.
+From masks to entries, with the cubic schedule of the repository's image example (Gat et al. 2024,
+arXiv 2407.15595; loss: Shaul et al. 2024, arXiv 2412.03487). The example itself minimizes the plain
+cross-entropy of all pixels instead: both are here. The package's time runs from 0 (noise) to 1
+(data); the network is told how many pixels are masked instead, ``1 - κ``, so that the masked bound
+can be measured on it: with carried-over entries it is never above the package's own loss.
 """
 
 import math
@@ -24,7 +26,7 @@ from .peer import BATCH, Drawing
 POWER = 3.0
 """Of the schedule κ(τ) = τ³."""
 LAST_TIME = 1 - 1e-3
-"""The loss's weight, κ' / (1 - κ), has no bound as τ goes to 1; the package's examples stop here."""
+"""The package's examples stop here: the loss's weight, κ' / (1 - κ), has no bound as τ → 1."""
 
 
 class FlowPeer:
@@ -64,7 +66,7 @@ class FlowPeer:
         return self.kl(_with_mask(logits), batch.x_0, x_t, tau) / math.log(2)
 
     def bits_per_pixel(self, network: nn.Module, images: IndexMaps, times: int) -> BitsPerPixel:
-        """The negative ELBO of masked diffusion with the same network, which the schedule doesn't change."""
+        """The negative ELBO of masked diffusion, which the schedule doesn't change."""
         return heldout_estimates(network, AbsorbingProcess(linear()), images, times).result()
 
     @torch.inference_mode()
@@ -103,6 +105,6 @@ def _masked(tau: Tensor) -> Tensor:
 
 
 def _with_mask(logits: Tensor) -> Tensor:
-    """Logits ``[B, K, H, W]`` as the package has them, ``[B, H, W, K + 1]``, with a mask that is never predicted."""
+    """Logits ``[B, K, H, W]`` as the package has them, ``[B, H, W, K + 1]``, no mask."""
     logits = logits.float().movedim(1, -1)
     return torch.cat([logits, torch.full_like(logits[..., :1], -torch.inf)], dim=-1)

@@ -1,12 +1,12 @@
 """Networks of other projects as per-index denoisers: an embedding and an output row for each entry.
 
-`unet2d` is diffusers' `UNet2DModel`. `meta_unet` is the UNet of the flow_matching repository's discrete
-image example. The PyPI package doesn't hold it, so it is rebuilt from its published CIFAR-10 settings:
-the UNet of Dhariwal and Nichol 2021 (arXiv 2105.05233) with features of (3, 4, 4) · width, attention
-at half resolution and in the middle, averages for downsampling and repetition for upsampling. Its
-residual block is the one that models/unet.py has too. Smaller than there are the width, the blocks
-of a level (two instead of five), and the dropout (none instead of 0.4), which minutes of training
-can't afford.
+`unet2d` is diffusers' `UNet2DModel`. `meta_unet` is the UNet of the flow_matching repository's
+discrete image example. The PyPI package doesn't hold it, so it is rebuilt from its published
+CIFAR-10 settings: the UNet of Dhariwal and Nichol 2021 (arXiv 2105.05233) with features of (3, 4,
+4) · width, attention at half resolution and in the middle, averages for downsampling and repetition
+for upsampling. Its residual block is the one that models/unet.py has too. Smaller than there are
+the width, the blocks of a level (two instead of five), and the dropout (none instead of 0.4), which
+minutes of training can't afford.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,10 @@ class PerIndexDenoiser(nn.Module):
 
 
 class UNet2D(nn.Module):
-    """Three levels of (1, 2, 2) · ``width`` features, two blocks each, attention at the middle one: DDPM's shape, made small."""
+    """DDPM's shape, made small: levels of (1, 2, 2) · ``width`` features, two blocks each.
+
+    The middle level has attention.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, width: int) -> None:
         super().__init__()
@@ -113,7 +116,10 @@ class MetaUNet(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Features ``[B, in_channels, H, W]`` at times ``[B]`` → ``[B, out_channels, H, W]``; H and W are multiples of 4."""
+        """Features ``[B, in_channels, H, W]`` at times ``[B]`` → ``[B, out_channels, H, W]``.
+
+        H and W are multiples of 4.
+        """
         condition = self.condition(t, None)
 
         def through(blocks: nn.ModuleList, h: Tensor) -> Tensor:

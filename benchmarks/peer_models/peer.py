@@ -28,13 +28,14 @@ class Drawing(NamedTuple):
     indices: Tensor
     """Index maps, int64 ``[N, H, W]``."""
     rgba: Tensor | None = None
-    """uint8 ``[N, H, W, 4]`` as drawn, before the nearest entry is taken; nothing where entries themselves are drawn."""
+    """uint8 ``[N, H, W, 4]`` before the nearest entry is taken; None where entries are drawn."""
 
 
 class Peer(Protocol):
     """A network with a way to train it and a way to draw with it.
 
-    Measuring and drawing are told which weights to use, because those are an average of the trained ones.
+    Measuring and drawing are told which weights to use, because those are an average of the trained
+    ones.
     """
 
     network: nn.Module
@@ -52,7 +53,7 @@ class Peer(Protocol):
     def draw(
         self, network: nn.Module, palettes: PaletteBatch, size: int, calls: int, sampler: str, seed: int
     ) -> Drawing:
-        """One image in each palette, ``size × size``, by ``calls`` calls of the network for each."""
+        """One image in each palette, ``size × size``, by ``calls`` calls of the network."""
         ...
 
 
@@ -72,11 +73,12 @@ def nearest_width(make: Callable[[int], nn.Module], parameters: int, step: int =
 
 
 class PeerTraining:
-    """The step of training/loop.py (batches, random numbers, optimizer, rate, average) for any peer's loss.
+    """The step of training/loop.py for any peer's loss. It can pause, so that peers take turns.
 
     Args:
         peer: what to train.
-        config: batch size, optimizer, rates, average and clock; its budgets and intervals are not looked at.
+        config: batch size, optimizer, rates, average and clock; its budgets and intervals are not
+            looked at.
         training: the side of the data set to learn from.
         seed: of the order of images and every corruption.
         device: where.
@@ -92,7 +94,7 @@ class PeerTraining:
         self.steps, self.seconds = 0, 0.0
 
     def run(self, until: float, budget: float) -> None:
-        """Train until ``until`` seconds of training have passed, out of ``budget``, pauses not counted."""
+        """Train until ``until`` seconds of training have passed, out of ``budget``."""
         clock = CLOCKS[self.config.clock]
         before, started = self.seconds, clock()
         while self.seconds < until:

@@ -12,11 +12,11 @@ STYLES = ("-", "--")
 """Lines of a peer's samplers, in their order."""
 
 Records = Sequence[dict[str, Any]]
-"""One for each set of palettes, peer and seed; and one for each set of palettes whose peer is ``real``."""
+"""One record for each set of palettes, peer and seed, and one of ``real`` images for each set."""
 
 
 def tables(records: Records) -> str:
-    """Markdown: training and drawing, if any, for each set of palettes; the mean over seeds ± its standard error."""
+    """Markdown: training and drawing for each set of palettes, as means over seeds."""
     parts = []
     for palettes in _names(records, "palettes"):
         here = [record for record in records if record["palettes"] == palettes]
@@ -33,7 +33,7 @@ def tables(records: Records) -> str:
 
 
 def plot(path: Path, records: Records) -> None:
-    """Bits per pixel over minutes of training, and Fréchet distance over calls, a row for each set of palettes."""
+    """Draw bits over minutes and Fréchet distances over calls, a row for each palette set."""
     sets = _names(records, "palettes")
     figure = make_figure(12, 4.5 * len(sets))
     peers = [peer for peer in _names(records, "peer") if peer != "real"]
@@ -144,10 +144,10 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _mean(values: Sequence[float], digits: int, errors: Sequence[float | None] = ()) -> str:
-    """The mean ± its standard error: from the spread of the seeds, or from each one's own error if that says more.
+    """The mean, and the standard error by the spread of the seeds or by their own errors.
 
-    Each one's own error holds the choice of the held-out images too, which more seeds don't make surer: the result is the error
-    given these images.
+    Each one's own error holds the choice of the held-out images too, which more seeds don't make
+    surer: the result is the error given these images.
     """
     known = [error for error in errors if error is not None]
     own = statistics.mean(known) / len(known) ** 0.5 if known else None
