@@ -31,7 +31,7 @@ from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plo
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
 from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.sheet import contact_sheet
+from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.training.run_config import TrainConfig
 from tincture.training.tracking import start_wandb

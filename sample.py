@@ -23,11 +23,10 @@ from tincture.controls.command import Drawing
 from tincture.controls.joint import JointPalettes
 from tincture.controls.options import COUNT
 from tincture.controls.views import AXES
-from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.pipelines.posterior_mean import dithered_means
-from tincture.pipelines.sheet import contact_sheet, repeated
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import GIF_MILLISECONDS, write_animation
+from tincture.quantization.pictures.contact_sheet import contact_sheet, repeated
 from tincture.quantization.pictures.gif import check_gif_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
@@ -169,6 +168,8 @@ def inputs_of(options: Options, parsed: Namespace) -> list[Path]:
 
 def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
     """Draw with everything that the options ask for."""
+    from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline  # diffusers takes seconds
+
     asked, mean = options.drawing, options.drawing.pictures.mean
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.run.checkpoint)
     pipeline.denoiser.to(processes().device)
@@ -176,7 +177,7 @@ def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
     controls, height, width = asked.read_controls(palettes, pipeline.config.size, is_told)
     batches: list[list[list[IndexedImage]]] = []
 
-    def keep_step(_: PaletteDiffusionPipeline, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+    def keep_step(_: Any, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
         if step == 0:
             batches.append([])
         if sum(len(batch[0]) for batch in batches[:-1] if batch) < MAX_TRAJECTORY_IMAGES:

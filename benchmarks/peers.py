@@ -46,9 +46,9 @@ from tincture.data.sources import DataConfig
 from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
 from tincture.evaluation.features import FeatureExtractor, load_extractor
 from tincture.models.denoiser import DenoiserConfig
-from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.training.run_config import RunConfig, TrainConfig
 

@@ -122,12 +122,12 @@ class Controls:
         """Raise InputError if one of them doesn't fit images of that size, in these palettes."""
         images, entries = len(palettes), max(map(len, palettes))
         size = [images, height, width]
-        maps = {f"a {type(wish).__name__}": wish.shape for wish in self.wishes}
+        shapes = [(f"a {type(wish).__name__}", list(wish.shape)) for wish in self.wishes]
         if self.luminance is not None:
-            maps["luminance"] = (1, *self.luminance.shape) if self.luminance.ndim == 2 else self.luminance.shape
-        for name, shape in maps.items():
-            if list(shape) not in (size, [1, height, width]):
-                raise InputError(f"{name} has the shape {list(shape)}, not {size}")
+            shapes.append(("luminance", [1] * (3 - self.luminance.ndim) + list(self.luminance.shape)))
+        for name, shape in shapes:
+            if shape not in (size, [1, height, width]):
+                raise InputError(f"{name} has the shape {shape}, not {size}")
         if self.logit_bias is not None and self.logit_bias.shape != (images, entries, height, width):
             raise InputError(
                 f"logit_bias has the shape {list(self.logit_bias.shape)}, not {[images, entries, height, width]}"

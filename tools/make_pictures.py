@@ -29,7 +29,6 @@ from tincture.data.sources import DataConfig
 from tincture.data.versions import DEFAULT_COLORS
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.dither import dither
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette, quantize
@@ -37,6 +36,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import named_palettes, read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.palettes.swatch import swatch
+from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 from tincture.quantization.recolor import recolor as recolor_image

@@ -19,10 +19,10 @@ from tincture import recolor, sample
 from tincture.common import cli
 from tincture.data.icons import icons
 from tincture.data.sources import LabelledImage
-from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 

@@ -30,8 +30,8 @@ from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimat
 from tincture.models.denoiser import build_denoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.sheet import contact_sheet
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.pictures.contact_sheet import contact_sheet
 
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, load_feed, save_checkpoint, stage_feed
 from .examples import ExampleMaker, cut_batch

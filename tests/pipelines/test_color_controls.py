@@ -1,4 +1,4 @@
-"""What people ask about colors and classes: negative classes, proportions, one drawing in several palettes."""
+"""What people ask about colors and classes: negative classes, proportions, joint palettes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What people ask of pixels, through the whole pipeline: kept pixels, wishes, symmetry, tiles, windows."""
+"""What people ask of pixels, through the whole pipeline: kept ones, wishes, symmetry, tiles, windows."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -111,7 +111,7 @@ def test_from_free_drawing_to_the_nearest_entry(pipeline, rng):
         ).images
         return of_entries.gather(1, drawn[:, None]).mean().item()
 
-    # 2,048 pixels with a spread of about 0.1: the means are known to 0.003, and neighbors are farther apart.
+    # 2,048 pixels with a spread of about 0.1: the means are known to 0.003, and differ by more.
     distances = [distance(fidelity) for fidelity in (0.0, 3.0, 10.0, 30.0, 100.0)]
     assert all(weaker > stronger + 0.003 for weaker, stronger in pairwise(distances))
     for fidelity in (1e8, float("inf")):
@@ -229,6 +229,10 @@ HALF[:, 0], HALF[:, 7] = True, True
         ),
         (lambda: {"wishes": [ColorWish(np.zeros((8, 9, 4), np.uint8), 1.0)]}, "a ColorWish has the shape"),
         (lambda: {"wishes": [LightnessWish(torch.zeros(3, 8, 8), 1.0)]}, "a LightnessWish has the shape"),
+        (
+            lambda: {"wishes": [LightnessWish(torch.zeros(n, 8, 8), 1.0) for n in (3, 1)]},
+            "a LightnessWish has the shape",
+        ),
     ],
 )
 def test_controls_that_do_not_fit_are_refused(pipeline, options, message):

@@ -1,7 +1,7 @@
 import numpy as np
 
-from tincture.pipelines.sheet import contact_sheet, over_checkerboard
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.contact_sheet import contact_sheet, over_checkerboard
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 PALETTE = Palette.from_hex(["ff0000", "00000000", "0000ff"])

@@ -1,11 +1,11 @@
-"""A sheet: indexed images side by side, each pixel enlarged, transparency over a checkerboard."""
+"""A contact sheet: images side by side, each pixel enlarged, transparency over a checkerboard."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from tincture.quantization.pictures.indexed_image import IndexedImage
+from .indexed_image import IndexedImage
 
 CHECKER = np.array([[0xE4, 0xD6], [0xD6, 0xE4]], np.uint8)
 BACKGROUND = 0xFF
