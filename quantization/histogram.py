@@ -108,7 +108,7 @@ def empty_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def distinct_colors(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The keys, rising, uint32 ``[N]``, and the colors, uint8 ``[N, 3]``, of opaque pixels of an RGBA image."""
+    """The rising keys, uint32 ``[N]``, and colors, uint8 ``[N, 3]``, of a opaque pixels."""
     table, used = empty_table()
     mark_colors(np.ascontiguousarray(image).reshape(-1, 4), table, used)
     return read_table(table, used)
