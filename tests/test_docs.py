@@ -110,10 +110,27 @@ def test_the_architecture_names_every_room_and_no_other():
     assert set(re.findall(r"\w+\.py", picture)) <= {path.name for path in ROOT.glob("*.py")}
 
 
-def test_every_file_that_the_guides_name_exists():
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        for name in re.findall(r"(?<![\w/.-])(?:\w+/)+\w+\.(?:py|yaml)\b", page.read_text()):
-            assert (ROOT / name).is_file(), f"{page.name}: {name}"
+@named(PAGES)
+def test_what_a_page_names_exists(page):
+    text = page.read_text()
+    for name in re.findall(r"(?<![\w/.-])(?:[\w-]+/)+[\w-]+\.(?:py|yaml)\b", text):
+        assert (ROOT / name).is_file(), name
+    for room, module, name in re.findall(r"`(\w+)\.(\w+)\.(\w+)`", text):
+        if (ROOT / room / "__init__.py").is_file() and room != "data":  # data.… is a config's
+            assert hasattr(importlib.import_module(f"tincture.{room}.{module}"), name), f"{room}.{module}.{name}"
+
+
+def test_each_formula_stands_beside_its_function():
+    text = (ROOT / "docs" / "diffusion.md").read_text()
+    files = (ROOT / "diffusion").glob("*.py")
+    modules = [importlib.import_module(f"tincture.diffusion.{path.stem}") for path in files if path.stem != "__init__"]
+    names = re.findall(r"^ {4}\S.*? {2,}([A-Za-z_]+(?:\.\w+)?)$", text, re.MULTILINE)
+    assert len(names) > 8
+    for name in [*names, *re.findall(r"`([A-Z]\w+(?:\.\w+)?|\w+_(?:bits_per_pixel|knots))`", text)]:
+        if name != "Reuse":  # of pipelines/
+            first, *rest = name.split(".")
+            (found,) = {getattr(module, first) for module in modules if hasattr(module, first)}
+            assert all(hasattr(found, each) for each in rest), name
 
 
 @named([page for page in PAGES if blocks(page, "python")])
