@@ -19,7 +19,7 @@ JITTER_CHROMA, JITTER_LIGHTNESS = 0.3, 0.1
 
 
 def mirror(x_0: Tensor, probability: float) -> tuple[Tensor, Tensor]:
-    """Turn each of ``[B, H, W]`` left to right with ``probability``; also says which, bool ``[B]``."""
+    """Turn each of ``[B, H, W]`` left to right with ``probability``; says which, bool ``[B]``."""
     turned = torch.rand(len(x_0), 1, 1) < probability
     return torch.where(turned, x_0.flip(2), x_0), turned.flatten()
 
