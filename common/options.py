@@ -163,8 +163,8 @@ def check_options(group: object, prefix: str = "") -> None:
             check_options(value, f"{prefix}{name}.")
         elif get_origin(hint) is Annotated and value is not None:
             for note in get_args(hint)[1:]:
-                if isinstance(note, Range | OneOf):
-                    note.check(f"{prefix}{name}", value)
+                for each in (value if isinstance(value, list) else [value]) if isinstance(note, Range | OneOf) else []:
+                    note.check(f"{prefix}{name}", each)
 
 
 @cache
@@ -209,8 +209,8 @@ def _option(field: Field, hint: Any, line: str, is_optional: bool) -> Option:
     if _has_no_default(field):
         default = False if kind is bool else None
     else:
-        made = field.default_factory() if get_origin(kind) is list else field.default
-        default = {Sequence: None, Mapping: []}.get(get_origin(kind), made)
+        default = field.default_factory() if field.default is MISSING else field.default
+        default = {Sequence: None, Mapping: []}.get(get_origin(kind), default)  # as it is typed
     return Option(
         name=field.name,
         flags=field.metadata.get("flags", [f"--{field.name.replace('_', '-')}"]),

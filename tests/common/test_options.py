@@ -58,11 +58,13 @@ class Painting:
         output: where it hangs.
         brush: of the painter.
         titles: of the painting.
+        layers: of paint.
     """
 
     output: Path
     brush: Brush
     titles: list[str] | None = None
+    layers: Annotated[list[str], OneOf(("ground", "glaze"))] = field(default_factory=lambda: ["ground"])
 
 
 def read(words, group=Painting):
@@ -73,9 +75,9 @@ def read(words, group=Painting):
 
 def test_flags_make_what_a_call_makes():
     assert read("--output wall") == Painting(Path("wall"), Brush())
-    words = "--brush flat --brush-size inf --dry --paint umber, --parts umber=2 chalk=0.5 --titles a b --frame oak.png"
+    words = "--brush flat --brush-size inf --dry --paint umber, --parts umber=2 chalk=0.5 --titles a b --frame oak.png --layers glaze"
     brush = Brush("flat", float("inf"), True, ("umber", ""), {"umber": 2.0, "chalk": 0.5}, Frame(Path("oak.png")))
-    assert read(f"--output wall {words}") == Painting(Path("wall"), brush, ["a", "b"])
+    assert read(f"--output wall {words}") == Painting(Path("wall"), brush, ["a", "b"], ["glaze"])
 
 
 def test_what_is_parsed_is_a_flat_record_of_what_was_asked():
@@ -109,6 +111,7 @@ def test_help_has_the_line_of_every_field_in_its_section():
         ("--brush flat --brush-size -1", "--brush-size is -1.0; it must be from 0 to inf"),
         ("--brush-size 3", "--brush-size does nothing without --brush or --pigment: add that, or leave it out"),
         ("--frame-width 3", "--frame-width does nothing without --frame: add that, or leave it out"),
+        ("--layers ground varnish", "unknown --layers 'varnish'; choose from ground, glaze"),
         ("--parts umber", "--parts takes NAME=NUMBER, not 'umber'"),
     ],
 )
