@@ -25,18 +25,24 @@ def rng():
 
 
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory):
-    """One cache of encoded data sets for all tests, not the user's own; pytest-xdist's workers share it."""
+def shared(tmp_path_factory):
+    """A folder that pytest-xdist's workers share: who comes first makes what is slow to make."""
     own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
-    with FileLock(f"{folder}.lock"):  # the set that most tests use is encoded once, by whoever comes first
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def cache_dir(shared):
+    """One cache of encoded data sets for all tests, not the user's own, with the icons in it."""
+    folder = shared / "cache"
+    with FileLock(f"{folder}.lock"):
         load_index_maps(DataConfig(cache_dir=folder))
     return folder
 
 
 @pytest.fixture(scope="session")
 def few_pictures(tmp_path_factory):
-    """Sixty pictures of 8×8 in four colors, of two classes: a data set for tests that aren't about pictures."""
+    """Sixty pictures of 8×8 in four colors, of two classes, for tests that aren't about pictures."""
     root, rng = tmp_path_factory.mktemp("few"), np.random.default_rng(3)
     for number in range(60):
         path = root / "pictures" / ("even", "odd")[number % 2] / f"{number:02d}.png"
@@ -85,12 +91,14 @@ def picture_sets(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory, cache_dir):
+def checkpoint(shared, cache_dir):
     """What train.py writes after a few steps of a tiny model; not to be changed."""
     smoke = Path(__file__).parent.parent / "configs" / "icons16-smoke.yaml"
-    output = tmp_path_factory.mktemp("run") / "model"
+    output = shared / "checkpoint" / "model"
     options = ["--config", smoke, "--output", output, "--data.cache_dir", cache_dir, "--track.wandb", "false"]
-    train.main([str(option) for option in options])
+    with FileLock(f"{shared / 'checkpoint'}.lock"):
+        if not output.exists():
+            train.main([str(option) for option in options])
     return output
 
 

@@ -78,7 +78,7 @@ def flat(folder, file):
 
 @pytest.mark.parametrize("other", ["accumulated", "two", "taken over"])
 def test_a_step_may_be_cut_in_parts_and_shared_without_changing_the_weights(runs, other):
-    """Up to rounding, which AdamW magnifies where a gradient is nothing else; whole vectors agree."""
+    """Up to rounding, which AdamW magnifies where a gradient is nothing else, in whole vectors."""
     folders = runs / "one", runs / other
     for file in ("denoiser", "average", "optimizer"):  # the optimizer's moments know the scale of the gradients
         one, several = (flat(folder, file) for folder in folders)

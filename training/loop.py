@@ -108,24 +108,26 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         bits = []
         for part in run.parts:  # one after the other, to save memory
             rows = torch.arange(part.start - run.share.start, part.stop - run.share.start)
-            # x_t ~ q(x_t | x_0) at times t, in palettes of K entries
+            # Corrupt: x_t ~ q(x_t | x_0) at times t.
             batch = run.make_examples(pictures.subset(rows), progress.step, part.start)
-            # Gradients are averaged over processes once, in the last part.
+            # Predict. Gradients are averaged over processes once, in the last part.
             with nullcontext() if part is run.parts[-1] else accelerator.no_sync(run.model):
                 with accelerator.autocast():  # logits of p(x_0 | x_t), [B, K, H, W]
                     logits = run.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
-                # L = L_vb + λ E[-log p(x_0 | x_t)] (Austin et al. 2021, arXiv 2107.03006, eq. 5),
-                # and L_vb, the bound, alone: bits per pixel, [B]
+                # L = L_vb + λ E[-log p(x_0 | x_t)] (Austin et al. 2021, arXiv 2107.03006, eq. 5)
+                # and L_vb alone, the bound, both in bits per pixel, [B]
                 losses, bound = hybrid_loss(
                     process, logits, batch.x_0, batch.x_t, batch.t, batch.palette, options.cross_entropy
                 )
-                # The mean over the whole batch, of which this is a part; processes are averaged.
+                # The mean over the batch, of which this is a part. DDP averages over processes.
                 accelerator.backward(losses.sum() * accelerator.num_processes / options.batch_size)
             bits.append(bound.detach())
+        # Clip the gradient; go no further if it isn't finite.
         norm = accelerator.clip_grad_norm_(run.denoiser.parameters(), options.clip_norm)
         value = accelerator.reduce(torch.cat(bits).sum()).item() / options.batch_size
         if not math.isfinite(value) or not torch.isfinite(norm):
             raise InputError(run.describe_failure(value, norm, pictures.names, torch.cat(bits)))
+        # Change the weights, and their average.
         for optimizer in run.optimizers:
             optimizer.step()
         run.average.update_parameters(run.denoiser)
