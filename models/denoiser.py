@@ -277,8 +277,8 @@ class DenoiserConfig:
     """What a run says about its denoiser: the size and shape of the network.
 
     Args:
-        kind: palette is equivariant to its palette; index is the usual per-index model, for one fixed
-            palette.
+        kind: palette is equivariant to its palette; index is the usual per-index model, for one
+            fixed palette.
         token_channels: features of a palette entry's token, and of a pixel that enters the UNet.
         palette_depth: transformer blocks of the palette encoder (of the kind palette).
         condition_channels: size of the vector that carries time and class.

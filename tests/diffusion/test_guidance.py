@@ -52,7 +52,7 @@ def test_temperature():
 
 
 def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
-    """p(x_s | x_t, c)^γ p(x_s | x_t)^(1 - γ), normalized (Schiff et al. 2024), and the two ends of it."""
+    """p(x_s | x_t, c)^γ p(x_s | x_t)^(1 - γ), normalized (Schiff et al. 2024), and its two ends."""
     process, palette = world.processes["uniform"], world.palette(1)
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 1, 3, 2, 2, generator=generator)
@@ -67,7 +67,7 @@ def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
 @pytest.mark.parametrize("process_name", ["uniform", "color-heat"])
 @pytest.mark.parametrize("sharpening", [{"temperature": 0.0}, {"temperature": 0.5}, {"top_p": 0.9}])
 def test_a_sharpened_mixture_keeps_the_entries_that_the_mixture_keeps(world, process_name, sharpening):
-    """The branches alone would keep different ones, and each calls impossible what the other is sure of."""
+    """The branches alone would keep different ones: each calls impossible what the other is sure of."""
     process, palette = world.processes[process_name], world.palette(1)
     a, b = torch.tensor([[0.0, 0.0, 5.0], [0.0, 5.0, 0.0]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
     x_t = torch.tensor([[[0, 1], [2, 2]]])

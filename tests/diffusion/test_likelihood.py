@@ -79,7 +79,7 @@ def test_each_order_is_a_distribution_over_images(world):
 
 
 def test_the_mean_over_orders_is_the_negative_elbo(world):
-    """The continuous-time bound is the mean over orders (Hoogeboom et al. 2021): by enumeration and by draws."""
+    """The continuous-time bound is the mean over orders (Hoogeboom et al. 2021)."""
     denoise = flattened(world)
     exact = bits_of_all_orders(world, denoise).mean(dim=0)
     generator = torch.Generator().manual_seed(0)

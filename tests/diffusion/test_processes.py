@@ -12,7 +12,7 @@ from tincture.quantization.palettes.palette import Palette
 
 
 def corruptions(world, process, t):
-    """Every (x_0, x_t) pair with its probability: index maps ``[P, 2, 2]``, twice, and float64 ``[P]``."""
+    """Every pair (x_0, x_t), each ``[P, 2, 2]``, with its probability, float64 ``[P]``."""
     q = world.marginal(process, t)  # [3, S]
     x_t = torch.cartesian_prod(*[torch.arange(q.shape[1])] * 4).view(-1, 2, 2)
     x_0, x_t = world.states.repeat_interleave(len(x_t), 0), x_t.repeat(len(world.states), 1, 1)
@@ -22,7 +22,7 @@ def corruptions(world, process, t):
 
 
 def exact_negative_elbo(world, process, denoise):
-    """The expectation of `negative_elbo` over data, corruptions and times, by enumeration and quadrature; nats."""
+    """The expectation of `negative_elbo`, by enumeration and by quadrature over times; nats."""
     nodes, weights = np.polynomial.legendre.leggauss(16)
     u = (nodes + 1) / 2
     total = 0.0
@@ -145,7 +145,7 @@ def test_the_ends_of_time_are_finite(world, process):
 
 
 def test_palettes_of_different_sizes_share_a_batch(process):
-    """Each image's bound, gradient and posterior are what they are alone: padding changes nothing."""
+    """Bound, gradient and posterior of each image are what they are alone."""
     generator = torch.Generator().manual_seed(0)
     sizes = (2, 5, 7)
     palettes = [

@@ -83,7 +83,7 @@ def test_a_corrector_brings_few_steps_nearer(world):
 
 
 def test_a_corrector_leaves_the_right_distribution_as_it_is(world, process, p_value):
-    """Corrupt a little and step back, again and again, from exact draws of x_s: they stay draws of x_s."""
+    """Exact draws of x_s, corrupted a little and stepped back again and again, stay draws of x_s."""
     s, t = torch.full((DRAWS,), 0.5), torch.full((DRAWS,), 0.51)
     generator = torch.Generator().manual_seed(0)
     palette, denoise = world.palette(DRAWS), world.denoiser(process)
@@ -193,7 +193,7 @@ def test_entropy_bounded_sampling_stops_early_when_the_model_is_sure(world):
 
 
 def test_entropy_bounded_sampling_tells_the_time_at_which_so_many_pixels_are_masked(world):
-    """Also after steps that unmasked more than the grid of times asks for, and on from partly drawn images."""
+    """Also after steps that unmasked more than the grid asks for, and from partly drawn images."""
     process, palette, seen = world.processes["absorbing"], world.palette(64), []
     x_t = process.prior(palette, 2, 2)
     x_t[:32, 0, 0] = 1
@@ -294,7 +294,7 @@ def test_padded_entries_are_never_drawn(world):
 
 
 def test_a_wish_is_not_heard_before_its_pixel_is_drawn(world):
-    """The example of controls/wishes.py: two pixels that are always equal, 4.6 nats asked of the second."""
+    """The example of controls/wishes.py: two equal pixels, 4.6 nats asked of the second."""
     process, palette, wish = world.processes["absorbing"], world.palette(DRAWS), 4.6
     bias = torch.tensor([[0.0, 0.0], [0.0, wish], [-torch.inf, -torch.inf]]).view(1, 3, 1, 2)
 

@@ -9,7 +9,7 @@ from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 
 
 def draw(scheduler, world, count=5, steps=6):
-    """The loop of diffusers, as in PaletteScheduler's docstring; the index maps and the times of the calls."""
+    """The loop in PaletteScheduler's docstring: the index maps, and the times of the calls."""
     generator, palette, called = torch.Generator().manual_seed(3), world.palette(count), []
     scheduler.set_timesteps(steps)
     x_t = scheduler.start(scheduler.prior(palette, 2, 2, generator), palette, generator)
@@ -68,7 +68,7 @@ def test_a_start_below_one_begins_where_add_noise_leaves_off(world):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_steps_that_float32_cannot_tell_apart_are_one(world, schedule):
-    """Near t = 1 a cosine is flat: between two times of no alpha the uniform process has no step."""
+    """Near t = 1 a cosine is flat. Between two times of no alpha the process has no step."""
     scheduler, palette = PaletteScheduler("uniform", schedule=schedule, grid="cosine"), world.palette(1)
     scheduler.set_timesteps(6000)
     times = torch.cat([scheduler.timesteps, torch.zeros(1)])

@@ -24,7 +24,7 @@ def test_time_is_the_inverse_of_noise(schedule):
 
 
 def test_a_fitted_schedule_carries_equal_bits_in_equal_times():
-    """Bits that cost 1 + 9 n² at the noise level n: a quarter of the 4 bits is spent where n + 3 n³ = 1."""
+    """With 1 + 9 n² bits at the noise level n, a quarter of the 4 bits is spent at n + 3 n³ = 1."""
     noise = low_discrepancy_times(40_000, torch.Generator().manual_seed(0)) ** 2  # any schedule: here polynomial
     bits = (1 + 9 * noise**2) * 2 * noise.sqrt()  # times dn/dt, as an estimate at a uniform time is
     schedule = interpolated(fitted_knots(noise, bits))

@@ -21,7 +21,7 @@ TINY = {**SMALL, "unet": UNetConfig(**SMALL["unet"])}
 
 
 def randomize(model):
-    """Give every weight a value: the zeros that blocks start with would hide what flows through them."""
+    """Give every weight a value, since blocks start with zeros that let nothing through."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,4 +1,4 @@
-"""Model folders: saved and loaded from anywhere, by us and by diffusers; and those that are damaged or made to do harm.
+"""Model folders: loaded from anywhere, by us and by diffusers; and damaged or harmful ones.
 
 Each of the latter works, or is one InputError, and nothing of it is run.
 """
