@@ -133,6 +133,19 @@ def test_each_formula_stands_beside_its_function():
             assert all(hasattr(found, each) for each in rest), name
 
 
+def test_what_is_registered_has_the_registry_that_contributing_names():
+    rows = [row for row in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if row.startswith("| a")]
+    named_registries = 0
+    for row in rows:
+        for names, file in re.findall(r"((?:`[A-Z]+`(?: and )?)+) \(([^)]+)\)", row):
+            module = file.replace("\\", "").removesuffix("/").removesuffix(".py").removesuffix("/__init__")
+            registries = importlib.import_module("tincture." + module.replace("/", "."))
+            for name in re.findall(r"\w+", names.replace(" and ", " ")):
+                assert getattr(registries, name), row
+                named_registries += 1
+    assert named_registries >= 10
+
+
 @named([page for page in PAGES if blocks(page, "python")])
 def test_what_is_called_python_is_and_imports_what_there_is(page):
     for block in blocks(page, "python"):
