@@ -39,7 +39,7 @@ def world():
     p = weights / weights.sum()
     one_hot = F.one_hot(states, ENTRIES).double()
 
-    # For each of the 4^4 partly masked maps: the distribution of each pixel's entry, given what is seen.
+    # For each of the 4^4 partly masked maps: each pixel's distribution, given what is seen.
     partial = torch.tensor(list(itertools.product(range(ENTRIES + 1), repeat=PIXELS)))  # [256, 4]
     agrees = ((partial[:, None] == states) | (partial[:, None] == ENTRIES)).all(-1)  # [256, 81]
     given = agrees * p
@@ -50,7 +50,7 @@ def world():
         return PaletteBatch.from_palettes([Palette.from_hex(["000000", "ff0000", "ffffff"])] * count)
 
     def marginal(process, t):
-        """q(x_t | x_0) of single pixels, rows x_0, float64 [3, S], by a plain matrix exponential."""
+        """q(x_t | x_0) of a pixel, rows x_0, float64 [3, S], by a plain matrix exponential."""
         if process.has_mask:
             noise = process.schedule.noise(torch.tensor(t, dtype=torch.float64)).item()
             return torch.cat([(1 - noise) * torch.eye(3), torch.full((3, 1), noise)], dim=1).double()

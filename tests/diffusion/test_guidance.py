@@ -67,7 +67,7 @@ def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
 @pytest.mark.parametrize("process_name", ["uniform", "color-heat"])
 @pytest.mark.parametrize("sharpening", [{"temperature": 0.0}, {"temperature": 0.5}, {"top_p": 0.9}])
 def test_a_sharpened_mixture_keeps_the_entries_that_the_mixture_keeps(world, process_name, sharpening):
-    """The branches alone would keep different ones: each calls impossible what the other is sure of."""
+    """The branches alone keep different ones: each calls impossible what the other is sure of."""
     process, palette = world.processes[process_name], world.palette(1)
     a, b = torch.tensor([[0.0, 0.0, 5.0], [0.0, 5.0, 0.0]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
     x_t = torch.tensor([[[0, 1], [2, 2]]])

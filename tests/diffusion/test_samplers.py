@@ -83,7 +83,7 @@ def test_a_corrector_brings_few_steps_nearer(world):
 
 
 def test_a_corrector_leaves_the_right_distribution_as_it_is(world, process, p_value):
-    """Exact draws of x_s, corrupted a little and stepped back again and again, stay draws of x_s."""
+    """Exact draws of x_s, corrupted and stepped back again and again, stay draws of x_s."""
     s, t = torch.full((DRAWS,), 0.5), torch.full((DRAWS,), 0.51)
     generator = torch.Generator().manual_seed(0)
     palette, denoise = world.palette(DRAWS), world.denoiser(process)

@@ -1,4 +1,4 @@
-"""What people ask of pixels, through the whole pipeline: kept ones, wishes, symmetry, tiles, windows."""
+"""What people ask of pixels, through the pipeline: kept ones, wishes, symmetry, tiles, windows."""
 
 from dataclasses import replace
 from itertools import pairwise
