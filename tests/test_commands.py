@@ -157,7 +157,7 @@ def snapshot(folder):
         ("--config missing.yaml", "missing.yaml"),
         ("--config unknown.yaml", "'tran.max_steps' is not accepted (did you mean train.max_steps?)"),
         ("--config misspelt.yaml", "'unet.patchsize' (did you mean model.unet.patch_size?)"),
-        ("--config tagged.yaml", "tags such as tag:yaml.org,2002:python"),
+        ("--config tagged.yaml", "for the tag 'tag:yaml.org,2002:python/object/apply:os.system'"),
         ("--train.max_minuets 5", "--train.max_minuets 5 (did you mean --train.max_minutes?)"),
         ("--train.xyz=5", "unrecognized arguments: --train.xyz=5"),
         ("--train.max_steps soon", "train.max_steps"),
