@@ -23,6 +23,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from tqdm import tqdm
 
+from tincture.benchmarks.tables import heading, mean_of, row, with_error
 from tincture.common import cli
 from tincture.common.errors import choose
 from tincture.common.files import write_json
@@ -266,8 +267,7 @@ TASKS: dict[str, Callable[[PaletteDiffusionPipeline, IndexMaps], tuple[Truth, Wa
 def find_again(task: str, pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> list[dict]:
     """Print a row for each way of a task, compared with the first; its records."""
     truth, ways = TASKS[task](pipeline, heldout)
-    print(f"\n| {task}: {len(heldout)} icons | OKLab error | less than the first | exact pixels |")
-    print("| --- | --- | --- | --- |", flush=True)
+    print("\n" + heading(f"{task}: {len(heldout)} icons", "OKLab error", "less than the first", "exact pixels"))
     records, first = [], None
     for name, answer in tqdm(ways.items(), desc=task, leave=False):
         each = judge(answer(), truth)
@@ -275,22 +275,14 @@ def find_again(task: str, pipeline: PaletteDiffusionPipeline, heldout: IndexMaps
         each["gain"] = [reference - error for reference, error in zip(first, each["error"], strict=True)]
         record = {"task": task, "way": name} | {key: mean_of(values) for key, values in each.items()}
         records.append(record)
-        error, gain = (f"{mean:.4f} ± {stderr:.4f}" for mean, stderr in (record["error"], record["gain"]))
-        exact = f"{100 * record['exact'][0]:.1f} ± {100 * record['exact'][1]:.1f} %"
-        print(f"| {name} | {error} | {gain} | {exact} |", flush=True)
+        exact = with_error(*(100 * value for value in record["exact"]), 1)
+        print(row(name, with_error(*record["error"], 4), with_error(*record["gain"], 4), f"{exact} %"), flush=True)
     return records
-
-
-def mean_of(values: list[float]) -> tuple[float, float]:
-    """The mean and its standard error."""
-    return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def seams(pipeline: PaletteDiffusionPipeline, tiles: int) -> list[dict]:
     """Print how much colors change over the seam of tiles, and inside of them."""
-    print(
-        f"\n| seams: {tiles} tiles | over the seam | inside | seam less inside |\n| --- | --- | --- | --- |", flush=True
-    )
+    print("\n" + heading(f"seams: {tiles} tiles", "over the seam", "inside", "seam less inside"))
     records = []
     for name, canvas in {"drawn without tiling": Canvas(), "tile both": Canvas(tile="both")}.items():
         images = pipeline(tiles, "heldout", DRAWN, controls=Controls(canvas=canvas), output_type="pt")
@@ -303,10 +295,9 @@ def seams(pipeline: PaletteDiffusionPipeline, tiles: int) -> list[dict]:
             inside.append(changes.narrow(axis, 1, changes.shape[axis] - 1).flatten(1).mean(dim=1))
         over, within = torch.stack(across).mean(dim=0), torch.stack(inside).mean(dim=0)
         cells = [mean_of(values.tolist()) for values in (over, within, over - within)]
-        records.append(
-            {"task": "seams", "way": name, **dict(zip(("seam", "inside", "difference"), cells, strict=True))}
-        )
-        print(f"| {name} | " + " | ".join(f"{mean:.4f} ± {stderr:.4f}" for mean, stderr in cells) + " |", flush=True)
+        figures = dict(zip(("seam", "inside", "difference"), cells, strict=True))
+        records.append({"task": "seams", "way": name} | figures)
+        print(row(name, *(with_error(*cell, 4) for cell in cells)), flush=True)
     return records
 
 

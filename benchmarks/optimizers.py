@@ -18,6 +18,7 @@ from jsonargparse import ActionConfigFile
 from tincture.benchmarks.peer_models import PEERS
 from tincture.benchmarks.peer_models.peer import PeerTraining
 from tincture.benchmarks.peers import icons_in, plain_options, take_turns, training_figures
+from tincture.benchmarks.tables import heading, row, with_error
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
 from tincture.common.files import write_json
@@ -125,10 +126,10 @@ def main(arguments: list[str]) -> None:
 
 def table(records: list[dict[str, Any]]) -> str:
     """Markdown, in the order of ``records``."""
-    lines = ["| optimizer | learning rate | steps | held-out bits per pixel |", "| --- | --- | --- | --- |"]
+    lines = [heading("optimizer", "learning rate", "steps", "held-out bits per pixel")]
     for each in records:
-        bits = f"{each['bits_per_pixel']:.3f} ± {each['bits_per_pixel_stderr']:.3f}"
-        lines.append(f"| {each['optimizer']} | {each['rate']:g} | {each['steps']} | {bits} |")
+        bits = with_error(each["bits_per_pixel"], each["bits_per_pixel_stderr"], 3)
+        lines.append(row(each["optimizer"], f"{each['rate']:g}", each["steps"], bits))
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from tincture.benchmarks.tables import heading, row, with_error
 from tincture.common import cli
 from tincture.common.files import write_json
 from tincture.controls.options import Sampling
@@ -30,6 +31,8 @@ from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 JUDGE_TIMES = 8
+SHOWN = {"kernel": "kernel × 1,000", "frechet": "Fréchet", "precision": "precision", "recall": "recall"}
+"""What the table has of the features' metrics."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +75,19 @@ def main(arguments: list[str]) -> None:
     add("--output", type=Path, required=True, help="JSON of the figures")
     add("--calls", type=list[int], default=[4, 8, 16, 32, 64, 256], help="network calls for each image, at most")
     add("--ways", type=list[str] | None, default=None, help="names of ways to draw; all that fit if left out")
-    add(
-        "--num-images",
-        type=int,
-        default=467,
-        help="images to draw in each way, in the palettes of as many held-out icons",
-    )
+    add("--num-images", type=int, default=467, help="images to draw in each way, in palettes of held-out icons")
     add("--seed", type=int, default=0, help="of the drawn images")
     options = parser.parse_args(arguments)
 
-    pipeline, judge = (
-        PaletteDiffusionPipeline.from_pretrained(options.checkpoint),
-        PaletteDiffusionPipeline.from_pretrained(options.judge),
-    )
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
+    judge = PaletteDiffusionPipeline.from_pretrained(options.judge)
     pipeline.set_progress_bar_config(disable=True)
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
     extractor = load_extractor("efficientnet-lite0")
     real = extractor(rgba_of([IndexedImage(x.numpy(), heldout.palette(n)) for n, x in enumerate(heldout.indices)]))
     bits = heldout_estimates(judge.denoiser, judge.scheduler.process, heldout, JUDGE_TIMES).result()
-    print(f"held-out icons cost the judge {bits.mean:.3f} ± {bits.stderr:.3f} bits a pixel\n")
-    print(
-        "| sampler | calls, at most | calls | seconds | kernel × 1,000 | Fréchet | precision | recall | judge's bits |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print(f"held-out icons cost the judge {with_error(*bits, 3)} bits a pixel\n")
+    print(heading("sampler", "calls, at most", "calls", "seconds", *SHOWN.values(), "judge's bits"), flush=True)
     chosen = heldout.subset(heldout.random_rows(options.num_images, seed=0))
     palettes = [chosen.palette(n) for n in range(len(chosen))]
     fitting = [way for way in WAYS if way.sampler in sampler_names(pipeline.scheduler.process)]
@@ -109,10 +102,9 @@ def main(arguments: list[str]) -> None:
             drawn = as_index_maps(images, chosen)
             bits = heldout_estimates(judge.denoiser, judge.scheduler.process, drawn, JUDGE_TIMES).result()
             records.append({"way": way.name, "calls": calls, "used": used, "seconds": seconds, "judge": bits._asdict()})
-            records[-1] |= {
-                name: getattr(metrics, name)._asdict() for name in ("kernel", "frechet", "precision", "recall")
-            }
-            print(row(records[-1]), flush=True)
+            records[-1] |= {name: getattr(metrics, name)._asdict() for name in SHOWN}
+            cells = [with_error(*getattr(metrics, name), 1 if name in ("kernel", "frechet") else 2) for name in SHOWN]
+            print(row(way.name, calls, f"{used:.1f}", f"{seconds:.0f}", *cells, with_error(*bits, 3)), flush=True)
             write_json(options.output, {"options": cli.plain_options(options), "records": records})
 
 
@@ -131,18 +123,6 @@ def draw(
 def as_index_maps(images: list[IndexedImage], heldout: IndexMaps) -> IndexMaps:
     """The drawn images in the place of the held-out ones, whose palettes they have."""
     return replace(heldout, indices=torch.from_numpy(np.stack([image.indices for image in images])))
-
-
-def row(record: dict) -> str:
-    """A line of the table."""
-
-    def shown(name: str, digits: int) -> str:
-        value, stderr = record[name].values()
-        return f"{value:.{digits}f} ± {stderr:.{digits}f}"
-
-    cells = [record["way"], str(record["calls"]), f"{record['used']:.1f}", f"{record['seconds']:.0f}"]
-    cells += [shown("kernel", 1), shown("frechet", 1), shown("precision", 2), shown("recall", 2), shown("judge", 3)]
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ feeds them all to nobody, as training would be fed. Prints what the training pro
 hold at intervals, and pictures for each second of a worker's processor.
 """
 
-import argparse
 import logging
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from datasets import Dataset, Features, Image
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
+from tincture.common import cli
 from tincture.common.files import write_json
 from tincture.data.sources import DataConfig
 from tincture.data.stream import start_stream
@@ -64,20 +64,21 @@ def mebibytes(process: psutil.Process) -> dict[str, float]:
     return {"resident": memory.rss / 2**20, "own": memory.uss / 2**20}
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Write, feed, report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--different", type=int, help="how many differ, at least a shard; all if left out")
-    parser.add_argument("--size", type=int, default=16, help="edge length, pixels")
-    parser.add_argument("--palette", default="own", help="own, shared, or a palette's name")
-    parser.add_argument("--quantizer", default="kmeans")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--buffer", type=int, default=10_000, help="pictures that are mixed")
-    parser.add_argument("--readings", type=int, default=20, help="how often memory is read")
-    parser.add_argument("--folder", type=Path, required=True, help="for the shards; they stay")
-    parser.add_argument("--output", type=Path, help="JSON file of the readings")
-    options = parser.parse_args()
+    parser = cli.make_parser(__doc__.split(":")[0])
+    add = parser.add_argument
+    add("--folder", type=Path, required=True, help="for the shards; they stay")
+    add("--output", type=Path | None, default=None, help="JSON file of the readings")
+    add("--images", type=int, default=1_000_000, help="pictures in the stream")
+    add("--different", type=int | None, default=None, help="how many differ, at least a shard; all if left out")
+    add("--size", type=int, default=16, help="edge length, pixels")
+    add("--palette", default="own", help="own, shared, or a palette's name")
+    add("--quantizer", default="kmeans", help="what fits palettes of their own")
+    add("--workers", type=int, default=1, help="processes that read and encode")
+    add("--buffer", type=int, default=10_000, help="pictures that are mixed")
+    add("--readings", type=int, default=20, help="how often memory is read")
+    options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     folder = options.folder / f"{options.size}px-{options.images}"
     write_shards(folder, options.images, options.different or options.images, options.size)
@@ -127,10 +128,8 @@ def main() -> None:
         spent = last["worker_processor_seconds"] - first["worker_processor_seconds"]
         print(f"{delivered / spent:.0f} pictures for each second of a worker's processor (second half)")
     if options.output:
-        write_json(
-            options.output, {"options": {key: str(value) for key, value in vars(options).items()}, "readings": readings}
-        )
+        write_json(options.output, {"options": cli.plain_options(options), "readings": readings})
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

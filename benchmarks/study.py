@@ -22,6 +22,7 @@ import yaml
 from torch import Tensor
 from tqdm import tqdm
 
+from tincture.benchmarks.tables import heading, row, with_error
 from tincture.common import cli
 from tincture.common.errors import InputError, choose
 from tincture.common.files import write_json
@@ -169,17 +170,14 @@ def table(results: dict[Trial, Result]) -> str:
     bases = {
         trial.seed: result for trial, result in reversed(results.items()) if trial.name == next(iter(results)).name
     }
-    lines = [
-        "| trial | what differs | parameters | steps | held-out bits per pixel | difference |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [heading("trial", "what differs", "parameters", "steps", "held-out bits per pixel", "difference")]
     for trial, result in sorted(results.items(), key=lambda item: item[1].bits.mean().item()):
         changes = ", ".join(f"{key} {value}" for key, value in trial.changes.items()) or "nothing"
         mean, stderr = mean_and_stderr(result.bits)
         difference, error = mean_and_stderr(result.bits - bases[trial.seed].bits)
         name = trial.name if trial.seed == 0 else f"{trial.name}, seed {trial.seed}"
-        cells = [name, changes, f"{result.parameters:,}", f"{result.steps}", f"{mean:.3f} ± {stderr:.3f}"]
-        lines.append(f"| {' | '.join([*cells, f'{difference:+.3f} ± {error:.3f}'])} |")
+        cells = [name, changes, f"{result.parameters:,}", result.steps, with_error(mean, stderr, 3)]
+        lines.append(row(*cells, f"{difference:+.3f} ± {error:.3f}"))
     return "\n".join(lines)
 
 

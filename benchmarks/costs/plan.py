@@ -1,11 +1,9 @@
 """Estimates of training on many GPUs, from measured costs and stated assumptions."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,8 @@ import torch
 from jsonargparse import ActionConfigFile
 from PIL import Image
 
-from tincture.benchmarks.meters import operations, tensor_bytes
+from tincture.benchmarks.meters import medians, operations, tensor_bytes
+from tincture.benchmarks.tables import heading, row
 from tincture.benchmarks.work import Setting, Work
 from tincture.common import cli
 from tincture.data.augmentation import with_foreign_palettes
@@ -192,47 +191,48 @@ def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
     def batches() -> None:
         with_foreign_palettes(maps.batch(rows), maps.palettes, 0.25)
 
-    return {
-        "decoding and resizing": _seconds(lambda: [_decode(file, size) for file in files], rounds) / len(files),
-        "palette": _seconds(lambda: [fit_palette([picture], entries) for picture in pictures], rounds) / len(files),
-        "indices": _seconds(lambda: list(map(encode, pictures, palettes)), rounds) / len(files),
-        "batch": _seconds(batches, rounds) / len(rows),
+    works: dict[str, Callable[[], object]] = {
+        "decoding and resizing": lambda: [_decode(file, size) for file in files],
+        "palette": lambda: [fit_palette([picture], entries) for picture in pictures],
+        "indices": lambda: list(map(encode, pictures, palettes)),
+        "batch": batches,
     }
+    found = medians(works, rounds)
+    return {name: each / (len(rows) if name == "batch" else len(files)) for name, each in found.items()}
 
 
 def _decode(file: BytesIO, size: int) -> np.ndarray:
     return fit_to_size(np.array(Image.open(file).convert("RGBA")), size, "area")
 
 
-def _seconds(work: Callable[[], object], rounds: int) -> float:
-    work()
-    times = []
-    for _ in range(rounds):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return median(times)
-
-
 def print_plan(assumed: Assumptions) -> None:
     """Measure and estimate all runs, print tables."""
     measured = {run.name: (run, measure(run)) for run in assumed.runs}
-    print("| run | weights | an image, GFLOP | optimizer, a step, GFLOP | an image, MiB | one tensor of logits, MiB |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    heads = [
+        "run",
+        "weights",
+        "an image, GFLOP",
+        "optimizer, a step, GFLOP",
+        "an image, MiB",
+        "a tensor of logits, MiB",
+    ]
+    print(heading(*heads))
     for name, (_, costs) in measured.items():
-        print(
-            f"| {name} | {costs.weights / 1e6:.1f} M | {costs.operations / 1e9:.1f} | {costs.update_operations / 1e9:.0f} "
-            f"| {costs.tensor_bytes / 2**20:.0f} | {costs.logit_bytes / 2**20:.1f} |"
-        )
+        cells = [
+            f"{costs.weights / 1e6:.1f} M",
+            f"{costs.operations / 1e9:.1f}",
+            f"{costs.update_operations / 1e9:.0f}",
+        ]
+        print(row(name, *cells, f"{costs.tensor_bytes / 2**20:.0f}", f"{costs.logit_bytes / 2**20:.1f}"))
     parts = list(next(iter(measured.values()))[1].seconds)
-    print(f"\n| one core, ms an image | {' | '.join(parts)} | images a second, all |")
-    print("| --- " * (len(parts) + 2) + "|")
+    print("\n" + heading("one core, ms an image", *parts, "images a second, all"))
     for name, (_, costs) in measured.items():
         cells = [f"{1e3 * costs.seconds[part]:.2f}" for part in parts]
-        print(f"| {name} | {' | '.join(cells)} | {1 / sum(costs.seconds.values()):.0f} |")
-    print("\n| run | GPUs | images a GPU | forward and backward, ms | optimizer, ms | sent by a GPU, MB | exchange, ms "
-          "| whole run, hours | memory, GiB | images a second a node | cores a node, from files | cores a node, batches |")  # fmt: skip
-    print("| --- " * 12 + "|")
+        print(row(name, *cells, f"{1 / sum(costs.seconds.values()):.0f}"))
+    print("\n" + heading(
+        "run", "GPUs", "images a GPU", "forward and backward, ms", "optimizer, ms", "sent by a GPU, MB", "exchange, ms",
+        "whole run, hours", "memory, GiB", "images a second a node", "cores a node, from files", "cores a node, batches",
+    ))  # fmt: skip
     for name, (run, costs) in measured.items():
         encoding = sum(seconds for part, seconds in costs.seconds.items() if part != "batch")
         for gpus in assumed.gpus:
@@ -243,7 +243,7 @@ def print_plan(assumed: Assumptions) -> None:
                 _range(e.images_per_second, 1), _range(e.images_per_second, encoding),
                 _range(e.images_per_second, costs.seconds["batch"]),
             ]  # fmt: skip
-            print(f"| {' | '.join(cells)} |")
+            print(row(*cells))
 
 
 def _range(pair: tuple[float, float], factor: float) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tincture.benchmarks.costs.laws import TERMS, Law, Point, cost, fit, operations_law, residuals
+from tincture.benchmarks.tables import heading, row
 from tincture.common.plotting import make_figure, save_figure
 from tincture.models.denoiser import DenoiserConfig
 from tincture.models.unet import UNetConfig
@@ -47,7 +48,7 @@ def tables(result: dict[str, Any]) -> str:
         "edge", "entries", "weights", "training: GFLOP", "of derived", "ms", "GFLOP/s", "MiB", "resident MiB",
         "call: GFLOP", "ms", "MiB", "choice: ms", "MiB", "optimizer: GFLOP", "ms",
     ]  # fmt: skip
-    lines = ["Costs of an image; of a step for the optimizer.", "", *_rows([header, ["---"] * len(header)])]
+    lines = ["Costs of an image; of a step for the optimizer.", "", heading(*header)]
     for record in result["records"].values():
         law = operations_law(model_of(record), training=True)
         derived = cost(law, record["size"] ** 2, record["entries"])
@@ -62,19 +63,19 @@ def tables(result: dict[str, Any]) -> str:
             f"{1e3 * record['choice_seconds']:.2f}", f"{record['choice_bytes'] / 2**20:.2f}",
             f"{record['update_operations'] / 1e9:.2f}", f"{1e3 * record['update_seconds']:.0f}",
         ]  # fmt: skip
-        lines += _rows([cells])
+        lines.append(row(*cells))
     lines += ["", f"A {result['product']}² matrix product in turn with these: {result['peak'] / 1e9:.0f} GFLOP/s.", ""]
     names = list(TERMS)
-    lines += _rows([["cost of an image, per", *names, "largest residual", "median"], ["---"] * (len(names) + 3)])
+    lines.append(heading("cost of an image, per", *names, "largest residual", "median"))
     model = model_of(next(iter(result["records"].values())))
     for name, (law, at) in laws(result).items():
         factor, unit = {"operations": (1, "FLOP"), "seconds": (1e9, "ns"), "bytes": (1, "bytes")}[name.split("_")[1]]
         if unit == "FLOP":
             derived = operations_law(model, name.startswith("training"))
             cells = [f"{derived.get(term, 0):.6g}" for term in names]
-            lines += _rows([[f"{name.replace('_', ' ')}, derived", *cells, *_errors(derived, at)]])
+            lines.append(row(f"{name.replace('_', ' ')}, derived", *cells, *_errors(derived, at)))
         cells = [f"{factor * law[term]:.6g}" if law.get(term) else "0" for term in names]
-        lines += _rows([[f"{name.replace('_', ' ')}, {unit}, fitted", *cells, *_errors(law, at)]])
+        lines.append(row(f"{name.replace('_', ' ')}, {unit}, fitted", *cells, *_errors(law, at)))
     return "\n".join(lines) + "\n"
 
 
@@ -91,8 +92,8 @@ def plot(path: Path, result: dict[str, Any]) -> None:
     fitted = laws(result)
     figure = make_figure(10, 8)
     panels = figure.subplots(3, 3)
-    for row, (kind, (factor, unit)) in zip(panels, SCALED.items(), strict=True):
-        for panel, (axis, sweep), title in zip(row, sweeps.items(), titles, strict=True):
+    for line_of_panels, (kind, (factor, unit)) in zip(panels, SCALED.items(), strict=True):
+        for panel, (axis, sweep), title in zip(line_of_panels, sweeps.items(), titles, strict=True):
             for what, color in (("training", "tab:blue"), ("call", "tab:orange")):
                 name = f"{what}_{kind}"
                 ordered = sorted(sweep, key=lambda record: (record["size"], record["entries"], record["weights"]))
@@ -119,7 +120,3 @@ def _by_law(record: Record, name: str, fitted: dict[str, tuple[Law, list[Point]]
 def _errors(law: Law, at: list[Point]) -> list[str]:
     errors = sorted(abs(error) for error in residuals(law, at))
     return [f"{errors[-1]:.2%}", f"{errors[len(errors) // 2]:.2%}"]
-
-
-def _rows(rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in rows]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tincture.benchmarks.tables import heading, row
 from tincture.common.plotting import make_figure, save_figure
 
 STYLES = ("-", "--")
@@ -37,7 +38,7 @@ def plot(path: Path, records: Records) -> None:
     sets = _names(records, "palettes")
     figure = make_figure(12, 4.5 * len(sets))
     peers = [peer for peer in _names(records, "peer") if peer != "real"]
-    for row, palettes in zip(figure.subplots(len(sets), 2, squeeze=False), sets, strict=True):
+    for panels, palettes in zip(figure.subplots(len(sets), 2, squeeze=False), sets, strict=True):
         here = [record for record in records if record["palettes"] == palettes]
         for number, peer in enumerate(peers):
             runs = [record for record in here if record["peer"] == peer]
@@ -47,61 +48,54 @@ def plot(path: Path, records: Records) -> None:
             for place, curve in enumerate(curves):
                 label = {"label": peer} if place == 0 else {}
                 minutes, bits = ([point[name] for point in curve] for name in ("minutes", "bits"))
-                row[0].plot(minutes, bits, color=f"C{number}", **label)
+                panels[0].plot(minutes, bits, color=f"C{number}", **label)
             ways = _ways(runs)
             for sampler, style in zip(dict.fromkeys(sampler for sampler, _ in ways), STYLES, strict=False):
                 calls = sorted(each for name, each in ways if name == sampler)
                 distances = [[drawing["frechet"] for drawing in _drawings(runs, sampler, each)] for each in calls]
-                row[1].errorbar(
+                panels[1].errorbar(
                     calls,
                     [statistics.mean(values) for values in distances],
                     yerr=[_stderr(values) or 0 for values in distances],
                     marker="o", capsize=3, color=f"C{number}", linestyle=style, label=f"{peer}, {sampler}",
                 )  # fmt: skip
         real = next(record for record in here if record["peer"] == "real")
-        row[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
+        panels[1].axhline(real["frechet"], color="black", linestyle=":", label="real")
         ends = [run["curve"][-1]["bits"] for run in here if run.get("curve")]
         if ends:  # the first minutes would leave no room for the differences
-            row[0].set_ylim(0.95 * min(ends), 1.85 * min(ends))
+            panels[0].set_ylim(0.95 * min(ends), 1.85 * min(ends))
         raw = math.log2(real["entries"])
-        row[0].set(
+        panels[0].set(
             xlabel="minutes of training",
             ylabel=f"held-out bits per pixel (raw: {raw:g})",
             title=f"palettes: {palettes}",
         )
-        if row[0].get_legend_handles_labels()[0]:  # the other legend lacks those that weren't drawn with
-            row[0].legend(loc="upper right", fontsize="small")
-        row[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
+        if panels[0].get_legend_handles_labels()[0]:  # the other legend lacks those that weren't drawn with
+            panels[0].legend(loc="upper right", fontsize="small")
+        panels[1].set(xlabel="calls of the network", ylabel="Fréchet distance", title=f"palettes: {palettes}")
         ticks = sorted({drawing["calls"] for run in here for drawing in run.get("drawings", [])})
-        row[1].set_xscale("log", base=2)
-        row[1].set_xticks(ticks, [str(tick) for tick in ticks])
-        row[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        panels[1].set_xscale("log", base=2)
+        panels[1].set_xticks(ticks, [str(tick) for tick in ticks])
+        panels[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     save_figure(figure, path)
 
 
 def _training_table(runs: dict[str, list[dict[str, Any]]]) -> str:
-    lines = [
-        "| peer | parameters | seeds | steps | images/s | peak MiB | held-out bits per pixel |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [heading("peer", "parameters", "seeds", "steps", "images/s", "peak MiB", "held-out bits per pixel")]
     for peer, seeds in runs.items():
         steps, speed = ([seed[name] for seed in seeds] for name in ("steps", "images_per_second"))
         cells = [peer, f"{seeds[0]['parameters']:,}", str(len(seeds)), _mean(steps, 0), _mean(speed, 0)]
         memory = seeds[0]["peak_mib"]
         cells.append("not measured" if memory is None else f"{memory:.0f}")
         bits = [seed["bits_per_pixel"] for seed in seeds]
-        lines.append(_line([*cells, "none" if None in bits else _mean(bits, 3)]))
+        lines.append(row(*cells, "none" if None in bits else _mean(bits, 3)))
     return "\n".join(lines) + "\n"
 
 
 def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) -> str:
-    lines = [
-        "| peer | sampler | calls | seeds | Fréchet | kernel × 1,000 | recall | images/s | pixels off palette | ΔE to the palette |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        _line(
-            ["real", "", "", "", f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]
-        ),
-    ]
+    heads = ["Fréchet", "kernel × 1,000", "recall", "images/s", "pixels off palette", "ΔE to the palette"]
+    of_real = [f"{real['frechet']:.1f}", f"{real['kernel']:.1f}", f"{real['recall']:.2f}", "", "", ""]
+    lines = [heading("peer", "sampler", "calls", "seeds", *heads), row("real", "", "", "", *of_real)]
     for peer, seeds in runs.items():
         for sampler, calls in _ways(seeds):
             figures = _drawings(seeds, sampler, calls)
@@ -115,7 +109,7 @@ def _drawing_table(runs: dict[str, list[dict[str, Any]]], real: dict[str, Any]) 
                 cells += [f"{share:.1%}", _mean([each["off_palette_distance"] for each in figures], 4)]
             else:
                 cells += ["0", "0"]
-            lines.append(_line([peer, sampler, str(calls), str(len(figures)), *cells]))
+            lines.append(row(peer, sampler, calls, len(figures), *cells))
     return "\n".join(lines) + "\n"
 
 
@@ -137,10 +131,6 @@ def _drawings(runs: Records, sampler: str, calls: int) -> list[dict[str, Any]]:
 def _names(records: Records, key: str) -> list[str]:
     """The values of ``key``, each once, in their order."""
     return list(dict.fromkeys(record[key] for record in records))
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _mean(values: Sequence[float], digits: int, errors: Sequence[float | None] = ()) -> str:

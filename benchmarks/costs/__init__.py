@@ -1,1 +1,0 @@
-"""What a step costs: the laws that costs follow, and what larger runs would take."""
