@@ -54,6 +54,8 @@ from tincture.training.run_config import RunConfig, TrainConfig
 
 PALETTES = {"shared": 64, "own": 16}
 """Sets of palettes, as in `DataConfig.palette`, and their entries."""
+GONE = {"shard": False}
+"""Options that older records have and the config doesn't, with the values that changed nothing."""
 MEMORY_STEPS = 3
 SHOWN = 32
 """Drawings on a sheet."""
@@ -241,10 +243,11 @@ def earlier_records(path: Path, options: dict[str, Any], defaults: dict[str, Any
 
 
 def completed(value: Any, default: Any) -> Any:
-    """``value`` with what ``default`` has besides, at every depth."""
+    """``value`` with what ``default`` has besides and without what is gone, at every depth."""
     if not isinstance(value, dict) or not isinstance(default, dict):
         return value
-    return default | {name: completed(each, default.get(name)) for name, each in value.items()}
+    there = {name: each for name, each in value.items() if name not in GONE or each != GONE[name]}
+    return default | {name: completed(each, default.get(name)) for name, each in there.items()}
 
 
 def start(
