@@ -110,6 +110,18 @@ def test_the_architecture_names_every_room_and_no_other():
     assert set(re.findall(r"\w+\.py", picture)) <= {path.name for path in ROOT.glob("*.py")}
 
 
+def test_each_way_through_the_house_passes_five_files_that_have_what_it_names():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    ways = text.partition("## Follow it through")[2].partition("\n## ")[0]
+    stations = re.findall(r"^(\d)\. \*\*([\w/]+)\.py\*\*:((?:.|\n +)*)", ways, re.MULTILINE)
+    assert [number for number, _, _ in stations] == list("12345") * 3
+    for _, file, said in stations:
+        module = importlib.import_module("tincture." + file.replace("/", "."))
+        for name in re.findall(r"`([A-Za-z]\w*(?:\.\w+)?)`", said)[:1]:
+            first, *rest = name.split(".")
+            assert all(hasattr(getattr(module, first), each) for each in rest), name
+
+
 @named(PAGES)
 def test_what_a_page_names_exists(page):
     text = page.read_text()
