@@ -23,7 +23,7 @@ __all__ = list(HOMES)  # ruff wants the names written out
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for: torch takes seconds, and reducing a picture needs none of it."""
+    """Import a name when it is first asked for; torch takes seconds that some tasks don't need."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

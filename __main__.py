@@ -1,4 +1,4 @@
-"""All commands under one name: ``tincture quantize photo.jpg --colors 16 --output out``, or ``python -m tincture …``."""
+"""All commands under one name: ``tincture quantize …``, or ``python -m tincture quantize …``."""
 
 import importlib
 import sys

@@ -31,7 +31,7 @@ from .palette_bank import PaletteBank
 INDEX, CODE = "model_index.json", "pipeline.py"
 CONFIG, SCHEDULER_CONFIG, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"
 
-CODE_TEXT = '''"""diffusers runs this, if told to trust it, to load the folder by the package tincture-diffusion."""
+CODE_TEXT = '''"""diffusers runs this, if told to trust it, to load this folder with tincture-diffusion."""
 
 from tincture import PaletteDiffusionPipeline
 

@@ -42,7 +42,9 @@ def cache_dir(shared):
 
 @pytest.fixture(scope="session")
 def few_pictures(tmp_path_factory):
-    """Sixty pictures of 8×8 in four colors, of two classes, for tests that aren't about pictures."""
+    """Sixty pictures of 8×8 in four colors, of two classes, for tests that aren't about
+    pictures.
+    """
     root, rng = tmp_path_factory.mktemp("few"), np.random.default_rng(3)
     for number in range(60):
         path = root / "pictures" / ("even", "odd")[number % 2] / f"{number:02d}.png"
@@ -61,7 +63,9 @@ def few_pictures_options(few_pictures):
 
 @pytest.fixture(scope="session")
 def picture_sets(tmp_path_factory):
-    """Ninety different pictures of 8×8 in four colors, of two classes: as parquet, as tar shards, as a folder."""
+    """Ninety different pictures of 8×8 in four colors, of two classes: as parquet, as tar shards,
+    as a folder.
+    """
     from datasets import ClassLabel, Dataset, Features, Image  # takes seconds
 
     root, rng = tmp_path_factory.mktemp("sets"), np.random.default_rng(7)
@@ -121,7 +125,9 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def draw(run, checkpoint, tmp_path):
-    """Call sample.py with a trained model; returns the images that it wrote: ``files`` of them, or as many as it was asked for."""
+    """Call sample.py with a trained model; returns the images that it wrote: ``files`` of them,
+    or as many as it was asked for.
+    """
 
     def call(*options, num_images=2, files=None, output="drawn"):
         folder = tmp_path / output

@@ -1,4 +1,6 @@
-"""Damage done to files at random, by seed: to bytes, and to values of JSON; and on purpose, to tensors."""
+"""Damage done to files at random, by seed: to bytes, and to values of JSON; and on purpose, to
+tensors.
+"""
 
 import os
 
@@ -14,7 +16,9 @@ STRANGE_VALUES = [
 
 
 def damaged(content, chance):
-    """A copy with bits flipped, bytes cut out, doubled, replaced by extremes, or its end missing."""
+    """A copy with bits flipped, bytes cut out, doubled, replaced by extremes, or its end
+    missing.
+    """
     data = bytearray(content)
     for _ in range(chance.randint(1, 4)):
         place = chance.randrange(len(data))
@@ -34,7 +38,9 @@ def damaged(content, chance):
 
 
 def damaged_json(value, chance):
-    """A copy of a JSON value with one of its values replaced by a strange one, or one of its keys removed or renamed."""
+    """A copy of a JSON value with one of its values replaced by a strange one, or one of its keys
+    removed or renamed.
+    """
     if not isinstance(value, dict | list) or not value or chance.random() < 0.1:
         return chance.choice(STRANGE_VALUES)
     copy = value.copy()

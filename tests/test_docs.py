@@ -1,4 +1,6 @@
-"""The guides' commands draw their pictures and parse, their Python lines work, their links lead somewhere."""
+"""The guides' commands draw their pictures and parse, their Python lines work, their links lead
+somewhere.
+"""
 
 import argparse
 import ast
@@ -54,7 +56,9 @@ class ParsedError(Exception):
 
 
 def commands(page):
-    """The page's commands in Python: what runs, and its arguments. One with an ellipsis is no whole command."""
+    """The page's commands in Python: what runs, and its arguments. One with an ellipsis is no
+    whole command.
+    """
     text = page.read_text().replace("\\\n", " ")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     inline = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))

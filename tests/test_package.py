@@ -16,7 +16,9 @@ CHECKPOINT = ROOT / "checkpoints" / "icons16"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder into which the wheel is installed, without what it depends on: that is here already."""
+    """A folder into which the wheel is installed, without what it depends on: that is here
+    already.
+    """
     place = tmp_path_factory.mktemp("package")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in tracked.split("\0"):

@@ -1,4 +1,4 @@
-"""diffusers runs this, if told to trust it, to load the folder by the package tincture-diffusion."""
+"""diffusers runs this, if told to trust it, to load this folder with tincture-diffusion."""
 
 from tincture import PaletteDiffusionPipeline
 

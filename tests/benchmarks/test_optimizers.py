@@ -41,7 +41,8 @@ def test_without_a_schedule_it_is_schedule_free_adamw_and_leaves_the_average_of_
     fractions = torch.linspace(0.125, 1, 8).tolist()
     for fraction in fractions:
         training.step(fraction)
-    # The paper's equations: y = 0.1 z + 0.9 x, z by AdamW's step without momentum, x the mean of all z weighted by squared rates.
+    # The paper's equations: y = 0.1 z + 0.9 x, z by AdamW's step without momentum, x the mean of
+    # all z weighted by squared rates.
     x = z = torch.zeros(1, 2)
     second, weights = torch.zeros(1, 2), 0.0
     largest = 0.0

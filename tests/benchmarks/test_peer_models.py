@@ -77,7 +77,9 @@ def drawn_as_peers_do(process, pictures, step, seed):
 
 
 def test_a_step_is_that_of_the_training_loop(maps, tmp_path, monkeypatch):
-    """Same batches, optimizer, rate and average: given the same random numbers, the weights are those of training/loop.py."""
+    """Same batches, optimizer, rate and average: given the same random numbers, the weights are
+    those of training/loop.py.
+    """
     config = RunConfig(model=replace(TINY, kind="index"), train=CONFIG, track=TrackConfig(wandb=False), seed=3)
     monkeypatch.setattr(
         ExampleMaker, "__call__", lambda self, pictures, step, _: drawn_as_peers_do(self.process, pictures, step, 3)
@@ -107,7 +109,9 @@ def test_pixels_are_what_the_palette_shows(maps):
 
 
 def test_the_flows_own_loss_is_a_looser_bound_of_the_same_network(maps):
-    """Untrained, it gives every entry the same probability: the masked bound is log2 K, and the package's lies above."""
+    """Untrained, it gives every entry the same probability: the masked bound is log2 K, and the
+    package's lies above.
+    """
     pytest.importorskip("flow_matching")
     peer = PEERS["flow-matching"](TINY, maps.palettes.mask_index)
     bits = peer.bits_per_pixel(peer.network, maps, 20)

@@ -16,7 +16,9 @@ def training():
 
 
 def agreement_by_matrices(image, other):
-    """Agreement of two index maps by its definition: the joint counts of their entries as a product of one-hots."""
+    """Agreement of two index maps by its definition: the joint counts of their entries as a
+    product of one-hots.
+    """
     together = F.one_hot(image.flatten()).T @ F.one_hot(other.flatten())  # pixels with entries j and k
     return min(together.amax(dim=1).sum().item(), together.amax(dim=0).sum().item()) / image.numel()
 

@@ -3,7 +3,8 @@ import torch
 
 from tincture.quantization.color import linear_to_srgb, oklab_to_srgb, srgb_to_linear, srgb_to_oklab
 
-# CSS Color Module Level 4's reference conversions of the sRGB primaries, to the digits that uint8 colors need.
+# CSS Color Module Level 4's reference conversions of the sRGB primaries, to the digits that uint8
+# colors need.
 PUBLISHED = {
     (255, 255, 255): (1.0, 0.0, 0.0),
     (255, 0, 0): (0.62796, 0.22486, 0.12585),

@@ -143,7 +143,9 @@ def test_large_areas_come_nearest_to_their_color():
 
 
 def test_areas_and_a_way_back_contradict_each_other():
-    """Where areas weigh, two images become one: so `recolor` doesn't weigh them when it is to be reversible."""
+    """Where areas weigh, two images become one: so `recolor` doesn't weigh them when it is to be
+    reversible.
+    """
     palette, target = Palette.from_hex(["0000f0", "0000ff"]), Palette.from_hex(["0000ff", "00ff00"])
     first = IndexedImage(np.array([[0, 0, 0, 1]], np.uint8), palette)
     second = IndexedImage(np.array([[1, 1, 1, 0]], np.uint8), palette)

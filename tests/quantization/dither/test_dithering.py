@@ -34,7 +34,9 @@ def test_the_mean_light_of_a_flat_picture_is_kept(method, value):
 
 @pytest.mark.parametrize("space", ["linear", "oklab"])
 def test_ordered_dithering_mixes_the_best_pair(rng, space):
-    """Against all partners of the nearest entry, one after the other: the error of the mixture as it is seen, plus its grain."""
+    """Against all partners of the nearest entry, one after the other: the error of the mixture as
+    it is seen, plus its grain.
+    """
     colors, entries = (rng.integers(0, 256, (count, 3), np.uint8) for count in (50, 12))
     to_oklab = SPACES["oklab"].from_bytes
     points, centers = to_oklab(colors), to_oklab(entries)
@@ -149,9 +151,11 @@ def test_error_diffusion_equals_its_reference(rng, name):
     "name", ["e-paper-7", "nintendo-gameboy-bgb", "pico-8", "zx-spectrum", "color-graphics-adapter"]
 )
 def test_exact_error_diffusion_has_no_drift(rng, method, name):
-    """Flat colors, most of which the palette can't mix: the mean is that of the nearest color that it can.
+    """Flat colors, most of which the palette can't mix: the mean is that of the nearest color
+    that it can.
 
-    Errors are bounded, not zero: it takes some rows to fill up with them, which are left out of the mean.
+    Errors are bounded, not zero: it takes some rows to fill up with them, which are left out of
+    the mean.
     """
     palette = read_palette(name)
     for color in rng.integers(0, 256, (12, 3), np.uint8):

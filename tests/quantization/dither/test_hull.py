@@ -22,7 +22,9 @@ def some_entries(rng, shape):
 
 
 def project_by_active_sets(point, entries):
-    """The nearest of the nearest points of all planes through up to four entries that are mixtures: the reference."""
+    """The nearest of the nearest points of all planes through up to four entries that are
+    mixtures: the reference.
+    """
     best, distance = entries[0], np.inf
     for size in range(1, 5):
         for corral in combinations(range(len(entries)), size):
@@ -55,7 +57,8 @@ def test_laws_of_the_projection(seed, shape):
     inside = (rng.dirichlet(np.full(len(entries), 0.3), 60) @ entries).astype(np.float32)
     np.testing.assert_array_equal(project_to_hull(inside, entries), inside)
     np.testing.assert_allclose(project_to_hull(once, entries), once, atol=2e-4)
-    # The nearest point of a convex set: no entry reaches beyond the plane that stands there across the way to it.
+    # The nearest point of a convex set: no entry reaches beyond the plane that stands there
+    # across the way to it.
     off = (points - once).astype(np.float64)
     distance = np.linalg.norm(off, axis=1, keepdims=True)
     way = off / np.maximum(distance, 1e-3)
@@ -84,7 +87,9 @@ def test_colors_become_mixable_and_those_that_are_stay(rng, name, space):
 
 
 def test_four_greens_show_a_red_by_its_lightness_not_only_by_their_extremes():
-    """The nearest mixture of red is of the darkest and the lightest alone; the goal also takes those between."""
+    """The nearest mixture of red is of the darkest and the lightest alone; the goal also takes
+    those between.
+    """
     colors = read_palette("nintendo-gameboy-bgb").colors[:, :3]
     red = np.full((1, 1, 4), (150, 40, 20, 255), np.uint8)
     goal = mixable(red, colors, "linear")[0, 0]

@@ -77,7 +77,9 @@ def test_kept_colors_stay_and_the_rest_is_fitted_around_them(rng):
 
 
 def test_a_dithered_picture_is_nearer_from_afar_than_with_k_means():
-    """A ramp through three colors in four: k-means' entries lie inside of the ramp, and can't mix its ends."""
+    """A ramp through three colors in four: k-means' entries lie inside of the ramp, and can't mix
+    its ends.
+    """
     ends = np.array([[20, 20, 60], [230, 80, 40], [250, 240, 200]], np.float64)
     x = np.linspace(0, 2, 96)
     row = np.stack([np.interp(x, [0, 1, 2], ends[:, axis]) for axis in range(3)], axis=-1)

@@ -1,4 +1,6 @@
-"""Readers against files that are damaged at random, by seed: each gives a result or one InputError, soon, and nothing else."""
+"""Readers against files that are damaged at random, by seed: each gives a result or one
+InputError, soon, and nothing else.
+"""
 
 import io
 import random
@@ -117,7 +119,9 @@ BLOCKS = st.tuples(
 
 
 def swatch_exchange(count, blocks):
-    """An `.ase` file that announces ``count`` blocks, each of which may announce a length that it doesn't have."""
+    """An `.ase` file that announces ``count`` blocks, each of which may announce a length that it
+    doesn't have.
+    """
     data = b"ASEF" + struct.pack(">HHI", 1, 0, count)
     for kind, length, model, values in blocks:
         body = struct.pack(">H", 1) + b"\0\0" + model + struct.pack(f">{len(values)}f", *values) + b"\0\2"

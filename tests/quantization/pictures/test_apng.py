@@ -23,7 +23,9 @@ ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (
 
 
 def stored(kind, frames, *, extra=b"", default=None, plays=0, interlaced=False):
-    """A file of 4×4 pixels; frames are (pixels uint8 [H, W] or [H, W, C], left, top, disposal, blending)."""
+    """A file of 4×4 pixels; frames are (pixels uint8 [H, W] or [H, W, C], left, top, disposal,
+    blending).
+    """
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, kind, 0, 0, interlaced))
     parts, number = [b"\x89PNG\r\n\x1a\n", header], 0
     parts += [chunk(b"acTL", struct.pack(">II", len(frames), plays)), extra]

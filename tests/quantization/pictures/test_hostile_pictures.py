@@ -1,4 +1,6 @@
-"""Pictures made to fill memory, to hang or to run something: each is refused in one line, within a gigabyte, soon."""
+"""Pictures made to fill memory, to hang or to run something: each is refused in one line, within
+a gigabyte, soon.
+"""
 
 import io
 import json
@@ -15,7 +17,9 @@ from PIL import Image
 from tincture.data.image_folder import fit_to_size
 
 MEMORY = 1 << 30
-"""Bytes of address space beyond what the imports take; the largest picture that is read needs about as much."""
+"""Bytes of address space beyond what the imports take; the largest picture that is read needs
+about as much.
+"""
 SECONDS = 20
 
 
