@@ -39,7 +39,7 @@ from .sources import (
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 3
+ENCODING_VERSION = 4
 """Part of the cache's key: raise it when the same pictures would be encoded otherwise."""
 
 

@@ -1,5 +1,6 @@
 """A tiny world: 2×2 pixels, 3 entries, a random joint distribution, and its exact denoisers."""
 
+import functools
 import itertools
 from types import SimpleNamespace
 
@@ -46,6 +47,7 @@ def world():
     given = given / given.sum(1, keepdim=True)
     masked_table = torch.einsum("ps,sik->pki", given, one_hot).log()  # [256, 3, 4]
 
+    @functools.cache  # a batch's eigenvectors are made once
     def palette(count):
         return PaletteBatch.from_palettes([Palette.from_hex(["000000", "ff0000", "ffffff"])] * count)
 
