@@ -10,7 +10,6 @@ A command that makes its files in the end, all of them:
 A command that writes while it works enters `OutputFolder.emptied` before its first file.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -30,6 +29,11 @@ from .files import (
     set_aside,
     written_in,
 )
+
+try:
+    import fcntl
+except ImportError:  # Windows can't lock folders; there, two commands may write into one
+    fcntl = None
 
 Written = Callable[[Path], Collection[str]]
 """From a folder to the names of the files in it that the command wrote, and may replace."""
@@ -115,14 +119,17 @@ def _locked(folder: Path) -> Iterator[None]:
     lock = None
     while lock is None:
         folder.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            break
         lock = _lock(folder)
     try:
         yield
     finally:
         (folder / LOCK_FILE).unlink(missing_ok=True)
         remove_empty(new)
-        fcntl.flock(lock, fcntl.LOCK_UN)  # closing isn't enough where a forked process has a copy
-        os.close(lock)
+        if lock is not None:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing isn't enough where a forked process has a copy
+            os.close(lock)
 
 
 def _lock(folder: Path) -> int | None:

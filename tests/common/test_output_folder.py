@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from tincture.common import output_folder
 from tincture.common.errors import InputError
 from tincture.common.files import files_in
 from tincture.common.output_folder import claimed, recorded_in
@@ -46,6 +47,13 @@ def file_system(request, monkeypatch):
 
     if request.param != "folders can be locked":
         monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_where_there_are_no_locks_a_folder_is_claimed_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(output_folder, "fcntl", None)
+    with claimed(tmp_path / "a" / "run", overwrite=False) as output, output.written_whole() as folder:
+        (folder / "file").touch()
+    assert files_in(tmp_path) == ["a/run/file"]
 
 
 @pytest.mark.usefixtures("file_system")
