@@ -117,6 +117,8 @@ def _icons(config: DataConfig) -> Source:
 
 
 def _folder(config: DataConfig) -> Source:
+    if config.path is None:  # refused here: configs/folder32.yaml leaves the path to the command line
+        raise InputError("data.source folder needs data.path, the folder of images")
     return image_folder(expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
 
 

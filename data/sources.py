@@ -87,8 +87,6 @@ class DataConfig:
             raise InputError(f"data.min_colors is {self.min_colors}, above data.max_colors, which is {self.max_colors}")
         if not 0 < self.heldout_fraction < 1:
             raise InputError(f"data.heldout_fraction is {self.heldout_fraction}; it must lie between 0 and 1")
-        if self.source == "folder" and self.path is None:
-            raise InputError("data.source folder needs data.path, the folder of images")
         if self.source == "datasets" and self.path is None:
             raise InputError(
                 "data.source datasets needs data.path: a name on the hub, a folder, a file, or a pattern of files"
