@@ -16,21 +16,19 @@ COMMANDS = {
 
 def main() -> None:
     """Call the command that the first word names with all that follows."""
-    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else "--help"
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name = word.replace("-", "_")
     if name in COMMANDS:
         from tincture.common import cli
 
-        sys.argv[:2] = [f"tincture {sys.argv[1]}"]
+        sys.argv[:2] = [f"tincture {word}"]
         cli.run(importlib.import_module(f"tincture.{name}").main)
-        return
-    usage = "usage: tincture COMMAND …\n\n" + "\n".join(
-        f"  {command.replace('_', '-'):<16}{meaning}" for command, meaning in COMMANDS.items()
-    )
-    if name in ("--help", "-h", "__help"):
-        print(usage)
-        return
-    print(f"error: there is no command {sys.argv[1]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
-    sys.exit(2)
+    elif word in ("--help", "-h"):
+        listed = (f"  {command.replace('_', '-'):<16}{meaning}" for command, meaning in COMMANDS.items())
+        print("usage: tincture COMMAND …\n", *listed, sep="\n")
+    else:
+        print(f"error: there is no command {word!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def test_a_config_of_the_package_goes_by_its_name(call):
 
 def test_commands_are_listed_and_a_wrong_one_is_a_mistake(call):
     listed = call("-m", "tincture", "--help")
+    assert call("-m", "tincture", "-h") == call("-m", "tincture") == listed
     assert all(name in listed for name in ("train", "sample", "quantize", "evaluate"))
     with pytest.raises(AssertionError, match="error: there is no command 'smaple'"):
         call("-m", "tincture", "smaple")
