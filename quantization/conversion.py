@@ -41,6 +41,9 @@ def convert(
 ) -> Conversion:
     """Draw frames with a palette.
 
+    What stands still doesn't flicker: a pixel that has its color of the frame before, or of the
+    first one, to which an animation returns, keeps the entry that it had there.
+
     Args:
         frames: sRGB RGBA, uint8 ``[H, W, 4]`` each.
         palette: its order is kept unless ``order`` is given.
@@ -59,7 +62,11 @@ def convert(
     if method == "none":
         indices = [encode(frame, palette, space) for frame in frames]
     else:
-        indices = [dither(frame, palette, method, strength, dither_space, exact=exact) for frame in frames]
+        indices = []
+        for frame in frames:
+            kept = _standing(frames, indices)
+            drawn = dither(frame, palette, method, strength, dither_space, exact=exact, kept=kept)
+            indices.append(np.where(kept < 0, drawn, kept).astype(np.uint8))
     if smoother is not None:
         smooth = choose("smoother", smoother, SMOOTHERS)
         indices = [smooth(index_map, transparent=palette.transparent) for index_map in indices]
@@ -68,6 +75,16 @@ def convert(
         images = [reorder(IndexedImage(index_map, palette), positions) for index_map in indices]
         indices, palette = [image.indices for image in images], images[0].palette
     return Conversion(indices, palette, fidelity(frames, indices, palette))
+
+
+def _standing(frames: Sequence[np.ndarray], indices: Sequence[np.ndarray]) -> np.ndarray:
+    """What the next frame keeps of the index maps before it, int16 ``[H, W]``; -1 is nothing."""
+    frame = frames[len(indices)]
+    kept = np.full(frame.shape[:2], -1, np.int16)
+    for earlier, index_map in list(zip(frames, indices, strict=False))[:: max(1, len(indices) - 1)]:
+        if earlier.shape == frame.shape:
+            kept = np.where((earlier == frame).all(axis=-1), index_map, kept)
+    return kept
 
 
 def has_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:

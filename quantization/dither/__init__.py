@@ -38,6 +38,7 @@ def dither(
     space: str = "linear",
     *,
     exact: bool = False,
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
     """Map pixels to entries so that the mean over a few pixels is the picture's color.
 
@@ -54,6 +55,8 @@ def dither(
             can mix. It should if the palette wasn't made for the picture: the hue drifts otherwise.
             If the palette was made for it, the result is calmer without. Ordered dithering never
             drifts.
+        kept: entries that pixels have already, int16 ``[H, W]``, with -1 for the others. Error
+            diffusion works around them.
 
     Returns:
         Indices, uint8 ``[H, W]``.
@@ -71,5 +74,10 @@ def dither(
     if ditherer is None or strength == 0 or not opaque.any():
         return encode(image, palette)
     entries = opaque_entries(palette)
-    positions = ditherer(image, palette.colors[entries, :3], strength, space)
+    around = {}
+    if kept is not None and method in KERNELS:
+        places = np.full(len(palette) + 1, -1, np.int16)  # the last one is where -1 leads
+        places[entries] = np.arange(len(entries))
+        around["kept"] = places[kept]
+    positions = ditherer(image, palette.colors[entries, :3], strength, space, **around)
     return np.where(opaque, entries[positions], palette.transparent or 0).astype(np.uint8)

@@ -65,8 +65,14 @@ def diffuse(
     space: str,
     *,
     exact: bool = False,
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Dither by error diffusion; all but ``kernel`` and ``exact`` is as for a `Ditherer`."""
+    """Dither by error diffusion.
+
+    Arguments and result are those of a `Ditherer`, but for ``kernel``, ``exact``, and ``kept``: the
+    positions of pixels that are chosen already, int16 ``[H, W]``, with -1 for the others. Their
+    errors are passed on, too.
+    """
     is_linear = space == "linear"
     entries = mixing_coordinates(colors, space)
     low, high = entries.min(axis=0), entries.max(axis=0)
@@ -89,12 +95,17 @@ def diffuse(
     shares = np.array([share * strength for _, _, share in kernel], np.float32)
     lists = np.empty((_CELLS**3, len(colors)), np.uint8)
     opaque = image[..., 3] >= OPAQUE_ALPHA
-    return _diffuse(opaque, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long)
+    if kept is None:
+        kept = np.full(opaque.shape, -1, np.int16)
+    return _diffuse(
+        opaque, kept, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long
+    )
 
 
 @njit(cache=True, nogil=True)
 def _diffuse(
     opaque: np.ndarray,  # which pixels take part, [H, W]
+    kept: np.ndarray,  # the entries of pixels that are chosen already, -1 for the others, [H, W]
     values: np.ndarray,  # the pixels in the space of mixing, [H, W, 3]
     entries: np.ndarray,  # the entries in the space of mixing, [K, 3]
     centers: np.ndarray,  # the entries in the space of choosing, [K, 3]
@@ -130,18 +141,19 @@ def _diffuse(
                 size += error * error
                 value[axis] = min(max(values[y, x, axis] + error, limits[0, axis]), limits[1, axis])
 
-            # What it becomes: the nearest entry.
-            if size > long:
+            # What it becomes: the nearest entry, unless it is chosen already.
+            if kept[y, x] >= 0:
+                best = np.int64(kept[y, x])
+            elif size > long:
                 best = nearest_of(value[0], value[1], value[2], entries, everyone)
             else:
+                point = (value[0], value[1], value[2])
                 if is_linear:
                     point = (
                         linear_to_srgb_value(value[0]),
                         linear_to_srgb_value(value[1]),
                         linear_to_srgb_value(value[2]),
                     )
-                else:
-                    point = (value[0], value[1], value[2])
                 best = _nearest(point, corner, centers, counts, lists)
             out[y, x] = best
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from tincture.common.errors import InputError
 from tincture.quantization.conversion import (
@@ -12,10 +14,13 @@ from tincture.quantization.conversion import (
     with_place_for_transparency,
 )
 from tincture.quantization.dither import DITHERERS
+from tincture.quantization.dither.error_diffusion import KERNELS
+from tincture.quantization.fit import fit_palette
 from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.order import ORDERS
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.spaces import LINEAR_OF_BYTE
 
 PICO_8 = read_palette("pico-8")
 
@@ -121,3 +126,79 @@ def test_laws_of_smoothing(seed, height, width):
         assert np.array_equal(smoothed == 0, indices == 0)
     flat = np.full((height, width), 2, np.uint8)
     assert np.array_equal(mode_filter(flat), flat)
+
+
+def moving(what, count=4, size=(24, 20)):
+    """Frames of a smooth picture in which a part moves, and where nothing does, bool ``[N, H, W]``
+    (the first frame counts as moving).
+    """
+    rng = np.random.default_rng(2)
+    corners = rng.integers(0, 256, (3, 3, 3)).astype(np.uint8)
+    still = np.array(Image.fromarray(corners).resize(size[::-1], Image.Resampling.BILINEAR).convert("RGBA"))
+    frames = np.repeat(still[None], count, axis=0)
+    for number in range(count):
+        if what == "a strip on top":
+            frames[number, :6] = np.roll(still[:6], 5 * number, axis=1)
+        elif what == "a sprite":
+            frames[number, 2 * number : 2 * number + 9, 3 * number : 3 * number + 7] = (20, 180, 90, 255)
+        elif what == "specks":
+            frames[number, rng.random(size) < 0.1] = (250, 220, 40, 255)
+        elif what == "a hole":
+            frames[number, 10 : 15 + number, 8:15] = 0
+        elif what == "every other frame" and number % 2:
+            frames[number, 5:20] = still[5:20, ::-1]
+    return list(frames), np.stack([np.full(size, number > 0) for number in range(count)]) & (
+        frames == np.roll(frames, 1, axis=0)
+    ).all(axis=-1)
+
+
+ANIMATIONS = ("a strip on top", "a sprite", "specks", "a hole", "every other frame", "nothing")
+
+
+@pytest.mark.parametrize("method", [*KERNELS, "bayer4", "blue-noise"])
+@pytest.mark.parametrize("what", ANIMATIONS)
+def test_what_stands_still_keeps_its_entries_however_it_is_dithered(what, method):
+    frames, stands = moving(what)
+    returns = (frames[-1] == frames[0]).all(axis=-1)
+    assert stands[1:].any()
+    for palette, exact in ((PICO_8, True), (fit_palette(frames, 9), False)):
+        converted = convert(frames, with_place_for_transparency(palette, frames), method=method, exact=exact)
+        indices = np.stack(converted.indices)
+        assert np.array_equal(indices[1:][stands[1:]], indices[:-1][stands[1:]])
+        # An animation that is played again goes from its last frame to its first.
+        assert np.array_equal(indices[-1][returns], indices[0][returns])
+
+
+@pytest.mark.parametrize("smoother", list(SMOOTHERS))
+@pytest.mark.parametrize("what", ANIMATIONS)
+def test_smoothing_changes_nothing_where_a_whole_neighborhood_stands_still(what, smoother):
+    frames, stands = moving(what)
+    palette = with_place_for_transparency(PICO_8, frames)
+    indices = np.stack(convert(frames, palette, method="floyd-steinberg", smoother=smoother).indices)
+    around = ~np.stack([maximum_filter(~each, size=3) for each in stands])
+    assert around[1:].any()
+    assert np.array_equal(indices[1:][around[1:]], indices[:-1][around[1:]])
+
+
+@pytest.mark.parametrize("what", ANIMATIONS)
+def test_colors_stay_right_around_what_stands_still(what):
+    """As seen from afar, the last frame is about as near to its picture as if it were alone."""
+    frames, _ = moving(what, count=8, size=(40, 32))
+    palette = with_place_for_transparency(read_palette("e-paper-7"), frames)
+
+    def error(indices):
+        shown = LINEAR_OF_BYTE[palette.colors[indices][..., :3]] - LINEAR_OF_BYTE[frames[-1][..., :3]]
+        return np.sqrt((gaussian_filter(shown, (2, 2, 0)) ** 2).mean())
+
+    together, alone = (
+        convert(each, palette, method="floyd-steinberg", exact=True).indices[-1] for each in (frames, frames[-1:])
+    )
+    # What stands around a speck can't make up for it.
+    assert error(together) < (1.5 if what == "specks" else 1.1) * error(alone)
+
+
+def test_pictures_of_several_sizes_are_drawn_as_each_alone():
+    frames = [random_frames(seed, 1, size)[0] for seed, size in enumerate([(5, 4), (4, 5), (5, 4)])]
+    together = convert(frames, PICO_8, method="floyd-steinberg").indices
+    alone = [convert([frame], PICO_8, method="floyd-steinberg").indices[0] for frame in frames]
+    assert all(np.array_equal(*pair) for pair in zip(together, alone, strict=True))
