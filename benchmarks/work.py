@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
 import torch
-from torch.optim.swa_utils import AveragedModel
 
 from tincture.benchmarks.meters import operations, process_memory, tensor_bytes
 from tincture.diffusion.draws import categorical
@@ -15,7 +14,7 @@ from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, DenoiserConfig, build_denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.examples import Examples
-from tincture.training.optimizers import OPTIMIZERS, exponential_average
+from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage
 from tincture.training.run_config import ProcessConfig, RunConfig, TrainConfig
 
 LABELS = 2
@@ -82,7 +81,7 @@ class TrainingStep:
         self.network = torch.compile(model) if is_compiled else model
         self.process = process.make_scheduler().process
         self.optimizers = OPTIMIZERS[train.optimizer](model, train)
-        self.average = AveragedModel(model, multi_avg_fn=exponential_average(train.ema_decay))
+        self.average = ExponentialAverage(model, train.ema_decay)
 
     def learn_from(self, batch: Examples) -> None:
         """Predict, and propagate back."""

@@ -13,7 +13,6 @@ import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast, gather_object
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from tincture.common.environment import record_environment
@@ -36,7 +35,7 @@ from tincture.quantization.pictures.contact_sheet import contact_sheet
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, load_feed, save_checkpoint, stage_feed
 from .examples import ExampleMaker, cut_batch
 from .feeds import Feed
-from .optimizers import OPTIMIZERS, exponential_average, learning_rate_factor, set_learning_rates
+from .optimizers import OPTIMIZERS, ExponentialAverage, learning_rate_factor, set_learning_rates
 from .run_config import CONFIG_FILE, RunConfig, check_config
 from .tracking import Tracker
 
@@ -187,8 +186,7 @@ class Run:
         torch.manual_seed(config.seed)
         denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
         self.denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
-        average = exponential_average(config.train.ema_decay)
-        self.average = AveragedModel(self.denoiser, multi_avg_fn=average, use_buffers=False)
+        self.average = ExponentialAverage(self.denoiser, config.train.ema_decay)
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)
         self.model = accelerator.prepare_model(self.denoiser)  # averages gradients over processes
 

@@ -6,7 +6,6 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from tincture.common.errors import InputError
 from tincture.data.index_maps import Batch, IndexMaps
@@ -15,7 +14,7 @@ from tincture.evaluation.heldout import BitsPerPixel
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.feeds import batch_rows
 from tincture.training.loop import CLOCKS
-from tincture.training.optimizers import OPTIMIZERS, exponential_average, learning_rate_factor
+from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage, learning_rate_factor
 from tincture.training.run_config import TrainConfig
 
 BATCH = 64
@@ -87,8 +86,7 @@ class PeerTraining:
     def __init__(self, peer: Peer, config: TrainConfig, training: IndexMaps, seed: int, device: torch.device) -> None:
         self.peer, self.config, self.training, self.seed, self.device = peer, config, training, seed, device
         peer.network.to(device, memory_format=torch.channels_last)
-        decay = exponential_average(config.ema_decay)
-        self.average = AveragedModel(peer.network, multi_avg_fn=decay, use_buffers=False)
+        self.average = ExponentialAverage(peer.network, config.ema_decay)
         self.optimizers = self.make_optimizers()
         self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.steps, self.seconds = 0, 0.0
