@@ -153,9 +153,13 @@ def plot(result: Result, path: Path, wanted: PaletteOptions) -> None:
 
 
 def describe(result: Result, file: Path) -> dict:
-    """What `report.json` says of one input: PSNR in dB, none for an exact copy; ΔE in OKLab."""
+    """What `report.json` says of one input: PSNR in dB, none for an exact copy; ΔE in OKLab.
+
+    Black and white are 1 apart. ``delta_e_blur`` is what both pictures were blurred by before, in
+    pixels.
+    """
     height, width = result.converted.indices[0].shape
-    psnr, delta_e, colors_used = result.converted.fidelity
+    psnr, delta_e, colors_used, blur = result.converted.fidelity
     return {
         "source": str(result.source),
         "file": file.name,
@@ -168,6 +172,7 @@ def describe(result: Result, file: Path) -> dict:
         "colors_used": colors_used,
         "psnr": round(psnr, 3) if psnr is not None and math.isfinite(psnr) else None,
         "mean_delta_e": round(delta_e, 6) if delta_e is not None else None,
+        "delta_e_blur": blur,
         "bytes_before": result.source.stat().st_size,
         "bytes_after": file.stat().st_size,
         "seconds": round(result.seconds, 3),
@@ -178,7 +183,8 @@ def summary(records: list[dict], report: Path) -> str:
     """One line for the terminal."""
     before, after = (sum(record[key] for record in records) for key in ("bytes_before", "bytes_after"))
     errors = [record["mean_delta_e"] for record in records if record["mean_delta_e"] is not None]
-    mean = f", mean ΔE {np.mean(errors):.4f}" if errors else ""
+    blurred = f" after a blur of {blur:g} pixels" if (blur := records[0]["delta_e_blur"]) else ""
+    mean = f", mean ΔE {np.mean(errors):.4f} in OKLab (black to white is 1){blurred}" if errors else ""
     sources = " and ".join(sorted({record["palette_source"] for record in records}))
     count = "1 image" if len(records) == 1 else f"{len(records)} images"
     return f"quantized {count} by {sources}, {before:,} to {after:,} bytes{mean}: see {report}"

@@ -58,8 +58,7 @@ class ColorWish:
 
     Args:
         pixels: sRGB RGBA, uint8 ``[H, W, 4]`` for all images or ``[N, H, W, 4]``. Transparent
-            pixels (alpha below 128) ask for the transparent entry; where the palette has none, they
-            count as white.
+            pixels ask for the transparent entry; where the palette has none, they count as white.
         fidelity: in nats, 0 or more; infinity is allowed.
 
     Raises:
@@ -124,29 +123,45 @@ class LightnessWish:
 def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
     """Squared OKLab distances of pixels from each entry, float ``[B, K, H, W]``.
 
-    Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque. Opaque pixels
-    are as far from soft entries, whose alpha is below 128, if the palette has solid ones.
+    What is opaque, transparent or soft is as `quantization.encoding` says. Soft pixels are measured
+    on black and on white. Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is
+    opaque. Opaque pixels are as far from entries that aren't among `opaque_entries`.
 
     Args:
         palette: the entries.
         pixels: RGBA, uint8 ``[B or 1, H, W, 4]``.
     """
-    wanted = pixels[..., 3] >= OPAQUE_ALPHA  # [B, H, W]
-    alpha = palette.colors[..., 3]  # [B, K]
-    clear = alpha == 0
-    is_solid = (alpha >= OPAQUE_ALPHA) & palette.valid
-    soft = ~clear & ~is_solid & is_solid.any(dim=1, keepdim=True)
-    has_clear = (clear & palette.valid).any(dim=1)[:, None, None]
-    white = torch.ones(3, device=pixels.device)
-    colors = torch.where(wanted[..., None], pixels[..., :3].float() / 255, white)
-    oklab = srgb_to_oklab(colors)  # [B, H, W, 3]
-    difference = palette.oklab()[:, :, None, None] - oklab[:, None]  # [B, K, H, W, 3]
-    between_opaque = difference.square().sum(dim=-1).masked_fill(soft[:, :, None, None], TRANSPARENT_DISTANCE)
-    wanted = wanted | ~has_clear
-    clear = clear[:, :, None, None]
-    return between_opaque.where(
-        wanted[:, None] & ~clear, torch.where(wanted[:, None] == clear, TRANSPARENT_DISTANCE, 0.0)
-    )
+    # Entries: transparent, or one of those for opaque pixels.
+    alpha = palette.colors[..., 3].int() * palette.valid  # [B, K]
+    clear = (alpha == 0) & palette.valid
+    most = alpha.amax(dim=1, keepdim=True)
+    solid = alpha >= torch.where(most == 255, 255, torch.where(most >= OPAQUE_ALPHA, OPAQUE_ALPHA, 1))
+    has_soft = ((alpha > 0) & (alpha < 255)).any(dim=1)[:, None, None]
+
+    # Pixels: opaque, transparent, or soft if there are soft entries.
+    opacity = pixels[..., 3].int()  # [B, H, W]
+    opacity = torch.where(has_soft, opacity, (opacity >= OPAQUE_ALPHA) * 255)
+    is_white = (opacity == 0) & ~clear.any(dim=1)[:, None, None]
+    opacity = opacity.masked_fill(is_white, 255)
+    oklab = srgb_to_oklab((pixels[..., :3].float() / 255).masked_fill(is_white[..., None], 1.0))  # [B, H, W, 3]
+    entries = palette.oklab()
+
+    distances = (entries[:, :, None, None] - oklab[:, None]).square().sum(dim=-1)  # [B, K, H, W]
+    distances = distances.where(solid[:, :, None, None], TRANSPARENT_DISTANCE)
+    to_clear = torch.where(clear, 0.0, TRANSPARENT_DISTANCE)[:, :, None, None]
+    distances = distances.where(opacity[:, None] > 0, to_clear)
+    is_between = (opacity > 0) & (opacity < 255)
+    if is_between.any():
+        seen, wanted = _on_black_and_white(entries, alpha), _on_black_and_white(oklab, opacity)
+        soft = (seen[:, :, None, None] - wanted[:, None]).square().sum(dim=-1)
+        distances = soft.where(is_between[:, None], distances)
+    return distances
+
+
+def _on_black_and_white(oklab: Tensor, alpha: Tensor) -> Tensor:
+    """`quantization.spaces.alpha_coordinates`, from OKLab ``[..., 3]`` and alphas ``[...]``."""
+    middle = oklab.new_tensor([0.5, 0.0, 0.0])
+    return torch.cat([oklab - middle, torch.full_like(oklab[..., :1], 0.5)], dim=-1) * (alpha[..., None] / 255)
 
 
 def lightness_distances(palette: PaletteBatch, luminance: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from tincture.common.errors import InputError, choose
 
 from .dither import dither
 from .encoding import encode
-from .fidelity import Fidelity, fidelity
-from .histogram import OPAQUE_ALPHA
+from .fidelity import EYE_BLUR, Fidelity, fidelity
+from .histogram import OPAQUE_ALPHA, as_rgba
 from .palettes.order import reorder, sorting
 from .palettes.palette import MAX_ENTRIES, Palette
 from .pictures.indexed_image import IndexedImage
@@ -45,7 +45,7 @@ def convert(
     first one, to which an animation returns, keeps the entry that it had there.
 
     Args:
-        frames: sRGB RGBA, uint8 ``[H, W, 4]`` each.
+        frames: sRGB, uint8 ``[H, W, 3]`` or ``[H, W, 4]`` each.
         palette: its order is kept unless ``order`` is given.
         space: a name in `SPACES`, where distances are measured without dithering.
         method: of dithering, a name in `DITHERERS`.
@@ -57,8 +57,9 @@ def convert(
         order: a name in `ORDERS`, by which the palette is sorted in the end.
 
     Raises:
-        InputError: a name is unknown, or opaque pixels meet a palette without an opaque entry.
+        InputError: a name is unknown, or as for `encode`.
     """
+    frames = [as_rgba(frame) for frame in frames]
     if method == "none":
         indices = [encode(frame, palette, space) for frame in frames]
     else:
@@ -74,7 +75,8 @@ def convert(
         positions = sorting(palette, order)
         images = [reorder(IndexedImage(index_map, palette), positions) for index_map in indices]
         indices, palette = [image.indices for image in images], images[0].palette
-    return Conversion(indices, palette, fidelity(frames, indices, palette))
+    blur = 0.0 if method == "none" or strength == 0 else EYE_BLUR
+    return Conversion(indices, palette, fidelity(frames, indices, palette, blur))
 
 
 def _standing(frames: Sequence[np.ndarray], indices: Sequence[np.ndarray]) -> np.ndarray:
@@ -106,7 +108,8 @@ def with_place_for_transparency(palette: Palette, frames: Sequence[np.ndarray]) 
 
 
 def _lacks_transparency(palette: Palette, frames: Sequence[np.ndarray]) -> bool:
-    return palette.transparent is None and any((frame[..., 3] < OPAQUE_ALPHA).any() for frame in frames)
+    least = 1 if palette.is_soft else OPAQUE_ALPHA
+    return palette.transparent is None and any((as_rgba(frame)[..., 3] < least).any() for frame in frames)
 
 
 def remove_isolated(indices: np.ndarray, transparent: int | None = None) -> np.ndarray:

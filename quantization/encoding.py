@@ -1,4 +1,13 @@
-"""From pixels to indices: each color's nearest entry in a palette is looked up once."""
+"""From pixels to indices: each color's nearest entry in a palette is looked up once.
+
+What alpha does:
+
+- A pixel that is an entry, alpha included, takes it.
+- In a palette of alphas 0 and 255 alone, a pixel is opaque from alpha 128 on, or else transparent.
+- In one with soft entries, opaque pixels take opaque entries, and those between take the entry that
+  looks most like them on black and on white together (`alpha_coordinates`).
+- Transparent pixels take the transparent entry. Where there is none, they are white, like paper.
+"""
 
 import numpy as np
 from numba import njit
@@ -6,36 +15,50 @@ from numba import njit
 from tincture.common.errors import InputError, choose
 from tincture.common.threads import over_slices
 
-from .histogram import FEW_PIXELS, OPAQUE_ALPHA, color_key, empty_table, mark_colors, read_table
-from .nearest import nearest
+from .histogram import FEW_PIXELS, OPAQUE_ALPHA, as_rgba, color_key, empty_table, mark_colors, read_table
+from .nearest import nearest, nearest_in_any_space
 from .palettes.palette import Palette
-from .spaces import SPACES
+from .spaces import SPACES, alpha_coordinates
 
 
 def opaque_entries(palette: Palette) -> np.ndarray:
-    """Where the entries for opaque pixels stand, int64 ``[K']``: opaque ones, or else soft ones.
+    """Where the entries for opaque pixels stand, int64 ``[K']``.
 
-    The most opaque ones come first, those of one alpha in the palette's order. Of two entries
-    of one color, the more opaque is taken: soft edges have the colors of what they surround.
+    These are the opaque ones. If there are none, those of alpha 128 or more, or else all that
+    aren't transparent. The most opaque come first, those of one alpha in the palette's order.
 
     Raises:
         InputError: there is none.
     """
     alpha = palette.colors[:, 3]
-    entries = np.flatnonzero(alpha >= OPAQUE_ALPHA)
-    if len(entries) == 0:
-        entries = np.flatnonzero(alpha > 0)
-    if len(entries) == 0:
-        raise InputError("the palette's only entry is transparent, but the picture has opaque pixels")
-    return entries[np.argsort(255 - alpha[entries], kind="stable")]
+    for least in (255, OPAQUE_ALPHA, 1):
+        if (alpha >= least).any():
+            entries = np.flatnonzero(alpha >= least)
+            return entries[np.argsort(255 - alpha[entries], kind="stable")]
+    raise InputError("the palette's only entry is transparent, but the picture has opaque pixels")
 
 
 def on_white(image: np.ndarray, palette: Palette) -> np.ndarray:
     """The picture, its transparent pixels in white if the palette has no entry for them."""
-    is_transparent = image[..., 3] < OPAQUE_ALPHA
+    is_transparent = image[..., 3] < (1 if palette.is_soft else OPAQUE_ALPHA)
     if palette.transparent is not None or not is_transparent.any():
         return image
     return np.where(is_transparent[..., None], np.uint8(255), image)
+
+
+def soft_pixels(image: np.ndarray, palette: Palette) -> np.ndarray:
+    """Which pixels are neither opaque nor transparent in this palette, bool ``[H, W]``."""
+    alpha = image[..., 3]
+    return (alpha > 0) & (alpha < 255) & palette.is_soft
+
+
+def _nearest_soft(pixels: np.ndarray, palette: Palette, space: str) -> np.ndarray:
+    """The entries, ``[N]``, that look most like pixels, uint8 ``[N, 4]``, on black and on white."""
+    distinct, place = np.unique(np.ascontiguousarray(pixels).view(np.uint32), return_inverse=True)
+    points, entries = (
+        alpha_coordinates(colors, SPACES[space]) for colors in (distinct[:, None].view(np.uint8), palette.colors)
+    )
+    return nearest_in_any_space(points, entries)[0][place.ravel()]
 
 
 @njit(cache=True, nogil=True)
@@ -48,12 +71,10 @@ def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndar
 
 
 def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndarray:
-    """Give opaque pixels the nearest one of `opaque_entries`, the first on a tie.
-
-    Transparent pixels get the transparent entry. If there is none, they are taken as white.
+    """Give each pixel the nearest entry, the first on a tie; this module says what alpha does.
 
     Args:
-        image: sRGB RGBA, uint8 ``[H, W, 4]``.
+        image: sRGB, uint8 ``[H, W, 3]`` or ``[H, W, 4]``.
         palette: where to look.
         space: a name in `SPACES`, where distances are measured.
 
@@ -61,9 +82,15 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
         Indices, uint8 ``[H, W]``.
 
     Raises:
-        InputError: the space is unknown, or opaque pixels meet a palette with no opaque entry.
+        InputError: the space is unknown, the image is none, or opaque pixels meet a palette of
+            which the only entry is transparent.
     """
-    from_bytes = choose("color space", space, SPACES).from_bytes
+    from_bytes, image = choose("color space", space, SPACES).from_bytes, as_rgba(image)
+    soft = soft_pixels(image, palette)
+    if soft.any():
+        indices = encode(np.where(soft[..., None], np.uint8(0), image), palette, space)
+        indices[soft] = _nearest_soft(image[soft], palette, space)
+        return indices
     pixels = np.ascontiguousarray(on_white(image, palette)).reshape(-1, 4)
     indices = np.full(len(pixels), palette.transparent or 0, np.uint8)
     if palette.transparent is not None and (pixels[:, 3] < OPAQUE_ALPHA).all():

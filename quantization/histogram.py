@@ -1,12 +1,17 @@
-"""The distinct colors of pictures and how often each occurs, by a table of all 2²⁴ colors."""
+"""The distinct colors of pictures and how often each occurs, by a table of all 2²⁴ colors.
+
+Every function for pictures takes them through `as_rgba`.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
 
+from tincture.common.errors import InputError
+
 OPAQUE_ALPHA = 128
-"""Pixels of at least this alpha are opaque. The others go to the transparent entry."""
+"""Where alpha has no place between opaque and transparent, pixels of at least this are opaque."""
 
 FEW_PIXELS = 1 << 14
 """Up to here, sorting is faster than a table."""
@@ -15,6 +20,21 @@ _ROW = 1 << 10
 """Colors in a row of the table: a box of 16 × 8 × 8."""
 _FULL = 255
 """A byte's last number. From here the count goes on in a list."""
+
+
+def as_rgba(image: np.ndarray) -> np.ndarray:
+    """A picture, uint8 ``[H, W, 3]`` or ``[H, W, 4]``, as ``[H, W, 4]``; RGB is opaque.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
+        raise InputError(
+            f"a picture is sRGB, uint8 [H, W, 3] or [H, W, 4], not {image.dtype} {list(image.shape)}; "
+            "several are a list of such arrays"
+        )
+    return image if image.shape[2] == 4 else np.insert(image, 3, np.uint8(255), axis=2)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -118,13 +138,13 @@ def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Count the colors of the opaque pixels of pictures.
 
     Args:
-        images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
+        images: as for `as_rgba`, each.
 
     Returns:
         The distinct colors, uint8 ``[N, 3]``, those of a small box together, and how often each
         occurs, int64 ``[N]``.
     """
-    pixels = [np.ascontiguousarray(image).reshape(-1, 4) for image in images]
+    pixels = [np.ascontiguousarray(as_rgba(image)).reshape(-1, 4) for image in images]
     if sum(map(len, pixels)) <= FEW_PIXELS:
         return histogram_by_sorting(np.concatenate(pixels) if len(pixels) != 1 else pixels[0])
     table, used = empty_table()
@@ -136,3 +156,15 @@ def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     counts = table[keys].astype(np.int64)
     counts += _FULL * np.bincount(np.searchsorted(keys, overflows[:size]), minlength=len(keys))
     return colors, counts
+
+
+def rgba_histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Count the colors of pictures, alpha included; all that is transparent is one color.
+
+    Returns:
+        The distinct colors, uint8 ``[N, 4]``, and how often each occurs, int64 ``[N]``.
+    """
+    pixels = np.concatenate([np.ascontiguousarray(as_rgba(image)).reshape(-1, 4) for image in images])
+    packed = np.where(pixels[:, 3] == 0, np.uint32(0), pixels.view(np.uint32)[:, 0])
+    distinct, counts = np.unique(packed, return_counts=True)
+    return distinct[:, None].view(np.uint8), counts

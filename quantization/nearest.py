@@ -98,6 +98,20 @@ def nearest_of(x: np.float32, y: np.float32, z: np.float32, centers: np.ndarray,
     return best
 
 
+@njit(cache=True, nogil=True)
+def nearest_in_any_space(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest` of any number of coordinates, float32 ``[N, D]`` and ``[K, D]``, one by one."""
+    labels, distances = np.zeros(len(points), np.int64), np.full(len(points), np.inf, np.float32)
+    for i in range(len(points)):
+        for k in range(len(centers)):
+            distance = np.float32(0)
+            for axis in range(points.shape[1]):
+                distance += (points[i, axis] - centers[k, axis]) ** 2
+            if distance < distances[i]:
+                labels[i], distances[i] = k, distance
+    return labels, distances
+
+
 class Cells(NamedTuple):
     """Points, sorted into the occupied cells of a grid."""
 

@@ -40,7 +40,7 @@ def plot_quantization(
         indices: the same picture in the palette, uint8 ``[H, W]``.
         palette: K entries.
         counts: numbers of colors, rising.
-        errors: the mean ΔE in OKLab for each of them.
+        errors: the mean ΔE in OKLab for each of them, where black and white are 1 apart.
         needed: the number of entries that `choose_colors` finds.
 
     Raises:
@@ -96,5 +96,9 @@ def _draw_errors(axes: "Axes", counts: Sequence[int], errors: Sequence[float], n
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="colors", ylabel="mean ΔE in OKLab", title="the error of fitted palettes, without dithering")
+    axes.set(
+        xlabel="colors",
+        ylabel="mean ΔE in OKLab (black to white is 1)",
+        title="the error of fitted palettes, without dithering",
+    )
     axes.legend()

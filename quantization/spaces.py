@@ -92,6 +92,24 @@ SPACES: dict[str, Space] = {
 }
 
 
+def alpha_coordinates(rgba: np.ndarray, space: Space) -> np.ndarray:
+    """Points whose squared distances are the mean of those seen on black and on white.
+
+    A color p of opacity α is α p on black, which is 0 in every space, and α p + (1 - α) w on white.
+    So they are those between α (p - w/2, ``|w|``/2): premultiplied colors, and alpha beside them.
+
+    Args:
+        rgba: sRGB bytes, uint8 ``[N, 4]``.
+        space: where colors are mixed and compared. Opaque ones are as far apart as they are there.
+
+    Returns:
+        float32 ``[N, 4]``.
+    """
+    white = space.from_bytes(np.full((1, 3), 255, np.uint8))
+    height = np.full((len(rgba), 1), np.linalg.norm(white) / 2, np.float32)
+    return np.concatenate([space.from_bytes(rgba) - white / 2, height], axis=1) * (rgba[:, 3:] / np.float32(255))
+
+
 def mixing_coordinates(rgb: np.ndarray, space: str) -> np.ndarray:
     """Bytes ``[..., 3]`` in the space where they mix, ``linear`` or one of `SPACES`; float32."""
     if space == "linear":

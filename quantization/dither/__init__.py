@@ -7,8 +7,8 @@ import numpy as np
 
 from tincture.common.errors import InputError, choose
 
-from ..encoding import encode, on_white, opaque_entries
-from ..histogram import OPAQUE_ALPHA
+from ..encoding import encode, on_white, opaque_entries, soft_pixels
+from ..histogram import OPAQUE_ALPHA, as_rgba
 from ..palettes.palette import Palette
 from .error_diffusion import KERNELS, diffuse
 from .ordered import bayer, blue_noise, ordered
@@ -42,11 +42,11 @@ def dither(
 ) -> np.ndarray:
     """Map pixels to entries so that the mean over a few pixels is the picture's color.
 
-    Transparent pixels take no part: they go to the transparent entry. A palette without one shows
-    them in white.
+    Only opaque pixels and entries are mixed. The others are encoded as by `encode`: dithered alpha
+    would be a grain of holes.
 
     Args:
-        image: sRGB RGBA, uint8 ``[H, W, 4]``.
+        image: sRGB, uint8 ``[H, W, 3]`` or ``[H, W, 4]``.
         palette: the colors to use.
         method: a name in `DITHERERS`; ``none`` is `encode` in OKLab.
         strength: 0 (the nearest entry) to 1 (in the mean, the exact color).
@@ -62,22 +62,24 @@ def dither(
         Indices, uint8 ``[H, W]``.
 
     Raises:
-        InputError: a name is unknown, the strength is out of range, or opaque pixels meet a palette
-            without an opaque entry.
+        InputError: a name is unknown, the strength is out of range, or as for `encode`.
     """
     if not 0 <= strength <= 1:
         raise InputError(f"the strength of a dither is 0 to 1, not {strength}")
     choose("dither space", space, dict.fromkeys(DITHER_SPACES))
     ditherer = choose("dither", method, DITHERERS | _EXACT if exact else DITHERERS)
-    image = on_white(image, palette)
-    opaque = image[..., 3] >= OPAQUE_ALPHA
+    image = on_white(as_rgba(image), palette)
+    soft = soft_pixels(image, palette)
+    opaque = (image[..., 3] >= OPAQUE_ALPHA) & ~soft
     if ditherer is None or strength == 0 or not opaque.any():
         return encode(image, palette)
-    entries = opaque_entries(palette)
+    entries, rest = opaque_entries(palette), palette.transparent or 0
+    if soft.any():
+        rest, image = encode(image, palette), np.where(soft[..., None], np.uint8(0), image)
     around = {}
     if kept is not None and method in KERNELS:
         places = np.full(len(palette) + 1, -1, np.int16)  # the last one is where -1 leads
         places[entries] = np.arange(len(entries))
         around["kept"] = places[kept]
     positions = ditherer(image, palette.colors[entries, :3], strength, space, **around)
-    return np.where(opaque, entries[positions], palette.transparent or 0).astype(np.uint8)
+    return np.where(opaque, entries[positions], rest).astype(np.uint8)

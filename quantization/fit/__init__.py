@@ -13,7 +13,7 @@ from tincture.common.errors import InputError, choose
 from tincture.common.threads import over_slices
 
 from ..encoding import encode
-from ..histogram import OPAQUE_ALPHA, histogram
+from ..histogram import OPAQUE_ALPHA, as_rgba, histogram
 from ..nearest import nearest
 from ..palettes.palette import MAX_ENTRIES, Palette
 from ..pictures.indexed_image import IndexedImage
@@ -86,7 +86,7 @@ def fit_palette(
     few enough colors get exactly those.
 
     Args:
-        images: sRGB RGBA, uint8 ``[H, W, 4]`` each.
+        images: a list of sRGB arrays, uint8 ``[H, W, 3]`` or ``[H, W, 4]``.
         colors: the largest number of entries, 2 to 256.
         method: a name in `QUANTIZERS`.
         space: a name in `SPACES`, where distances are measured.
@@ -95,8 +95,8 @@ def fit_palette(
         channel_bits: bits of red, green and blue; such hardware can show every entry.
 
     Raises:
-        InputError: ``colors`` is out of range, a name is unknown, the kept colors are too many, or
-            one of them can't be shown with ``channel_bits``.
+        InputError: ``colors`` is out of range, an image is none, a name is unknown, the kept colors
+            are too many, or one of them can't be shown with ``channel_bits``.
     """
     fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
     if method == "fixed" and keep is None:
@@ -248,7 +248,7 @@ def _fill(
 
 
 def _has_transparency(images: Sequence[np.ndarray]) -> bool:
-    return any(bool((image[..., 3] < OPAQUE_ALPHA).any()) for image in images)
+    return any(bool((as_rgba(image)[..., 3] < OPAQUE_ALPHA).any()) for image in images)
 
 
 def _opaque(colors: np.ndarray) -> np.ndarray:

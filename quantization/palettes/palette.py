@@ -61,6 +61,12 @@ class Palette:
         found = np.flatnonzero(self.colors[:, 3] == 0)
         return int(found[0]) if len(found) else None
 
+    @property
+    def is_soft(self) -> bool:
+        """Whether an entry is neither opaque nor transparent."""
+        alpha = self.colors[:, 3]
+        return bool(((alpha > 0) & (alpha < 255)).any())
+
     def with_transparency(self) -> "Palette":
         """This palette, with a transparent entry after the last one if it has none.
 

@@ -32,6 +32,7 @@ def test_in_the_limit_a_target_asks_for_the_nearest_entry(rng, transparent, fide
 @pytest.mark.parametrize("alphas", [[255, 8, 127, 128, 200, 0], [8, 40, 100, 127, 90, 0], [255, 255, 3, 3, 3, 3]])
 def test_half_transparent_entries_are_taken_as_they_are_by_encode(rng, alphas):
     pixels = some_pixels(rng, 1)
+    pixels[0, :6, :, 3] = rng.integers(0, 256, (6, 24))
     colors = np.concatenate([rng.integers(0, 256, (6, 3), np.uint8), np.array(alphas, np.uint8)[:, None]], axis=1)
     bias = ColorWish(pixels, float("inf")).bias(PaletteBatch.from_palettes([Palette(colors)]), ALL)
     assert np.array_equal(bias[0].argmax(0).numpy(), encode(pixels[0], Palette(colors)))

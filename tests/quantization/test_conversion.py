@@ -13,14 +13,17 @@ from tincture.quantization.conversion import (
     remove_isolated,
     with_place_for_transparency,
 )
-from tincture.quantization.dither import DITHERERS
+from tincture.quantization.dither import DITHERERS, dither
 from tincture.quantization.dither.error_diffusion import KERNELS
-from tincture.quantization.fit import fit_palette
+from tincture.quantization.encoding import encode
+from tincture.quantization.fidelity import fidelity
+from tincture.quantization.fit import choose_colors, error_curve, fit_palette, fit_palettes, quantize
 from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.palettes.choice import rank_palettes
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.order import ORDERS
 from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.spaces import LINEAR_OF_BYTE
+from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
 PICO_8 = read_palette("pico-8")
 
@@ -47,9 +50,68 @@ def test_transparent_stays_transparent_and_opaque_stays_opaque(seed, method, smo
         assert np.array_equal(converted.palette.colors[indices][..., 3], frame[..., 3])
 
 
+GIVEN_WITH_ALPHA = {
+    "two half transparent": ["000000", "c81e1e80", "ffffff", "1e1ec860", "c81e1e"],
+    "all of one color": ["40808010", "40808080", "408080", "408080c0"],
+    "nearly opaque and nearly clear": ["ffffff", "fffffffe", "00000001", "000000"],
+    "a shadow, and nothing opaque": ["00000000", "00000040", "00000080"],
+}
+
+
+@pytest.mark.parametrize("hexes", GIVEN_WITH_ALPHA.values(), ids=list(GIVEN_WITH_ALPHA))
+@pytest.mark.parametrize("method", list(DITHERERS))
+def test_the_entries_of_a_given_palette_as_pixels_take_themselves(hexes, method):
+    palette = Palette.from_hex(hexes)
+    frame = palette.colors[None]
+    assert with_place_for_transparency(palette, [frame]) == palette
+    for exact in (False, True):
+        converted = convert([frame], palette, method=method, exact=exact)
+        assert converted.indices[0].tolist() == [list(range(len(palette)))]
+        assert converted.fidelity[:3] == (np.inf, 0, len(palette))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from(list(SPACES)))
+def test_soft_pixels_take_the_entry_that_looks_most_like_them_on_black_and_on_white(seed, space):
+    rng = np.random.default_rng(seed)
+    palette = Palette(np.concatenate([np.zeros((1, 4), np.uint8), rng.integers(1, 255, (9, 4), np.uint8)]))
+    frame = rng.integers(1, 255, (8, 8, 4), np.uint8)
+
+    def looks(rgba):  # [N, 2, 3]
+        alpha = rgba[:, 3:, None].astype(float) / 255
+        return alpha * SPACES[space].from_bytes(rgba)[:, None] + (1 - alpha) * ends
+
+    ends = SPACES[space].from_bytes(np.array([[0] * 3, [255] * 3], np.uint8))
+    gaps = ((looks(frame.reshape(-1, 4))[:, None] - looks(palette.colors)) ** 2).sum((2, 3))  # [N, K]
+    taken = convert([frame], palette, space=space).indices[0].ravel()
+    assert gaps[np.arange(64), taken] == pytest.approx(gaps.min(axis=1), abs=1e-5)
+
+
+def test_what_is_opaque_stays_opaque_and_what_is_nothing_stays_nothing_in_soft_palettes(rng):
+    palette = Palette.from_hex(["c81e1efe", "00000000", "0000ff", "00ff00", "ffffff02"])
+    frame = rng.integers(0, 256, (16, 16, 4), np.uint8)
+    frame[..., 3] = rng.choice([0, 255], (16, 16))
+    for method in DITHERERS:
+        shown = palette.colors[convert([frame], palette, method=method).indices[0]]
+        assert np.array_equal(shown[..., 3], frame[..., 3])
+
+
+@pytest.mark.parametrize("method", ["floyd-steinberg", "bayer4", "blue-noise"])
+def test_soft_pixels_neither_are_dithered_nor_disturb_the_dither_of_others(rng, method):
+    soft = Palette.from_hex(["000000", "ffffff", "ff000080", "0000ff40"])
+    frame = rng.integers(0, 256, (20, 20, 4), np.uint8)
+    frame[:, :8, 3], frame[:, 8:, 3] = rng.integers(1, 255, (20, 8)), 255
+    drawn = dither(frame, soft, method)
+    assert np.array_equal(drawn[:, :8], encode(frame, soft)[:, :8])
+    others = dither(
+        np.where(frame[..., 3:] < 255, np.uint8(0), frame), Palette(soft.colors[:2]).with_transparency(), method
+    )
+    assert np.array_equal(drawn[:, 8:], others[:, 8:])
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from(list(DITHERERS)), st.booleans(), st.sampled_from([12, 200]))
-def test_opaque_pixels_take_opaque_entries_although_soft_ones_have_their_color(seed, method, exact, size):
+@given(st.integers(0, 2**31), st.sampled_from(list(DITHERERS)), st.booleans(), st.sampled_from([12, 100]))
+def test_every_pixel_that_is_an_entry_takes_it_although_others_have_its_color(seed, method, exact, size):
     rng = np.random.default_rng(seed)
     solid = rng.integers(0, 256, (6, 4), np.uint8) | np.array([0, 0, 0, 255], np.uint8)
     soft = solid.copy()
@@ -57,10 +119,7 @@ def test_opaque_pixels_take_opaque_entries_although_soft_ones_have_their_color(s
     palette = Palette(rng.permutation(np.concatenate([solid, soft, np.zeros((1, 4), np.uint8)])))
     frame = palette.colors[rng.integers(0, len(palette), (size, size))]
     converted = convert([frame], palette, method=method, exact=exact)
-    is_opaque = frame[..., 3] == 255
-    shown = palette.colors[converted.indices[0]]
-    assert np.array_equal(shown[is_opaque], frame[is_opaque])
-    assert (shown[~is_opaque] == 0).all()
+    assert np.array_equal(palette.colors[converted.indices[0]], frame)
     assert (converted.fidelity.psnr, converted.fidelity.delta_e) == (np.inf, pytest.approx(0, abs=1e-6))
 
 
@@ -73,6 +132,49 @@ def test_opaque_pixels_take_soft_entries_only_where_there_are_no_others():
     red, soft = np.array([[[255, 0, 0, 255]]], np.uint8), Palette.from_hex(["00000000", "0000ff10", "ff000010"])
     assert convert([red], soft).indices[0] == [[2]]
     assert convert([red], Palette(np.append(soft.colors, [[0, 0, 255, 255]], axis=0).astype(np.uint8))).indices[0] == 3
+
+
+DOORS = {
+    "convert": lambda image: convert([image], PICO_8).indices[0],
+    "encode": lambda image: encode(image, PICO_8),
+    "dither": lambda image: dither(image, PICO_8, "bayer4"),
+    "quantize": lambda image: quantize(image, 6).to_rgba(),
+    "fit_palette": lambda image: fit_palette([image], 5).colors,
+    "fit_palettes": lambda image: fit_palettes([image], 5)[0].colors,
+    "choose_colors": lambda image: choose_colors([image]),
+    "error_curve": lambda image: error_curve([image], [3, 4]),
+    "rank_palettes": lambda image: rank_palettes([image], {"pico-8": PICO_8, "sweetie-16": read_palette("sweetie-16")}),
+    "fidelity": lambda image: fidelity([image], [np.zeros(image.shape[:2], np.uint8)], PICO_8),
+    "with_place_for_transparency": lambda image: with_place_for_transparency(PICO_8, [image]).colors,
+}
+WRONG_ARRAYS = {
+    "floats": (np.full((6, 5, 3), 0.5), r"not float64 \[6, 5, 3\]"),
+    "gray": (np.zeros((6, 5), np.uint8), r"not uint8 \[6, 5\]"),
+    "wide": (np.zeros((6, 5, 4), np.uint16), r"not uint16 \[6, 5, 4\]"),
+    "planes first": (np.zeros((3, 6, 5), np.uint8), r"not uint8 \[3, 6, 5\]"),
+    "a batch": (np.zeros((2, 6, 5, 3), np.uint8), r"not uint8 \[2, 6, 5, 3\]"),
+    "gray with alpha": (np.zeros((6, 5, 2), np.uint8), r"not uint8 \[6, 5, 2\]"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=list(DOORS))
+def test_an_rgb_array_is_the_same_picture_as_an_opaque_rgba_one(rng, door):
+    rgb = rng.integers(0, 256, (9, 8, 3), np.uint8)
+    rgba = np.dstack([rgb, np.full((9, 8), 255, np.uint8)])
+    assert np.array_equal(door(rgb), door(rgba))
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=list(DOORS))
+@pytest.mark.parametrize(("array", "message"), WRONG_ARRAYS.values(), ids=list(WRONG_ARRAYS))
+def test_any_other_array_is_refused_with_its_type_and_shape(door, array, message):
+    with pytest.raises(InputError, match=message) as error:
+        door(array)
+    assert "\n" not in str(error.value)
+
+
+def test_a_picture_where_several_are_expected_is_refused(rng):
+    with pytest.raises(InputError, match=r"not uint8 \[8, 3\]; several are a list"):
+        fit_palette(rng.integers(0, 256, (9, 8, 3), np.uint8), 4)
 
 
 @pytest.mark.parametrize("order", list(ORDERS))
