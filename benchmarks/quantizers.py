@@ -113,9 +113,9 @@ def psnr(rgb: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def delta_e(rgb: np.ndarray, decoded: np.ndarray) -> float:
-    """The mean distance in OKLab, times 100."""
+    """The mean distance in OKLab, where black and white are 1 apart."""
     a, b = (SPACES["oklab"].from_bytes(pixels.reshape(-1, 3)) for pixels in (rgb, decoded))
-    return 100 * float(np.linalg.norm(a - b, axis=1).mean())
+    return float(np.linalg.norm(a - b, axis=1).mean())
 
 
 def blurred_ssim(rgb: np.ndarray, decoded: np.ndarray) -> float:
@@ -129,7 +129,7 @@ def blurred_ssim(rgb: np.ndarray, decoded: np.ndarray) -> float:
     return structural_similarity(*blurred, channel_axis=2, data_range=1.0)
 
 
-MEASURES = {"PSNR, dB": (psnr, "{:.2f}"), "100 ΔE": (delta_e, "{:.2f}"), "blurred SSIM": (blurred_ssim, "{:.4f}")}
+MEASURES = {"PSNR, dB": (psnr, "{:.2f}"), "ΔE in OKLab": (delta_e, "{:.4f}"), "blurred SSIM": (blurred_ssim, "{:.4f}")}
 
 
 def table(title: str, methods: dict[str, Method], images: list[np.ndarray], measures: list[str]) -> None:
@@ -257,7 +257,7 @@ def memories() -> None:
 def drift() -> None:
     """Print how far colors drift where photographs are dithered with palettes of other pictures.
 
-    Pictures are compared after a Gaussian blur of 6 pixels in linear light. Distances are 100 ΔE in
+    Pictures are compared after a Gaussian blur of 6 pixels in linear light. Distances are ΔE in
     OKLab, means over pixels and three photographs: to what the palette can mix, and to the picture.
     """
 
@@ -265,7 +265,7 @@ def drift() -> None:
         return linear_to_oklab(torch.from_numpy(gaussian_filter(linear, (6, 6, 0)))).numpy()
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
-        return 100 * float(np.linalg.norm(a - b, axis=-1).mean())
+        return float(np.linalg.norm(a - b, axis=-1).mean())
 
     photos = [photographs()[name] for name in DRIFT_PHOTOS]
     columns = [f"{name}: to the goal, to the picture" for name in DRIFT_METHODS]
@@ -282,12 +282,12 @@ def drift() -> None:
                 indices = dither(with_alpha(rgb), palette, ditherer, exact=exact)
                 shown = from_afar(LINEAR_OF_BYTE[palette.colors[indices, :3]])
                 found[method].append((distance(shown, goal), distance(shown, picture)))
-        cells = [", ".join(f"{mean(column):.2f}" for column in zip(*pairs, strict=True)) for pairs in found.values()]
-        print(row(name, *cells, f"{mean(apart):.2f}"), flush=True)
+        cells = [", ".join(f"{mean(column):.4f}" for column in zip(*pairs, strict=True)) for pairs in found.values()]
+        print(row(name, *cells, f"{mean(apart):.4f}"), flush=True)
 
 
 PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
-    "plain": lambda photos: table("Photographs, no dithering", PLAIN, photos, ["PSNR, dB", "100 ΔE"]),
+    "plain": lambda photos: table("Photographs, no dithering", PLAIN, photos, ["PSNR, dB", "ΔE in OKLab"]),
     "dithered": lambda photos: table("Photographs, dithered", DITHERED, photos, ["blurred SSIM"]),
     "gradient": lambda _: table("Gradient, dithered", DITHERED, [gradient()], ["blurred SSIM"]),
     "race": lambda photos: race(photos[0], 15),
