@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tincture.common import cli
 from tincture.common.environment import ENVIRONMENT_FILE
 from tincture.common.errors import InputError
-from tincture.common.files import files_in
+from tincture.common.files import files_in, written_in
 from tincture.common.output_folder import OutputFolder, claimed
 from tincture.common.processes import leave_group, processes
 from tincture.common.signals import SignalWatch, StoppedBySignalError
@@ -37,13 +37,21 @@ def main(arguments: list[str]) -> None:
     """Parse, train, report."""
     parser = cli.make_parser("Train a palette-conditioned diffusion model on a data set of index maps.")
     parser.add_argument("--output", type=Path, required=True, help="folder for the model, checkpoints and metrics")
-    parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint in the output folder")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the latest checkpoint in the output folder; begin where there is none yet",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
     add_run_options(parser)
     options = parser.parse_args(arguments)
     saved = options.output / CONFIG_FILE
     if options.resume and options.config is None and saved.is_file():
         options = parser.parse_args([f"--config={saved}", *arguments])
+    if options.resume and not saved.is_file() and not changed_options(options, parser):
+        raise InputError(
+            f"there is no training run to resume in {options.output}; to begin one there, say what to train: --config"
+        )
     config = RunConfig.of(parser.instantiate(options))
     check_config(config)
 
@@ -71,7 +79,7 @@ def main(arguments: list[str]) -> None:
                     print(stopped, file=sys.stderr)
                 sys.exit(128 + stopped.signal_number)
     if state.is_main_process:
-        print(f"held-out bits per pixel: {result.mean:.3f} (standard error {result.stderr:.3f})")
+        print(f"held-out bits per pixel: {result}")
         print(f"the model is in {options.output}, preview sheets are in {options.output / 'previews'}")
 
 
@@ -91,21 +99,29 @@ def run_files(folder: Path) -> list[str]:
 
 
 def check_resumable(options: Namespace, parser: ArgumentParser) -> None:
-    """Raise InputError unless the output folder holds a run with this config."""
+    """Raise InputError unless the output folder holds a run with this config, or nothing yet."""
     output = options.output
     saved = output / CONFIG_FILE
     if not saved.is_file():
-        raise InputError(f"there is no training run to resume in {output}")
+        if others := written_in(output):
+            raise InputError(
+                f"there is no training run to resume in {output}, but {others[0].name}; name another folder"
+            )
+        return
     for path in (*output.iterdir(), *output.glob("checkpoints/*")):
         if path.is_symlink():
             raise InputError(f"{path} is a link, through which nothing is written or removed; move what it names there")
-    before = vars(parser.parse_args([f"--config={saved}", f"--output={output}"]).as_flat())
-    now = vars(options.as_flat())
-    changed = [key for key in now if now[key] != before[key] and key not in MAY_CHANGE_ON_RESUME]
-    if changed:
+    if changed := changed_options(options, parser, f"--config={saved}"):
         raise InputError(
             f"a resumed run keeps its config, but {', '.join(changed)} would change: give --config {saved}"
         )
+
+
+def changed_options(options: Namespace, parser: ArgumentParser, *since: str) -> list[str]:
+    """Which options differ from what the words ``since`` say, and may not change on resume."""
+    before = vars(parser.parse_args([*since, f"--output={options.output}"]).as_flat())
+    now = vars(options.as_flat())
+    return [key for key in now if now[key] != before[key] and key not in MAY_CHANGE_ON_RESUME]
 
 
 if __name__ == "__main__":

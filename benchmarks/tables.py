@@ -1,5 +1,6 @@
 """Markdown tables, as the docs hold them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ def row(*cells: object) -> str:
 
 def with_error(value: float, stderr: float, digits: int) -> str:
     """A number and its standard error."""
-    return f"{value:.{digits}f} ± {stderr:.{digits}f}"
+    return f"{value:.{digits}f} ± " + (f"{stderr:.{digits}f}" if math.isfinite(stderr) else "?")
 
 
 def mean_of(values: Sequence[float]) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Bits per pixel of a whole data set: the bound and the exact figure, with standard errors."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,6 +31,12 @@ class BitsPerPixel(NamedTuple):
 
     mean: float
     stderr: float
+    """Not a number if there is a single image."""
+
+    def __str__(self) -> str:
+        """Both, as commands print them."""
+        error = "of a single picture" if math.isnan(self.stderr) else f"standard error {self.stderr:.3f}"
+        return f"{self.mean:.3f} ({error})"
 
 
 class Estimates(NamedTuple):

@@ -1,5 +1,6 @@
 """What is measured on drawn images: as scalars with names, and as a table."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,10 +80,11 @@ def named(name: str, measured: Measured) -> Scalars:
 
 
 def table(scalars: Scalars) -> str:
-    """One line for each value, its standard error beside it."""
+    """One line for each value, its standard error beside it, or ``?`` if a single draw has none."""
     lines = []
     for name, value in scalars.items():
         if not name.endswith("_stderr"):
             stderr = scalars.get(f"{name}_stderr")
-            lines.append(f"{name:40}{value:12.4g}" + ("" if stderr is None else f" ± {stderr:.2g}"))
+            error = "" if stderr is None else f" ± {stderr:.2g}" if math.isfinite(stderr) else " ± ?"
+            lines.append(f"{name:40}{value:12.4g}{error}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ holds exactly its tensors.
 
 import copy
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -21,15 +22,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tincture.common.errors import InputError, Range
-from tincture.common.files import TEMPORARY, folder_written_whole, read_json, write_atomically
+from tincture.common.files import TEMPORARY, folder_written_whole, read_json
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import DenoiserConfig, IndexDenoiser, PaletteDenoiser
 from tincture.models.unet import UNetConfig
 
 from .palette_bank import PaletteBank
 
-INDEX, CODE = "model_index.json", "pipeline.py"
+INDEX, CODE, CHECKPOINTS = "model_index.json", "pipeline.py", "checkpoints"
 CONFIG, SCHEDULER_CONFIG, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"
+AVERAGE = "average.safetensors"
+"""In a run's checkpoint: the averaged weights of the denoiser, and how many were averaged."""
 
 CODE_TEXT = '''"""diffusers runs this, if told to trust it, to load this folder with tincture-diffusion."""
 
@@ -49,6 +52,8 @@ PIPELINE_ENTRIES = (INDEX, CODE, *PARTS)
 """All that a saved pipeline's folder holds."""
 
 SIZES = Range(1, 4096)
+
+logger = logging.getLogger(__name__)
 
 
 class FolderPipeline(DiffusionPipeline):
@@ -78,17 +83,26 @@ class FolderPipeline(DiffusionPipeline):
         folder.mkdir(parents=True, exist_ok=True)
         pipeline = self._with_half_weights() if half else self
         with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
-            super(FolderPipeline, pipeline).save_pretrained(temporary)
-            for config in Path(temporary).rglob("*.json"):
-                values = json.loads(config.read_text())
-                values.pop("_name_or_path", None)  # where diffusers loaded a part from is no part of the model
-                config.write_text(json.dumps(values, indent=2) + "\n")
+            pipeline.save_settings(Path(temporary))
+            pipeline.denoiser.save_pretrained(Path(temporary) / "denoiser")
             for part in PARTS:
                 with folder_written_whole(folder / part) as target:
                     for file in (Path(temporary) / part).iterdir():
                         file.replace(target / file.name)
-            write_atomically(folder / CODE, lambda path: path.write_text(CODE_TEXT))
+            (Path(temporary) / CODE).replace(folder / CODE)
             (Path(temporary) / INDEX).replace(folder / INDEX)  # last: a folder with an index is complete
+
+    def save_settings(self, folder: Path) -> None:
+        """Write all but the network's weights into a folder. A checkpoint has them as `AVERAGE`."""
+        self.denoiser.save_config(folder / "denoiser")
+        self.scheduler.save_pretrained(folder / "scheduler")
+        self.palette_bank.save_pretrained(folder / "palette_bank")
+        self.save_config(folder)
+        (folder / CODE).write_text(CODE_TEXT)
+        for config in folder.rglob("*.json"):
+            values = json.loads(config.read_text())
+            values.pop("_name_or_path", None)  # where diffusers loaded a part from is no part of the model
+            config.write_text(json.dumps(values, indent=2) + "\n")
 
     def _with_half_weights(self) -> Self:
         denoiser = copy.deepcopy(self.denoiser).half()
@@ -100,9 +114,10 @@ class FolderPipeline(DiffusionPipeline):
         """Load what `save_pretrained` wrote, weights from safetensors alone, in float32.
 
         Args:
-            pretrained_model_name_or_path: a folder. If a string (not a Path) names no folder, it
-                may be the id of a model on the Hugging Face hub, ``owner/name``, which is then
-                downloaded.
+            pretrained_model_name_or_path: a model's folder, one of a run's checkpoints, or a run's
+                folder. While a run goes on or stands still, that is its latest checkpoint. If a
+                string (not a Path) names no folder, it may be the id of a model on the Hugging Face
+                hub, ``owner/name``, which is then downloaded.
             download: options of `huggingface_hub.snapshot_download`, such as ``revision`` or
                 ``token``.
 
@@ -114,8 +129,20 @@ class FolderPipeline(DiffusionPipeline):
             folder = _downloaded(pretrained_model_name_or_path, download)
         if not folder.is_dir():
             raise InputError(f"no such checkpoint folder: {folder}")
-        if not (folder / INDEX).is_file():
-            raise InputError(f"{folder} is not a checkpoint: it has no {INDEX} (train.py writes one when it ends)")
+        while not (folder / INDEX).is_file():
+            latest = _latest_checkpoint(folder)
+            try:
+                pipeline = cls._load(latest)
+            except InputError:
+                if latest.exists() and latest == _latest_checkpoint(folder):
+                    raise
+                continue  # the run has replaced or removed it meanwhile
+            logger.info("the run in %s hasn't ended: this is its %s", folder, latest.name)
+            return pipeline
+        return cls._load(folder)
+
+    @classmethod
+    def _load(cls, folder: Path) -> Self:
         kinds, size, label_names = _read_index(folder, cls.__name__)
         try:
             parts = {name: _load_part(folder / name, kind) for name, kind in kinds.items()}
@@ -125,6 +152,30 @@ class FolderPipeline(DiffusionPipeline):
         if len(label_names) not in (0, classes):
             raise InputError(f"{folder / INDEX} names {len(label_names)} classes; the network knows {classes}")
         return cls(**parts, size=size, label_names=label_names)
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints in a run's folder, oldest first."""
+    found = (path for path in (run / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was written after."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _latest_checkpoint(run: Path) -> Path:
+    """The latest checkpoint in a run's folder; raises InputError if there is none to load."""
+    checkpoints = [run] if (run / AVERAGE).is_file() else list_checkpoints(run)
+    if not checkpoints:
+        raise InputError(
+            f"{run} is not a checkpoint: it has no {INDEX}, and no {CHECKPOINTS} (train.py writes the first after "
+            "train.checkpoint_every steps)"
+        )
+    if not (checkpoints[-1] / INDEX).is_file() and checkpoints[-1].exists():
+        raise InputError(f"{checkpoints[-1]} is of an earlier version, which can only be resumed: train.py --resume")
+    return checkpoints[-1]
 
 
 def _downloaded(name: str, options: Mapping[str, Any]) -> Path:
@@ -178,9 +229,15 @@ def _load_part(folder: Path, kind: type) -> Any:
         return _made(kind, folder / SCHEDULER_CONFIG)
     with torch.device("meta"):  # shapes without memory
         expected = _made(kind, folder / CONFIG).state_dict()
-    if not (folder / WEIGHTS).is_file():
+    average = folder.parent / AVERAGE
+    if kind in PARTS["denoiser"] and average.is_file() and not (folder / WEIGHTS).exists():
+        count = {"n_averaged": torch.tensor(0)}
+        averaged = read_tensors(average, {f"module.{name}": tensor for name, tensor in expected.items()} | count)
+        tensors = {name: averaged[f"module.{name}"] for name in expected}
+    elif (folder / WEIGHTS).is_file():
+        tensors = read_tensors(folder / WEIGHTS, expected)
+    else:
         raise InputError(f"there is no {WEIGHTS} in {folder}; weights in other formats, such as pickles, are not read")
-    tensors = read_tensors(folder / WEIGHTS, expected)
     module = _made(kind, folder / CONFIG)
     module.load_state_dict(tensors, strict=True)  # floats become float32
     return module.eval()

@@ -169,7 +169,10 @@ def snapshot(folder):
         ("--train.max_steps 1 --data.palette large.hex", "1 to 256 entries, not 300"),
         ("--train.max_steps 1 --output full", "is not empty"),
         ("--train.max_steps 1 --output full --overwrite", "was not written by this command"),
-        ("--resume --train.max_steps 1", "no training run to resume"),
+        ("--resume --train.max_steps 1", "no training run to resume in out; to begin one there, say what to train"),
+        ("--resume", "no training run to resume in out; to begin one there, say what to train"),
+        ("--resume --output full --train.max_steps 1", "no training run to resume in full"),
+        ("--resume --output full --config icons16-smoke", "no training run to resume in full, but file"),
         ("", "no end"),
     ],
 )

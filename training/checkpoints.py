@@ -1,9 +1,8 @@
 """Checkpoints: folders of safetensors that appear whole or not at all."""
 
 import math
-import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tincture.common.errors import InputError
 from tincture.common.files import TEMPORARY, folder_written_whole, read_json, write_json
-from tincture.pipelines.saving import read_tensors
+from tincture.pipelines.saving import AVERAGE, CHECKPOINTS, list_checkpoints, read_tensors, step_of
 
 KEPT = 2
 """How many of the latest checkpoints stay, besides the best."""
@@ -35,23 +34,30 @@ class Progress:
 
 
 def save_checkpoint(
-    output: Path, denoiser: nn.Module, average: AveragedModel, optimizers: Optimizers, progress: Progress
+    output: Path,
+    denoiser: nn.Module,
+    average: AveragedModel,
+    optimizers: Optimizers,
+    progress: Progress,
+    write_settings: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Write ``checkpoints/step-N``, with the feeds that were staged, and remove old ones.
 
-    The first process calls this, once all processes have staged their feeds.
+    The first process calls this, once all processes have staged their feeds. What
+    ``write_settings`` writes into the folder makes it a model that can be drawn with.
     """
     tensors = {
-        "denoiser": denoiser.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": _optimizer_tensors(denoiser, optimizers),
+        "denoiser.safetensors": denoiser.state_dict(),
+        AVERAGE: average.state_dict(),
+        "optimizer.safetensors": _optimizer_tensors(denoiser, optimizers),
     }
-    checkpoints = output / "checkpoints"
+    checkpoints = output / CHECKPOINTS
     folder = checkpoints / f"step-{progress.step:08d}"
     try:
         with folder_written_whole(folder) as temporary:
             for name, values in tensors.items():
-                save_file(_contiguous(values), temporary / f"{name}.safetensors")
+                save_file(_contiguous(values), temporary / name)
+            write_settings(temporary)
             for staged in checkpoints.glob(f"{TEMPORARY}feed-*.safetensors"):
                 staged.replace(temporary / staged.name.removeprefix(TEMPORARY))
             write_json(temporary / "progress.json", asdict(progress))
@@ -59,7 +65,7 @@ def save_checkpoint(
         for staged in checkpoints.glob(f"{TEMPORARY}feed-*.safetensors"):
             staged.unlink()
     for old in list_checkpoints(output)[:-KEPT]:
-        if _step(old) != progress.best_step:
+        if step_of(old) != progress.best_step:
             shutil.rmtree(old)
     return folder
 
@@ -67,8 +73,8 @@ def save_checkpoint(
 def stage_feed(output: Path, process: int, state: Mapping[str, Tensor]) -> None:
     """Write the state of a process's feed, if it has one, where `save_checkpoint` finds it."""
     if state:
-        (output / "checkpoints").mkdir(parents=True, exist_ok=True)
-        save_file(_contiguous(state), output / "checkpoints" / f"{TEMPORARY}{_feed_file(process)}")
+        (output / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        save_file(_contiguous(state), output / CHECKPOINTS / f"{TEMPORARY}{_feed_file(process)}")
 
 
 def load_feed(folder: Path, process: int) -> dict[str, Tensor]:
@@ -95,7 +101,7 @@ def load_checkpoint(folder: Path, denoiser: nn.Module, average: AveragedModel, o
     try:
         progress = _read_progress(folder)
         weights = read_tensors(folder / "denoiser.safetensors", denoiser.state_dict())
-        averages = read_tensors(folder / "average.safetensors", average.state_dict())
+        averages = read_tensors(folder / AVERAGE, average.state_dict())
         moments = read_tensors(folder / "optimizer.safetensors", state)
     except InputError as error:
         raise InputError(
@@ -113,7 +119,7 @@ def _read_progress(folder: Path) -> Progress:
     try:
         progress = Progress(**values)
         is_sound = (
-            progress.step == _step(folder)
+            progress.step == step_of(folder)
             and 0 <= progress.minutes < math.inf
             and progress.best_step in (None, *range(progress.step + 1))
             and progress.best_bits_per_pixel >= 0
@@ -123,16 +129,6 @@ def _read_progress(folder: Path) -> Progress:
     if not is_sound:
         raise InputError("progress.json doesn't say how far the run had come")
     return progress
-
-
-def list_checkpoints(output: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    found = (path for path in (output / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
-    return sorted(found, key=_step)
-
-
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
 
 
 def _feed_file(process: int) -> str:

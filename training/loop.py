@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, broadcast, gather_object
 from torch import Tensor
@@ -29,6 +28,7 @@ from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimat
 from tincture.models.denoiser import build_denoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.pipelines.saving import INDEX
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.contact_sheet import contact_sheet
 
@@ -37,7 +37,7 @@ from .examples import ExampleMaker, cut_batch
 from .feeds import Feed
 from .optimizers import OPTIMIZERS, ExponentialAverage, learning_rate_factor, set_learning_rates
 from .run_config import CONFIG_FILE, RunConfig, check_config
-from .tracking import Tracker
+from .tracking import BITS, Tracker, last_result
 
 CLOCKS: dict[str, Callable[[], float]] = {
     "wall": time.monotonic,
@@ -69,7 +69,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         feed: the side of the data set to learn from.
         heldout: the side to measure on.
         output: where everything goes.
-        resume: go on from the latest checkpoint in ``output``.
+        resume: go on from the latest checkpoint in ``output``; begin if there is none yet.
         stop: asked after each step; a signal's number stops the run there.
         earlier_set_aside: the first process writes its first files in this context, when nothing is
             known to be wrong with the run any more. Until the context ends, an earlier run in
@@ -79,16 +79,17 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         Held-out bits per pixel of the averaged weights, without labels.
 
     Raises:
-        InputError: the config contradicts itself, nothing can be resumed, or the loss isn't finite.
+        InputError: the config contradicts itself, the checkpoint is damaged, or the loss isn't
+            finite.
         StoppedBySignalError: ``stop`` said so; a checkpoint of the last step is there.
     """
     # ---- Set up, or go on ----
     run = Run(config, feed, heldout, output)
-    if resume:
-        run.restore()
+    if resume and (result := run.restore()) is not None:
+        return result
     if run.is_first:
         with earlier_set_aside():
-            run.start_record()
+            run.start_record(resume)
     accelerator, process, progress, options = run.accelerator, run.process, run.progress, config.train
     meter = Meter(run)
     run.start_clock()
@@ -201,24 +202,40 @@ class Run:
             self.average.module, scheduler, bank, config.data.size, tuple(label_names)
         )
 
-    def restore(self) -> None:
-        """Go on from the latest checkpoint; raises InputError if that can't be done."""
+    def restore(self) -> BitsPerPixel | None:
+        """Go on from the latest checkpoint, if there is one; raises InputError if it is damaged.
+
+        Returns:
+            What the run measured in the end, if it had ended there.
+        """
         if self.is_first:
             remove_leftovers(self.output)
         checkpoints = list_checkpoints(self.output)
         if not checkpoints:
-            raise InputError(f"there is no checkpoint to resume in {self.output}")
+            logger.info("there is no checkpoint to resume in %s: the run begins anew", self.output)
+            return None
         self.progress = load_checkpoint(checkpoints[-1], self.denoiser, self.average, self.optimizers)
         self.feed.restore(load_feed(checkpoints[-1], self.accelerator.process_index), self.progress.step)
         logger.info("resumed at step %d", self.progress.step)
+        self.start_clock()
+        if self.fraction_done() < 1 or not (self.output / INDEX).is_file():
+            return None
+        result = last_result(self.output, self.progress.step)
+        if result is not None:
+            logger.info("the run has ended already: raise train.max_steps or train.max_minutes to go on")
+        return result
 
-    def start_record(self) -> None:
+    def write_settings(self, folder: Path) -> None:
+        """Write the run's config, and what belongs to a model besides its weights."""
+        (folder / CONFIG_FILE).write_text(self.config.to_yaml())
+        self.pipeline.save_settings(folder)
+
+    def start_record(self, resume: bool) -> None:
         """Write the config and the environment, and begin to track scalars."""
-        text = yaml.safe_dump(self.config.to_dict(), sort_keys=False)
-        write_atomically(self.output / CONFIG_FILE, lambda path: path.write_text(text))
+        write_atomically(self.output / CONFIG_FILE, lambda path: path.write_text(self.config.to_yaml()))
         record_environment(self.output, self.progress.step)
         project = self.config.track.project if self.config.track.wandb else None
-        self.tracker = Tracker(self.output, self.config.to_dict(), project, self.progress.step)
+        self.tracker = Tracker(self.output, self.config.to_dict(), project, self.progress.step, resume)
 
     def start_clock(self) -> None:
         """Begin to count the minutes of the loop, besides those before an interruption."""
@@ -266,7 +283,7 @@ class Run:
 
         plain = estimates("nothing")
         bits, stderr = plain.result()
-        scalars = {"heldout/bits_per_pixel": bits, "heldout/bits_per_pixel_stderr": stderr}
+        scalars = {BITS: bits, f"{BITS}_stderr": stderr}
         if denoiser.num_classes:
             scalars["heldout/bits_per_pixel_given_class"] = estimates("class").result().mean
         if denoiser.luminance is not None:
@@ -289,7 +306,9 @@ class Run:
         stage_feed(self.output, self.accelerator.process_index, self.feed.state())
         self.accelerator.wait_for_everyone()
         if self.is_first:
-            save_checkpoint(self.output, self.denoiser, self.average, self.optimizers, self.progress)
+            state = self.denoiser, self.average, self.optimizers, self.progress
+            save_checkpoint(self.output, *state, self.write_settings)
+            (self.output / INDEX).unlink(missing_ok=True)  # the model of a run that goes on is its latest checkpoint
         self.accelerator.wait_for_everyone()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from jsonargparse import ArgumentParser
 
 from tincture.common import cli
@@ -153,6 +154,10 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in YAML and in trackers."""
         return _plain(asdict(self))
+
+    def to_yaml(self) -> str:
+        """The text of a config file."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
 def _plain(value: Any) -> Any:

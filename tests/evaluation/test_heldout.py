@@ -42,6 +42,15 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_palettes_size(ima
     assert result.mean == pytest.approx(expected, abs=4 * result.stderr)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_the_standard_error_of_a_single_picture_is_not_a_number_and_is_not_printed_as_one(images, number):
+    few = images.subset(torch.arange(number))
+    result = heldout_estimates(Indifferent(), AbsorbingProcess(linear()), few).result()
+    error = "of a single picture" if number == 1 else f"standard error {result.stderr:.3f}"
+    assert str(result) == f"{result.mean:.3f} ({error})"
+    assert "nan" not in str(result)
+
+
 def test_the_result_depends_on_the_seed_and_not_on_the_batch_size(images):
     def measure(**options):
         return heldout_estimates(Indifferent(), AbsorbingProcess(linear()), images, **options).result().mean

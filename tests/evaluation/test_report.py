@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,12 @@ def test_every_measured_value_has_a_standard_error_and_a_line(rng):
     lines = table(scalars).splitlines()
     assert len(lines) == len(measured)
     assert all("±" in line for line in lines if "/" in line)
+
+
+@pytest.mark.parametrize(("stderr", "printed"), [(math.nan, ["±", "?"]), (math.inf, ["±", "?"]), (0.5, ["±", "0.5"])])
+@pytest.mark.parametrize("name", ["heldout/bits_per_pixel", "memorization/share_from_1", "colors/color_distance"])
+def test_a_standard_error_that_nobody_knows_is_no_number(name, stderr, printed):
+    assert table({name: 1.25, f"{name}_stderr": stderr}).split() == [name, "1.25", *printed]
 
 
 def test_the_floor_is_that_of_the_other_real_images(rng):

@@ -1,8 +1,10 @@
 import json
 import math
 import re
+import shutil
 import struct
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ import wandb
 from safetensors.torch import load_file
 from wandb.proto import wandb_internal_pb2
 
+from tincture import evaluate
 from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.data.index_maps import load_index_maps
@@ -295,9 +298,116 @@ def test_a_negative_seed_is_refused(config, sides, tmp_path):
         train(replace(config, seed=-1), *sides, tmp_path / "run")
 
 
-def test_nothing_to_resume_is_said(config, sides, tmp_path):
-    with pytest.raises(InputError, match="no checkpoint to resume"):
-        train(config, *sides, tmp_path, resume=True)
+@pytest.mark.parametrize("left", ["nothing", "a record", "half a checkpoint", "steps that are lost"])
+def test_a_run_that_left_no_checkpoint_begins_anew_and_says_so(config, sides, tmp_path, caplog, left):
+    config = replace(config, train=replace(config.train, max_steps=2, evaluate_every=2))
+    output = tmp_path / "run"
+    output.mkdir()
+    if left == "a record":
+        (output / "environment.json").write_text("[]")
+    elif left == "half a checkpoint":
+        (output / "checkpoints" / ".writing-step-00000004-x").mkdir(parents=True)
+    elif left == "steps that are lost":
+        (output / "metrics.jsonl").write_text('{"step": 1, "train/bits_per_pixel": 9}\n')
+    with caplog.at_level("INFO"):
+        train(config, *sides, output, resume=True)
+    assert f"there is no checkpoint to resume in {output}: the run begins anew" in caplog.messages
+    assert [path.name for path in list_checkpoints(output)] == ["step-00000002"]
+    assert {json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()} == {2}
+    assert not list(output.rglob(".writing-*"))
+
+
+def test_a_run_that_has_ended_is_not_measured_again(config, sides, tmp_path, monkeypatch, caplog):
+    config = replace(config, train=replace(config.train, max_steps=2, evaluate_every=2))
+    result = train(config, *sides, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch, caplog.at_level("INFO"):
+        patch.setattr(loop, "heldout_estimates", lambda *_, **__: pytest.fail("measured again"))
+        for steps in (2, 1):
+            shorter = replace(config, train=replace(config.train, max_steps=steps))
+            assert train(shorter, *sides, tmp_path, resume=True) == result
+    assert "the run has ended already" in caplog.text
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    (tmp_path / "metrics.jsonl").unlink()  # nobody knows the result any more
+    assert train(config, *sides, tmp_path, resume=True) == result
+    train(replace(config, train=replace(config.train, max_steps=3)), *sides, tmp_path, resume=True)
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["2", "3"]
+
+
+@pytest.mark.parametrize("moment", ["at its first checkpoint", "between two", "in its last evaluation", "later on"])
+def test_a_run_can_be_drawn_with_at_any_time_and_so_can_a_checkpoint(config, sides, tmp_path, monkeypatch, moment):
+    calls, stop_at = [], {"at its first checkpoint": 2, "between two": 3, "in its last evaluation": 4, "later on": 6}
+    config = replace(config, train=replace(config.train, max_steps=4, evaluate_every=100, checkpoint_every=2))
+    measure = loop.heldout_estimates
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    def stop():
+        calls.append(1)
+        if len(calls) == stop_at[moment]:
+            raise KeyboardInterrupt
+
+    if moment == "later on":  # a run that had ended got a larger budget
+        train(config, *sides, tmp_path)
+        calls += [1] * 4
+        config = replace(config, train=replace(config.train, max_steps=9, checkpoint_every=1))
+    elif moment == "in its last evaluation":
+        monkeypatch.setattr(loop, "heldout_estimates", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, *sides, tmp_path, resume=moment == "later on", stop=stop)
+    monkeypatch.setattr(loop, "heldout_estimates", measure)
+
+    latest = list_checkpoints(tmp_path)[-1]
+    assert latest.name[-1] == {"at its first checkpoint": "2", "between two": "2", "in its last evaluation": "4"}.get(
+        moment, "6"
+    )
+    average = load_file(latest / "average.safetensors")
+    shutil.copytree(latest, tmp_path / "elsewhere" / "mine")
+    for folder in (tmp_path, latest, tmp_path / "elsewhere" / "mine"):
+        pipeline = PaletteDiffusionPipeline.from_pretrained(folder)
+        state = pipeline.denoiser.state_dict()
+        assert all(torch.equal(value, average[f"module.{name}"]) for name, value in state.items())
+        assert pipeline.config.label_names == ["even", "odd"]
+        assert len(pipeline(1, "heldout", Sampling(2), Guidance("odd")).images) == 1
+        assert evaluate.saved_config(folder)[0].path == config.data.path
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(config, sides, tmp_path, monkeypatch):
+    config = replace(config, train=replace(config.train, max_steps=2, checkpoint_every=1))
+    train(config, *sides, tmp_path)
+    (tmp_path / "model_index.json").unlink()
+    first, last = list_checkpoints(tmp_path)
+    away, read = tmp_path / "away", []
+    last.rename(away)
+    load = PaletteDiffusionPipeline._load.__func__
+
+    def replaced(cls, folder):
+        read.append(folder)
+        if folder == first:  # the run goes on, and removes this one
+            away.rename(last)
+            shutil.rmtree(first)
+        return load(cls, folder)
+
+    monkeypatch.setattr(PaletteDiffusionPipeline, "_load", classmethod(replaced))
+    PaletteDiffusionPipeline.from_pretrained(tmp_path)
+    assert read == [first, last]
+
+
+def test_a_checkpoint_that_can_not_be_drawn_with_is_said(config, sides, tmp_path):
+    with pytest.raises(InputError, match=r"the first after train\.checkpoint_every steps"):
+        PaletteDiffusionPipeline.from_pretrained(tmp_path)
+    train(replace(config, train=replace(config.train, max_steps=2)), *sides, tmp_path)
+    (tmp_path / "model_index.json").unlink()
+    (checkpoint,) = list_checkpoints(tmp_path)
+    (checkpoint / "average.safetensors").write_bytes(b"damaged")
+    for folder in (tmp_path, checkpoint):
+        with pytest.raises(InputError, match="step-00000002 is damaged"):
+            PaletteDiffusionPipeline.from_pretrained(folder)
+    (checkpoint / "model_index.json").unlink()
+    for folder in (tmp_path, checkpoint):
+        with pytest.raises(InputError, match="step-00000002 is of an earlier version, which can only be resumed"):
+            PaletteDiffusionPipeline.from_pretrained(folder)
 
 
 def test_a_run_goes_on_with_its_own_pictures_only(config, sides, tmp_path):
@@ -322,6 +432,38 @@ def test_the_last_step_is_saved_before_it_is_measured(config, sides, tmp_path, m
         patch.setattr(loop, "heldout_estimates", killed)
         train(config, *sides, tmp_path)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003"]
+
+
+@pytest.mark.parametrize(
+    ("left", "resume", "expected"),
+    [
+        ([], True, None),
+        (["offline-run-20260102_030405-abc123"], True, "abc123"),
+        (["run-20260103_000000-later", "offline-run-20260102_235959-first"], True, "first"),
+        (["run-20260102_030405-with-a-dash"], True, "with-a-dash"),
+        (["run-20260102_030405-old", "run-id"], True, "kept"),
+        (["run-20260102_030405-old", "run-id"], False, None),
+    ],
+)
+def test_a_resumed_run_goes_on_with_its_wandb_run(tmp_path, monkeypatch, left, resume, expected):
+    """Runs of earlier versions left its id in the names of wandb's folders only."""
+    (tmp_path / "wandb").mkdir()
+    for name in left:
+        (tmp_path / "wandb" / name).write_text("kept\n") if name == "run-id" else (tmp_path / "wandb" / name).mkdir()
+    given = {}
+    monkeypatch.setattr(wandb, "init", lambda **options: given.update(options) or SimpleNamespace(id="begun"))
+    Tracker(tmp_path, {}, "test", 3, resume)
+    assert given["id"] == expected
+    assert given["resume"] == (None if expected is None else "allow")
+    assert (tmp_path / "wandb" / "run-id").read_text() == "begun\n"
+
+
+def test_wandb_itself_goes_on_with_the_run(tmp_path):
+    for start in range(2):
+        tracker = Tracker(tmp_path, {}, "test", resume=start > 0)
+        tracker.close()
+    ids = {folder.name.rpartition("-")[2] for folder in (tmp_path / "wandb").glob("offline-run-*")}
+    assert ids == {(tmp_path / "wandb" / "run-id").read_text().strip()}
 
 
 def test_numbers_that_are_not_finite_are_null_in_the_metrics(tmp_path):
