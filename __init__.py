@@ -2,6 +2,8 @@
 
 from typing import Any
 
+__version__ = "0.1.0"
+
 HOMES = {
     "Canvas": "controls.views",
     "ColorWish": "controls.wishes",

@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from tincture import __version__
+
 COMMANDS = {
     "train": "train a model on a set of pictures",
     "sample": "draw images with a trained model in any palette",
@@ -26,6 +28,8 @@ def main() -> None:
     elif word in ("--help", "-h"):
         listed = (f"  {command.replace('_', '-'):<16}{meaning}" for command, meaning in COMMANDS.items())
         print("usage: tincture COMMAND …\n", *listed, sep="\n")
+    elif word == "--version":
+        print(f"tincture {__version__}")
     else:
         print(f"error: there is no command {word!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)

@@ -117,6 +117,7 @@ def describe(
         "by": "original" if version is None else version.by,
         "palette_of": None if version is None else version.palette_of,
         "palette": None if palette is None else palette.to_hex(),
+        "unchanged": version is None or version.is_unchanged,
         "annotations": annotations,
     }
 
@@ -125,7 +126,9 @@ def summary(records: list[dict], pictures: int) -> str:
     """One line for the terminal."""
     copied = sum(len(record["annotations"]) for record in records)
     sources = "1 picture" if pictures == 1 else f"{pictures} pictures"
-    return f"{len(records)} files from {sources}, {copied} annotations carried along"
+    unchanged = sum(record["unchanged"] and record["by"] != "original" for record in records)
+    same = f", {unchanged} of them unchanged (they had these colors)" if unchanged else ""
+    return f"{len(records)} files from {sources}{same}, {copied} annotations carried along"
 
 
 if __name__ == "__main__":

@@ -4,15 +4,17 @@ import logging
 import re
 import sys
 import warnings
-from argparse import Namespace
+from argparse import Action, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, get_loader
 from safetensors import SafetensorError
 from tqdm import tqdm
+
+from tincture import __version__
 
 from .environment import describe_environment
 from .errors import InputError, did_you_mean
@@ -85,6 +87,13 @@ def plain_options(options: Namespace) -> dict[str, Any]:
     return {key: plain(value) for key, value in vars(options).items()}
 
 
+class HelpFormatter(DefaultHelpFormatter):
+    """Names a type as a person would: Path, not <class 'Path'>."""
+
+    def _expand_help(self, action: Action) -> str:
+        return re.sub(r"<class '([\w.]+)'>", r"\1", super()._expand_help(action))
+
+
 class Parser(ArgumentParser):
     """A parser that knows which option was meant."""
 
@@ -98,8 +107,14 @@ class Parser(ArgumentParser):
 
 
 def make_parser(description: str) -> Parser:
-    """A parser that raises its errors, for `run` to print."""
-    return Parser(description=description, exit_on_error=False, allow_abbrev=False)
+    """A parser that raises its errors, for `run` to print, and knows ``--version``."""
+    return Parser(
+        description=description,
+        exit_on_error=False,
+        allow_abbrev=False,
+        version=__version__,
+        formatter_class=HelpFormatter,
+    )
 
 
 def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Option:
         elif kind in (list, Mapping):
             more |= {"nargs": "+", "type": str if kind is Mapping else get_args(self.kind)[0]}
         elif isinstance(self.allowed, Range) and self.allowed.high == float("inf"):
-            more |= {"type": _number}
+            more |= {"type": _Number()}
         else:
             kind = str if kind is Sequence else self.kind
             more |= {"type": kind if self.is_required or self.default is not None else kind | None}
@@ -235,9 +235,14 @@ def _without_none(hint: Any) -> Any:
     return kinds[0] if len(kinds) == 1 else hint
 
 
-def _number(text: str | float | None) -> float | None:
-    """A number or infinity, which jsonargparse's own float doesn't take."""
-    return None if text is None else float(text)
+class _Number:
+    """The type of a number or infinity, which jsonargparse's own float doesn't take."""
+
+    def __call__(self, text: str | float | None) -> float | None:
+        return None if text is None else float(text)
+
+    def __repr__(self) -> str:  # what ``--help`` shows
+        return "float"
 
 
 def _pair(flag: str, word: str) -> tuple[str, float]:

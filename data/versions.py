@@ -227,6 +227,8 @@ class Version(NamedTuple):
     """A name in `WAYS`."""
     palette_of: str | None
     """The palette's name, or the name of the other picture that lent its palette."""
+    is_unchanged: bool
+    """Whether every pixel has the color that it had."""
 
     @property
     def suffix(self) -> str:
@@ -265,17 +267,22 @@ class VersionMaker:
         source = None if self.asked.colors == "all" else read_frames(picture.path, self.asked.colors)
         for number in range(self.asked.count):
             turn, rng = self.turns[order[number % len(order)]], self._rng(f"{picture.name}/{number + 1}")
+            name = None
             if source is None:
-                yield Version(_to_pil(jitter.pixels(read_image(picture.path), rng)), turn.by, None)
-            elif turn.by == JITTER:
-                yield Version(source._replace(image=jitter(source.image, rng)), turn.by, None)
+                before = read_image(picture.path)
+                after = jitter.pixels(before, rng)
+                yield Version(_to_pil(after), turn.by, name, _same_colors(after, before))
+                continue
+            if turn.by == JITTER:
+                moved = jitter(source.image, rng)
             else:
                 name, palette = self._draw_other(picture, rng) if turn.by == OTHERS else (turn.name, turn.palette)
                 # The same palette again would give the same picture again.
                 before = source.image if number < len(order) else jitter(source.image, rng)
                 move = self.matchers[AREAS if turn.by == OTHERS else turn.by]
                 moved = move(before, self._with_transparency(palette, before))
-                yield Version(source._replace(image=moved), turn.by, name)
+            is_unchanged = _same_colors(moved.to_rgba(), source.image.to_rgba())
+            yield Version(source._replace(image=moved), turn.by, name, is_unchanged)
 
     def _rng(self, text: str) -> np.random.Generator:
         return np.random.default_rng(name_hash(f"{self.asked.seed}/{text}"))
@@ -300,6 +307,12 @@ class VersionMaker:
             image = read_frames(path, self.asked.colors).image
             self._used_palettes[path] = Palette(image.palette.colors[np.unique(image.indices)])
         return self._used_palettes[path]
+
+
+def _same_colors(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two pictures, RGBA, look the same; what has no alpha has no color."""
+    first, second = (np.where(pixels[..., 3:] == 0, np.uint8(0), pixels) for pixels in (first, second))
+    return np.array_equal(first, second)
 
 
 def _to_pil(pixels: np.ndarray) -> Image.Image:

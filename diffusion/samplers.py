@@ -310,6 +310,8 @@ def filled(x_t: Tensor, chosen: Tensor, x_0: Tensor) -> Tensor:
 
 # The registry
 
+ANY_NUMBER = Range(float("-inf"), float("inf"))
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -320,7 +322,8 @@ class Sampler:
     """True if it needs a process with a mask, false if it needs one without; none if it takes
     any."""
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    """What each of its options may be; those whose default is an int are whole numbers."""
+    """What each of its options may be, any number if it isn't there; those whose default is an int
+    are whole numbers."""
     takes_grid: bool = True
     """Whether it steps over a grid of times; else it draws its own times."""
 
@@ -341,8 +344,8 @@ class Sampler:
             raise InputError(f"the sampler {name} needs {kind}; this model was trained with another one")
         for option, value in options.items():
             default = choose(f"option of the sampler {name}", option, self.options)
-            self.ranges[option].check(f"the option {option} of the sampler {name}", value)
-            if isinstance(default, int) and value != int(value):
+            self.ranges.get(option, ANY_NUMBER).check(f"the option {option} of the sampler {name}", value)
+            if isinstance(default, int) and value % 1 != 0:
                 raise InputError(f"the option {option} of the sampler {name} is {value}; it must be a whole number")
 
 

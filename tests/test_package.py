@@ -10,6 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tincture import __version__
+
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "checkpoints" / "icons16"
 
@@ -83,5 +85,6 @@ def test_commands_are_listed_and_a_wrong_one_is_a_mistake(call):
     listed = call("-m", "tincture", "--help")
     assert call("-m", "tincture", "-h") == call("-m", "tincture") == listed
     assert all(name in listed for name in ("train", "sample", "quantize", "evaluate"))
+    assert call("-m", "tincture", "--version") == f"tincture {__version__}\n"
     with pytest.raises(AssertionError, match="error: there is no command 'smaple'"):
         call("-m", "tincture", "smaple")

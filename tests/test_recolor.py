@@ -98,6 +98,31 @@ def test_every_pixel_is_an_entry_of_the_palette_that_the_record_names(run, folde
         assert sorted(used) == sorted(turns * (4 // len(turns)))
 
 
+@pytest.mark.parametrize(
+    "ways",
+    [
+        "--palette own.hex --by areas",
+        "--palette own.hex --by reversible",
+        "--palette own.hex --by model --checkpoint masks",
+        "--by jitter --versions 1 --lightness 0 --contrast 0 --chroma 0 --hue 0 --noise 0",
+    ],
+)
+def test_a_picture_that_comes_out_as_it_was_is_counted(run, folder, monkeypatch, ways):
+    own = IndexedImage.load(Path("set/dogs/c.png")).palette
+    write_palette(own, Path("own.hex"))
+    if "model" in ways:  # which gives a picture back as it is, if it has the palette (test_model_recoloring.py)
+        monkeypatch.setattr(recolor, "matchers", lambda _: {"model": recolor.recolor_solid})
+    status, out, _ = run(recolor, "set/dogs/c.png", *ways.split(), "--output", "out")
+    assert status == 0
+    assert "1 files from 1 picture, 1 of them unchanged (they had these colors)" in out
+    assert [record["unchanged"] for record in records()] == [True]
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    status, out, _ = run(recolor, "set/dogs/c.png", "--palette", "pico-8", "--output", "moved")
+    assert "unchanged" not in out
+    assert [record["unchanged"] for record in records("moved")] == [False]
+
+
 def test_the_index_map_is_the_sources_own(run, folder):
     source = IndexedImage.load(Path("set/dogs/c.png"))
     run(

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tincture import __version__
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically, write_json
 
 from ..palettes.palette import MAX_ENTRIES, Palette
 from .indexed_image import IndexedImage
 
-APP, VERSION = "Tincture", "0.1.0"
+APP = "Tincture"
 TAG = "all"
 """The name of the one animation that goes through all images."""
 
@@ -42,7 +43,7 @@ class SpriteSheet:
         """The frames, and under ``meta`` what Aseprite says about a picture."""
         meta = {
             "app": APP,
-            "version": VERSION,
+            "version": __version__,
             "image": picture_name,
             "format": "I8" if self.picture.mode == "P" else "RGBA8888",
             "size": {"w": self.picture.width, "h": self.picture.height},

@@ -1,3 +1,5 @@
+import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,9 +8,13 @@ from typing import Annotated
 import pytest
 from jsonargparse import ArgumentError
 
+from tincture import __version__, quantize, sample
+from tincture.__main__ import COMMANDS
 from tincture.common.cli import make_parser
 from tincture.common.errors import InputError, Range
 from tincture.common.options import OneOf, With, add_options, check_options, read_options
+from tincture.controls.options import Sampling
+from tincture.data.versions import Recoloring
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,23 @@ def test_help_has_the_line_of_every_field_in_its_section():
     assert "the kind of it. One of: round, flat" in after
     assert "in pixels, up to all of them" in after
     assert "--frame FRAME the picture of it" in after
+
+
+@pytest.mark.parametrize("group", [Painting, sample.Options, quantize.Options, Recoloring, Sampling])
+def test_help_names_every_type_as_a_person_would(group):
+    parser = make_parser("")
+    add_options(parser, group)
+    text = parser.format_help()
+    assert "<" not in text
+    assert not re.search(r"0x[0-9a-f]{6}", text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_its_version(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"tincture.{name}").main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.split()[-1] == __version__
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from tincture.common.errors import InputError
 from tincture.diffusion.draws import categorical
 from tincture.diffusion.guidance import Prediction
-from tincture.diffusion.samplers import SAMPLERS, even_times, run
+from tincture.diffusion.samplers import SAMPLERS, Sampler, even_times, run
 from tincture.diffusion.schedules import make_schedule
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
@@ -267,6 +267,29 @@ def test_every_option_has_a_range_that_holds_its_default(world):
         assert sampler.ranges.keys() == sampler.options.keys()
         process = world.processes["uniform" if sampler.mask is False else "absorbing"]
         sampler.check(name, process, {option: float(value) for option, value in sampler.options.items()})
+
+
+def half_steps(process, palette, x_t, times, generator=None, *, pause=1.5, rounds=2):
+    """A sampler as somebody writes it first: options, and no ranges yet."""
+
+
+@pytest.mark.parametrize("options", [{"pause": -1e9}, {"pause": float("inf")}, {"rounds": 3}, {"rounds": -4.0}])
+def test_an_option_without_a_range_may_be_any_number(world, options):
+    Sampler(half_steps).check("half-steps", world.processes["absorbing"], options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pause": float("nan")}, "the option pause of the sampler half-steps is nan"),
+        ({"rounds": 2.5}, "rounds of the sampler half-steps is 2.5; it must be a whole number"),
+        ({"rounds": float("inf")}, "rounds of the sampler half-steps is inf; it must be a whole number"),
+        ({"round": 2}, "unknown option of the sampler half-steps 'round'"),
+    ],
+)
+def test_an_option_without_a_range_is_still_a_number_and_known(world, options, message):
+    with pytest.raises(InputError, match=message):
+        Sampler(half_steps).check("half-steps", world.processes["absorbing"], options)
 
 
 def test_each_ancestral_step_of_the_absorbing_process_unmasks_only(world):

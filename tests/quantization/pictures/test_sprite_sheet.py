@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tincture import __version__
 from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.pictures import sprite_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.sprite_sheet import common_palette, make_sprite_sheet
 from tincture.tests.palettes import random_palette
@@ -87,7 +87,7 @@ def test_the_json_has_the_keys_of_aseprites_exporter_in_its_order():
 
 def test_the_version_is_the_projects():
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-    assert project["version"] == sprite_sheet.VERSION
+    assert project["version"] == __version__
 
 
 def test_several_palettes_become_one_of_each_color_once_if_they_fit():
