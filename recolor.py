@@ -17,6 +17,7 @@ from tincture.common.options import add_options, read_options
 from tincture.common.output_folder import claimed, recorded_in
 from tincture.data.annotated_pictures import AnnotatedPicture, check_names, find_pictures
 from tincture.data.versions import OTHERS, Matcher, Recoloring, Version, VersionMaker
+from tincture.quantization.palettes.files import is_list_of_colors
 from tincture.quantization.recolor import recolor_solid
 
 REPORT_FILE = "report.json"
@@ -93,7 +94,8 @@ def matchers(asked: Recoloring) -> dict[str, Matcher]:
 def check_output(options: Namespace) -> None:
     """Raise InputError if the output folder and an input lie in each other."""
     output = options.output.resolve()
-    named = [Path(name) for name in options.palette or () if name and Path(name).exists()]
+    names = [name for name in options.palette or () if name and not is_list_of_colors(name)]
+    named = [Path(name) for name in names if Path(name).exists()]
     named += [] if options.checkpoint is None else [options.checkpoint]
     for path in (*options.images, *options.masks, *named):
         if path.resolve().is_relative_to(output) or (path.is_dir() and output.is_relative_to(path.resolve())):

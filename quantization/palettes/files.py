@@ -1,4 +1,4 @@
-"""Palettes by name, from the files of seven programs, and from pictures of at most 256 colors."""
+"""Palettes by name, by their colors, from files of ten kinds, and from pictures of few colors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +15,6 @@ from .palette import MAX_ENTRIES, Palette
 
 NAMED_FOLDER = Path(__file__).parent / "named"
 
-MAX_FILE_BYTES = 1 << 22
-"""Of palette files other than pictures. 256 colors with long names take a hundredth of it."""
-
 
 def named_palettes() -> list[str]:
     """The built-in palettes by their slugs on Lospec, which lacks `rgb-332` and `e-paper-7`."""
@@ -25,29 +22,34 @@ def named_palettes() -> list[str]:
 
 
 def read_palette(name_or_path: str | Path) -> Palette:
-    """Look a palette up by its name, or read it from a file by its suffix.
+    """Look a palette up by its name, read it from a file by its suffix, or take colors as they are.
+
+    Such colors have commas between them: ``000,555,aaa,fff`` or ``ff004d,29adff80``.
 
     An indexed image gives its palette as it stands, with its first fully transparent entry only.
     Any other image gives its distinct colors in the order in which they first appear, row by row;
     all fully transparent pixels are one color.
 
     Raises:
-        InputError: there is no such name or file, it can't be read, or it holds more than 256
-            colors.
+        InputError: there is no such name or file, it can't be read, it holds more than 256 colors,
+            or one of the colors is none.
     """
     path = Path(name_or_path)
+    if is_list_of_colors(name_or_path):
+        return Palette.from_hex(str(name_or_path).split(","))
     if str(name_or_path) in named_palettes():
         path = NAMED_FOLDER / f"{name_or_path}.hex"
     if not path.is_file():
         name, names = str(name_or_path), named_palettes()
         raise InputError(
-            f"no palette {name!r}{did_you_mean(name, names)}: neither a file nor one of the names {', '.join(names)}"
+            f"no palette {name!r}{did_you_mean(name, names)}: neither a file nor one of the names {', '.join(names)} "
+            "nor colors like 000,ff004d"
         )
     suffix = path.suffix.lower()
     reader = READERS.get(suffix)
     if reader is None:
         raise InputError(f"{path}: a palette file ends in one of {', '.join(READERS)}, not {suffix!r}")
-    if suffix not in IMAGE_SUFFIXES and path.stat().st_size > MAX_FILE_BYTES:
+    if suffix not in IMAGE_SUFFIXES and path.stat().st_size > formats.MAX_FILE_BYTES:
         raise InputError(f"{path} is far longer than a palette of {MAX_ENTRIES} colors")
     try:
         return reader(path)
@@ -57,13 +59,14 @@ def read_palette(name_or_path: str | Path) -> Palette:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
 
 
-def read_palette_folder(folder: Path) -> dict[str, Palette]:
+def read_palette_folder(folder: Path | str) -> dict[str, Palette]:
     """Read every palette file and picture of a folder, by its file name.
 
     Raises:
         InputError: there is no such folder, none of its files is a palette, or one of them can't
             be read.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"no such folder of palettes: {folder}")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in READERS and path.is_file())
@@ -72,13 +75,14 @@ def read_palette_folder(folder: Path) -> dict[str, Palette]:
     return {path.name: read_palette(path) for path in paths}
 
 
-def write_palette(palette: Palette, path: Path) -> None:
+def write_palette(palette: Palette, path: Path | str) -> None:
     """Write a palette in the format that the suffix names, whole or not at all.
 
     Raises:
         InputError: the suffix is not one of `WRITERS`, or its format can't hold the palette's
             transparency.
     """
+    path = Path(path)
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise InputError(f"{path}: a palette is written as one of {', '.join(WRITERS)}, not {path.suffix!r}")
@@ -88,6 +92,11 @@ def write_palette(palette: Palette, path: Path) -> None:
 def is_picture(name_or_path: str | Path) -> bool:
     """Whether a palette would be read from a picture, by the suffix."""
     return Path(name_or_path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_list_of_colors(name_or_path: str | Path) -> bool:
+    """Whether a palette is given by its colors, and is no file."""
+    return "," in str(name_or_path) and Path(name_or_path).suffix.lower() not in READERS
 
 
 def _read_picture(path: Path) -> Palette:
@@ -129,10 +138,12 @@ def _write_picture(palette: Palette, path: Path) -> None:
 READERS: dict[str, Callable[[Path], Palette]] = {
     ".hex": formats.read_hex,
     ".gpl": formats.read_gpl,
-    ".pal": formats.read_jasc,
+    ".pal": formats.read_pal,
     ".txt": formats.read_paint_net,
     ".act": formats.read_act,
     ".ase": formats.read_ase,
+    ".aco": formats.read_aco,
+    ".kpl": formats.read_kpl,
     **dict.fromkeys(sorted(IMAGE_SUFFIXES), _read_picture),
 }
 

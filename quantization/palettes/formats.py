@@ -1,24 +1,35 @@
 """The palette files of other programs; `files.READERS` and `files.WRITERS` name them by suffix.
 
 Text: Lospec's `.hex`, GIMP's `.gpl`, JASC's `.pal` (Paint Shop Pro) and Paint.NET's `.txt`. Binary:
-Adobe's color table `.act` (Photoshop) and swatch exchange `.ase`.
+Microsoft's `.pal` and that of consoles, Adobe's color table `.act` (Photoshop), and swatches:
+Adobe's `.ase` and `.aco`, Krita's `.kpl`.
 """
 
+import colorsys
+import string
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.parsers import expat
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
 
 from ..color import linear_to_srgb
+from ..pictures.reading import to_srgb
 from .palette import Palette
+
+MAX_FILE_BYTES = 1 << 22
+"""Of palette files other than pictures. 256 colors with long names take a hundredth of it."""
 
 
 def read_hex(path: Path) -> Palette:
-    """Read one ``RRGGBB`` or ``RRGGBBAA`` a line; ``;`` and ``//`` start comments."""
+    """Read a color a line, as `Palette.from_hex` does; ``;`` and ``//`` start comments."""
     return Palette.from_hex(line for line in _lines(path) if not line.startswith((";", "//")))
 
 
@@ -53,10 +64,17 @@ def write_gpl(palette: Palette, path: Path) -> None:
     _write_lines(path, [*head, *(f"{row}\t{name}" for row, name in zip(rows, names, strict=True))])
 
 
-def read_jasc(path: Path) -> Palette:
+def read_pal(path: Path) -> Palette:
+    """Read one of three kinds of file: JASC's text, Microsoft's RIFF, or the bytes of a console."""
+    data = path.read_bytes()
+    if data[:4] == b"RIFF":
+        return _read_riff(data)
+    is_text = not data.strip(string.printable.encode()) or b"JASC-PAL" in data[:11]
+    return _read_jasc(path) if is_text else _read_raw(data)
+
+
+def _read_jasc(path: Path) -> Palette:
     """Read ``JASC-PAL``, ``0100``, the number of entries, and ``red green blue [alpha]`` lines."""
-    if path.read_bytes()[:4] == b"RIFF":
-        raise InputError("a Microsoft (RIFF) palette, not a JASC one; save it as .act, .gpl or JASC .pal")
     lines = _lines(path)
     if len(lines) < 3 or lines[0] != "JASC-PAL" or not _is_count(lines[2]):
         raise InputError("not a JASC palette: it begins with the lines 'JASC-PAL', '0100' and the number of entries")
@@ -76,6 +94,9 @@ def write_jasc(palette: Palette, path: Path) -> None:
 def read_paint_net(path: Path) -> Palette:
     """Read one ``AARRGGBB`` or ``RRGGBB`` a line; a semicolon starts a comment."""
     colors = [line.split(";")[0].strip() for line in _lines(path)]
+    for color in colors:
+        if 0 < len(color) < 6:
+            raise InputError(f"{color!r} is not a color: write AARRGGBB or RRGGBB")
     return Palette.from_hex(color[2:] + color[:2] if len(color) == 8 else color for color in colors if color)
 
 
@@ -121,23 +142,69 @@ def _require_opaque(palette: Palette, path: Path) -> None:
         raise InputError(f"{path}: {path.suffix} files hold no transparency; write .hex, .gpl, .txt or .png")
 
 
+def _opaque(colors: np.ndarray) -> Palette:
+    """A palette of opaque entries, uint8 ``[K, 3 or more]``."""
+    return Palette(np.concatenate([colors[:, :3], np.full((len(colors), 1), 255, np.uint8)], axis=1))
+
+
+def _read_riff(data: bytes) -> Palette:
+    """Read the LOGPALETTE in the chunk ``data``: a version, a number, and 4 bytes an entry.
+
+    The fourth byte is a flag for Windows ("Multimedia Programming Interface", 1991).
+    """
+    offset = 12
+    try:
+        while data[offset : offset + 4] != b"data":
+            (length,) = struct.unpack_from("<I", data, offset + 4)
+            offset += 8 + length + length % 2
+        _, count = struct.unpack_from("<2H", data, offset + 8)
+    except struct.error:
+        raise InputError("a RIFF file without the colors of a palette: it is cut off, or something else") from None
+    entries = data[offset + 12 : offset + 12 + 4 * count]
+    if len(entries) < 4 * count:
+        raise InputError(f"{count} entries are announced, but {len(entries) // 4} follow: the file is cut off")
+    return _opaque(np.frombuffer(entries, np.uint8).reshape(-1, 4))
+
+
+_NES_COLORS, _NES_BYTES = 64, 8 * 64 * 3
+_VGA_MAX = 63
+
+
+def _read_raw(data: bytes) -> Palette:
+    """Read 3 bytes an entry, as emulators and games keep palettes.
+
+    If no byte is above 63, they are the 6 bits of a VGA. An NES file of 1,536 bytes has its 64
+    colors, and these again for each emphasis (nesdev.org, ".pal").
+    """
+    if len(data) % 3:
+        raise InputError(f"neither a JASC nor a Microsoft palette, nor 3 bytes for each entry: it has {len(data)}")
+    colors = np.frombuffer(data, np.uint8).reshape(-1, 3)
+    if len(data) == _NES_BYTES:
+        colors = colors[:_NES_COLORS]
+    if len(colors) and colors.max() <= _VGA_MAX:
+        colors = (colors * (255 / _VGA_MAX)).round().astype(np.uint8)
+    return _opaque(colors)
+
+
 _TABLE_BYTES = 256 * 3
 _NO_TRANSPARENCY = 0xFFFF
 
 
 def read_act(path: Path) -> Palette:
-    """Read 256 entries of 3 bytes and the trailer, if there is one.
+    """Read entries of 3 bytes: 256 as Photoshop writes them, or fewer as other programs do.
 
-    The trailer holds the number of entries and the position of the transparent one.
+    After 256 entries there may be a trailer: the number of entries and the position of the
+    transparent one.
     """
     data = path.read_bytes()
-    if len(data) not in (_TABLE_BYTES, _TABLE_BYTES + 4):
-        raise InputError(f"a color table has {_TABLE_BYTES} or {_TABLE_BYTES + 4} bytes, not {len(data)}")
+    if len(data) != _TABLE_BYTES + 4 and (len(data) % 3 or not 0 < len(data) <= _TABLE_BYTES):
+        raise InputError(
+            f"a color table has 3 bytes for each entry, {_TABLE_BYTES} at most, or {_TABLE_BYTES + 4}, not {len(data)}"
+        )
     trailer = data[_TABLE_BYTES:]
-    count, transparent = struct.unpack(">HH", trailer) if trailer else (256, _NO_TRANSPARENCY)
-    colors = np.full((256, 4), 255, np.uint8)
-    colors[:, :3] = np.frombuffer(data[:_TABLE_BYTES], np.uint8).reshape(-1, 3)
-    if transparent < 256:
+    count, transparent = struct.unpack(">HH", trailer) if trailer else (0, _NO_TRANSPARENCY)
+    colors = _opaque(np.frombuffer(data[:_TABLE_BYTES], np.uint8).reshape(-1, 3)).colors.copy()
+    if transparent < len(colors):
         colors[transparent, 3] = 0
     return Palette(colors[: count or 256])
 
@@ -165,9 +232,12 @@ def read_ase(path: Path) -> Palette:
         swatches = [_swatch(block) for kind, block in _blocks(data) if kind == _COLOR_BLOCK]
     except struct.error:
         raise InputError("the swatch exchange file is cut off") from None
-    colors = np.full((len(swatches), 4), 255, np.uint8)
-    colors[:, :3] = (np.nan_to_num(np.array(swatches)).reshape(-1, 3).clip(0, 1) * 255).round()
-    return Palette(colors)
+    return _of_swatches(swatches)
+
+
+def _of_swatches(swatches: list[np.ndarray]) -> Palette:
+    """A palette of colors in sRGB in [0, 1]."""
+    return _opaque((np.nan_to_num(np.array(swatches)).reshape(-1, 3).clip(0, 1) * 255).round().astype(np.uint8))
 
 
 def write_ase(palette: Palette, path: Path) -> None:
@@ -214,7 +284,10 @@ def _lab_to_srgb(lab: np.ndarray) -> np.ndarray:
     """CIE Lab under D50, with lightness in [0, 1], to sRGB (CIE 15:2004)."""
     y = (100 * lab[0] + 16) / 116
     f = np.array([y + lab[1] / 500, y, y - lab[2] / 200])
-    xyz = _LAB_WHITE * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
+    return _xyz_to_srgb(_LAB_WHITE * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)))
+
+
+def _xyz_to_srgb(xyz: np.ndarray) -> np.ndarray:
     return linear_to_srgb((_XYZ_TO_LINEAR @ xyz).clip(0, 1))
 
 
@@ -225,3 +298,115 @@ _MODELS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
     "GRAY": (1, lambda gray: gray.repeat(3)),
 }
 """Color model → how many numbers it has, and how they become sRGB (CMYK without an ink profile)."""
+
+
+def read_aco(path: Path) -> Palette:
+    """Read Photoshop's swatches.
+
+    A file has them without names, then once more with names (Adobe, "Photoshop File Formats": Color
+    Swatches), or one of the two.
+    """
+    data, swatches, offset = path.read_bytes(), [], 4
+    try:
+        version, count = struct.unpack_from(">2H", data)
+        if version not in (1, 2):
+            raise InputError(f"not a Photoshop swatch file: its version is {version}, not 1 or 2")
+        for _ in range(count):
+            space, *numbers = struct.unpack_from(">5H", data, offset)
+            if space not in _ACO_SPACES:
+                raise InputError(f"a swatch is of the color space {space}, an ink maker's own: save it as RGB")
+            swatches.append(_ACO_SPACES[space](np.array(numbers)))
+            offset += 10
+            if version == 2:
+                offset += 4 + 2 * struct.unpack_from(">I", data, offset)[0]  # the name in UTF-16
+    except struct.error:
+        raise InputError("the Photoshop swatch file is cut off") from None
+    return _of_swatches(swatches)
+
+
+_ACO_SPACES: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    0: lambda n: (n[:3] >> 8) / 255,  # programs write 8 bits v as 257 v or as 256 v
+    1: lambda n: np.array(colorsys.hsv_to_rgb(*n[:3] / 65535)),
+    2: lambda n: _MODELS["CMYK"][1](1 - n / 65535),  # 0 is all ink
+    7: lambda n: _lab_to_srgb(n[:3].astype(np.int16) / [10000, 100, 100]),
+    8: lambda n: (n[:1] / 10000).repeat(3),
+}
+"""Color space → how its four numbers of 16 bits become sRGB in [0, 1]."""
+
+
+def read_kpl(path: Path) -> Palette:
+    """Read Krita's swatches group by group, and each group row by row, as Krita shows them.
+
+    A file is a zip of ``colorset.xml``, of the ICC profiles that its colors mean, and of their
+    names, ``profiles.xml`` (docs.krita.org, "The Krita Palette format KPL").
+    """
+    try:
+        with ZipFile(path) as archive:
+            files = archive.namelist()
+            elements = _elements(archive, "colorset.xml")
+            named = _elements(archive, "profiles.xml") if "profiles.xml" in files else []
+            file_of = {values.get("name"): values.get("filename") for _, values in named}
+            spaces = {values.get("space") for _, values in elements}
+            profiles = {name: _unpacked(archive, file_of[name]) for name in spaces if file_of.get(name) in files}
+        return _of_swatches(_kpl_swatches(elements, profiles))
+    except (BadZipFile, LookupError, ValueError, EOFError, RuntimeError, zlib.error, expat.ExpatError) as error:
+        reason = str(error) if isinstance(error, InputError) else "it is broken or cut off"
+        raise InputError(f"not a Krita palette that can be read: {reason}") from None
+
+
+def _unpacked(archive: ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise InputError(f"its {name} is far longer than a palette needs")
+    return content
+
+
+def _elements(archive: ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
+    """Every element of an XML file that declares no entities: its name and attributes, in order."""
+    found: list[tuple[str, dict[str, str]]] = []
+
+    def refuse(*_: object) -> None:
+        raise InputError(f"its {name} declares entities")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda element, attributes: found.append((element, attributes))
+    parser.EntityDeclHandler = refuse
+    parser.Parse(_unpacked(archive, name), True)
+    return found
+
+
+def _kpl_swatches(elements: list[tuple[str, dict[str, str]]], profiles: dict[str, bytes]) -> list[np.ndarray]:
+    """The colors in sRGB in [0, 1]; Krita writes a group column by column."""
+    group, swatches = 0, []
+    for element, values in elements:
+        if element == "Group":
+            group += 1
+        elif element == "ColorSetEntry":
+            swatches.append({"place": (group, 0, 0)})
+        elif element == "Position":
+            swatches[-1]["place"] = (group, int(values["row"]), int(values["column"]))
+        elif element in _KPL_MODELS:
+            numbers = np.array([float(values[name]) for name in _KPL_MODELS[element]])
+            swatches[-1]["color"] = _kpl_color(element, numbers, values.get("space", ""), profiles)
+        elif element not in ("Colorset", "ColorSet"):
+            raise InputError(f"a swatch is of the unknown color model {element!r}")
+    return [swatch["color"] for swatch in sorted(swatches, key=lambda swatch: swatch["place"])]
+
+
+def _kpl_color(model: str, numbers: np.ndarray, space: str, profiles: dict[str, bytes]) -> np.ndarray:
+    if model == "XYZ":
+        return _xyz_to_srgb(numbers)
+    if model == "Lab":
+        return _lab_to_srgb(numbers / [100, 1, 1])
+    if space.startswith("sRGB") and "-g10" in space:  # linear light, for which 8 bits would be too few
+        return linear_to_srgb(numbers.clip(0, 1))
+    if space not in profiles:
+        return _MODELS[model.removeprefix("s").upper()][1](numbers)
+    mode = {3: "RGB", 4: "CMYK", 1: "L"}[len(numbers)]
+    pixel = Image.new(mode, (1, 1), tuple((np.nan_to_num(numbers).clip(0, 1) * 255).round().astype(int).tolist()))
+    return np.array(to_srgb(pixel, profiles[space]).convert("RGB"))[0, 0] / 255
+
+
+_KPL_MODELS = {"sRGB": "rgb", "RGB": "rgb", "CMYK": "cmyk", "Gray": "g", "Lab": "Lab", "XYZ": "xyz"}
+"""Color model → the names of its numbers."""

@@ -38,16 +38,21 @@ class Palette:
 
     @classmethod
     def from_hex(cls, colors: Iterable[str]) -> "Palette":
-        """Make a palette of ``RRGGBB`` or ``RRGGBBAA`` strings, each with or without a ``#``."""
+        """Make a palette of ``RRGGBB`` or ``RRGGBBAA`` strings, each with or without a ``#``.
+
+        Half as many digits mean each one twice, as in CSS: ``f80`` is ``ff8800``.
+        """
         rows = []
         for text in colors:
             digits = text.strip().removeprefix("#")
+            if len(digits) in (3, 4):
+                digits = "".join(2 * digit for digit in digits)
             try:
                 row = bytes.fromhex(digits)
             except ValueError:
                 row = b""
             if len(row) not in (3, 4) or len(digits) != 2 * len(row):
-                raise InputError(f"{text.strip()!r} is not a color: write RRGGBB or RRGGBBAA")
+                raise InputError(f"{text.strip()!r} is not a color: write RRGGBB, RRGGBBAA or RGB")
             rows.append(tuple(row) + (255,) * (4 - len(row)))
         return cls(np.array(rows, dtype=np.uint8).reshape(-1, 4))
 
