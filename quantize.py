@@ -112,11 +112,11 @@ def results(sources: Sequence[Path], options: Options, choose: Chooser) -> Itera
     """Read and convert the inputs in turn; ``--shared`` reads all before it converts the first."""
     drawing = options.drawing
     group = [read_animation(path) for path in sources] if options.palette.shared else []
-    shared = choose([frame for animation in group for frame in animation.frames]) if group else None
+    shared = choose([frame for each in group for frame in each.frames], group[0].indexed) if group else None
     for number, source in enumerate(sources):
         started = time.perf_counter()
         original = group[number] if group else read_animation(source)
-        palette, palette_source = choose(original.frames) if shared is None else shared
+        palette, palette_source = choose(original.frames, original.indexed) if shared is None else shared
         converted = convert(
             original.frames,
             palette,
@@ -127,6 +127,7 @@ def results(sources: Sequence[Path], options: Options, choose: Chooser) -> Itera
             exact=not options.palette.is_made_for_pictures,
             smoother=drawing.smooth,
             order=drawing.sort,
+            own=original.indexed,
         )
         yield Result(source, original, converted, palette_source, time.perf_counter() - started)
 

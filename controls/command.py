@@ -12,7 +12,7 @@ from PIL import Image
 from tincture.common.errors import SHARE, InputError
 from tincture.common.options import OneOf
 from tincture.quantization.dither import DITHERERS
-from tincture.quantization.encoding import encode
+from tincture.quantization.encoding import differs, encode
 from tincture.quantization.fit import choose_colors, fit_palette
 from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.luminance import luminance_of_pixels
@@ -416,8 +416,8 @@ def with_margins(values: np.ndarray, margins: Margins, fill: bool | int) -> np.n
 def read_indices(path: Path, palette: Palette) -> np.ndarray:
     """A picture's index map in ``palette``, uint8 ``[H, W]``.
 
-    An indexed picture whose palette begins ``palette`` keeps its indices, bit for bit. In others, a
-    pixel that is an entry, alpha included, takes it; the rest is encoded, and the log says so.
+    An indexed picture of which the entries stand at the same places keeps its indices, bit for bit.
+    Others are encoded, and the log says how many pixels are no entries.
 
     Raises:
         InputError: the file is no picture, or the palette lacks an opaque entry for opaque pixels.
@@ -425,27 +425,14 @@ def read_indices(path: Path, palette: Palette) -> np.ndarray:
     image = open_image(path)
     if image.mode == "P":
         indexed = IndexedImage.from_pil(image)
-        own = indexed.palette.colors
-        used = int(indexed.indices.max()) + 1
-        if used <= len(palette) and np.array_equal(own[:used], palette.colors[:used]):
-            return indexed.indices
+        if (indices := indexed.indices_in(palette)) is not None:
+            return indices
     rgba = to_rgba(image)
-    rgba = np.where(rgba[..., 3:] == 0, np.uint8(0), rgba)  # what has no alpha has no color
-    indices, is_entry = _same_entries(rgba, palette)
-    if not is_entry.all():
-        indices = np.where(is_entry, indices, encode(rgba, palette))
-        changed, pixels = (~is_entry).sum(), is_entry.size
-        logger.info("%s: %d of %d pixels are not in the palette; they take the nearest entry", path, changed, pixels)
+    indices = encode(rgba, palette)
+    if (changed := differs(rgba, indices, palette)).any():
+        message = "%s: %d of %d pixels are not in the palette; they take the nearest entry"
+        logger.info(message, path, changed.sum(), changed.size)
     return indices
-
-
-def _same_entries(rgba: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """The first entry with each pixel's color and alpha, ``[H, W]``, and where there is one."""
-    entries = np.where(palette.colors[:, 3:] == 0, np.uint8(0), palette.colors)
-    entries, first = np.unique(np.ascontiguousarray(entries).view(np.uint32), return_index=True)
-    pixels = np.ascontiguousarray(rgba).view(np.uint32)[..., 0]
-    place = np.searchsorted(entries, pixels).clip(max=len(entries) - 1)
-    return first[place].astype(np.uint8), entries[place] == pixels
 
 
 def _has_few_colors(path: Path) -> bool:

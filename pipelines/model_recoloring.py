@@ -19,7 +19,14 @@ from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.quantization.recolor import GENTLE, color_costs, match_palettes, recolor
+from tincture.quantization.recolor import (
+    GENTLE,
+    color_costs,
+    made_solid_for,
+    match_palettes,
+    recolor,
+    softness_costs,
+)
 from tincture.quantization.spaces import SPACES
 
 from .asking import GuidedDenoiser
@@ -69,6 +76,7 @@ def recolor_by_role(denoiser: Denoiser, image: IndexedImage, target: Palette, di
     Raises:
         InputError: the denoiser has no palette encoder, or ``target`` no opaque entry.
     """
+    image = made_solid_for(target, image)
     weights = np.bincount(image.indices.ravel(), minlength=len(image.palette)).astype(np.float64)
     mapping = match_palettes(image.palette, target, weights, distinct, costs=role_costs(denoiser))
     return IndexedImage(mapping.astype(np.uint8)[image.indices], target)
@@ -115,6 +123,7 @@ def redraw_colors(
     Raises:
         InputError: ``target`` has no opaque entry.
     """
+    image = made_solid_for(target, image)
     start = recolor(image, target, reversible=False)
     if image.palette == target:
         return start
@@ -136,7 +145,8 @@ def redraw_colors(
         denoiser, batch, [NO_CONDITIONS], None, Canvas(window=window), tie.to(denoiser.device), [generator], 64
     )
     # Visible colors take turns, the largest first; what is seen stays seen.
-    costs = fidelity * color_costs(Palette(colors[visible]), target)
+    source = Palette(colors[visible])
+    costs = fidelity * (color_costs(source, target) + softness_costs(source, target))
     costs[:, target.colors[:, 3] == 0] = np.inf
     costs_of = dict(zip(np.flatnonzero(visible).tolist(), costs, strict=True))
     order = sorted(costs_of, key=lambda color: -areas[color])

@@ -38,6 +38,7 @@ def convert(
     exact: bool = False,
     smoother: str | None = None,
     order: str | None = None,
+    own: IndexedImage | None = None,
 ) -> Conversion:
     """Draw frames with a palette.
 
@@ -55,12 +56,16 @@ def convert(
             does.
         smoother: a name in `SMOOTHERS`; transparent pixels stay so and no others become so.
         order: a name in `ORDERS`, by which the palette is sorted in the end.
+        own: the frame as its file holds it. In the same palette it keeps its indices.
 
     Raises:
         InputError: a name is unknown, or as for `encode`.
     """
     frames = [as_rgba(frame) for frame in frames]
-    if method == "none":
+    kept = own.indices_in(palette) if own is not None and len(frames) == 1 else None
+    if kept is not None:
+        indices = [kept]
+    elif method == "none":
         indices = [encode(frame, palette, space) for frame in frames]
     else:
         indices = []

@@ -61,6 +61,12 @@ def _nearest_soft(pixels: np.ndarray, palette: Palette, space: str) -> np.ndarra
     return nearest_in_any_space(points, entries)[0][place.ravel()]
 
 
+def differs(image: np.ndarray, indices: np.ndarray, palette: Palette) -> np.ndarray:
+    """Which pixels aren't shown exactly, bool ``[H, W]``; what is transparent has no color."""
+    shown = palette.colors[indices]
+    return (shown != image).any(axis=-1) & ((shown[..., 3] > 0) | (image[..., 3] > 0))
+
+
 @njit(cache=True, nogil=True)
 def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndarray) -> None:
     for i in range(len(pixels)):

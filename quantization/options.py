@@ -12,19 +12,25 @@ from tincture.common.options import OneOf
 
 from .conversion import SMOOTHERS, has_place_for_transparency, with_place_for_transparency
 from .dither import DITHER_SPACES, DITHERERS
+from .encoding import differs, encode
 from .fit import QUANTIZERS, choose_colors, fit_palette
 from .palettes.choice import rank_palettes
 from .palettes.files import named_palettes, read_palette, read_palette_folder
 from .palettes.order import ORDERS
 from .palettes.palette import MAX_ENTRIES, Palette
+from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
 
 DEFAULT_COLORS = 256
 DEFAULT_METHOD = "kmeans"
 DEFAULT_DITHERED_METHOD = "mixtures"
 
-Chooser = Callable[[list[np.ndarray]], tuple[Palette, str]]
-"""Frames, uint8 [H, W, 4] each → the one palette for all of them, and where it comes from."""
+OWN = "own palette"
+"""Where the palette of an indexed picture comes from if it is left as it is."""
+
+Chooser = Callable[[list[np.ndarray], IndexedImage | None], tuple[Palette, str]]
+"""Frames, uint8 [H, W, 4] each, and the first one as its file holds it, if that is indexed → the
+one palette for all of them, and where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,11 @@ class PaletteOptions:
         return self.palette is not None or self.best_of is not None
 
     @property
+    def is_free(self) -> bool:
+        """Whether a palette that a picture has already may stay."""
+        return not self.keep_colors and self.channel_bits is None and self.method not in ("fixed", "uniform")
+
+    @property
     def is_made_for_pictures(self) -> bool:
         """Whether all entries are fitted to the pictures."""
         return not self.is_given and not self.keep_colors and self.method not in ("fixed", "uniform")
@@ -121,11 +132,11 @@ def make_chooser(wanted: PaletteOptions, is_dithered: bool) -> Chooser:
     """
     if wanted.palette is not None:
         palette = read_palette(wanted.palette)
-        return lambda frames: (with_place_for_transparency(palette, frames), wanted.palette)
+        return lambda frames, own=None: (with_place_for_transparency(palette, frames), wanted.palette)
     if wanted.best_of is not None:
         palettes = read_palette_folder(wanted.best_of)
 
-        def pick(frames: list[np.ndarray]) -> tuple[Palette, str]:
+        def pick(frames: list[np.ndarray], own: IndexedImage | None = None) -> tuple[Palette, str]:
             fitting = {name: each for name, each in palettes.items() if has_place_for_transparency(each, frames)}
             best, _ = rank_palettes(frames, fitting or palettes, wanted.space)[0]
             return with_place_for_transparency(palettes[best], frames), best
@@ -137,11 +148,29 @@ def make_chooser(wanted: PaletteOptions, is_dithered: bool) -> Chooser:
         "channel_bits": wanted.bits(),
     }
 
-    def fit(frames: list[np.ndarray]) -> tuple[Palette, str]:
+    def fit(frames: list[np.ndarray], own: IndexedImage | None = None) -> tuple[Palette, str]:
         colors = wanted.colors or DEFAULT_COLORS
         if colors == "auto":
             counting = wanted.method or DEFAULT_METHOD
             colors = choose_colors(frames, counting, wanted.space, wanted.seed, wanted.max_error, **limits)
+        if own is not None and wanted.is_free and (kept := own_palette(frames, own, int(colors))) is not None:
+            return kept, OWN
         return fit_palette(frames, int(colors), method, wanted.space, wanted.seed, **limits), method
 
     return fit
+
+
+def own_palette(frames: Sequence[np.ndarray], own: IndexedImage, colors: int) -> Palette | None:
+    """The palette of an indexed picture in its order, if it holds all frames and is small enough.
+
+    Entries that no pixel holds are left out where there are more than ``colors`` with them.
+    """
+    used = np.zeros(len(own.palette), np.bool_)
+    for frame in frames:
+        indices = own.indices if frame is frames[0] else encode(frame, own.palette)
+        if differs(frame, indices, own.palette).any():
+            return None
+        used[indices] = True
+    if len(own.palette) <= colors:
+        return own.palette
+    return Palette(own.palette.colors[used]) if used.sum() <= colors else None

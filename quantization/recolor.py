@@ -21,6 +21,9 @@ from .spaces import SPACES
 GENTLE = 3e-4
 """What distinct colors are worth if only rare and similar shades shall come together."""
 
+_APART = 4.0
+"""More than any two colors are apart."""
+
 _TIE = 1e-12
 """Far below what one pixel in a million can tell apart, far above the solver's rounding."""
 
@@ -31,8 +34,10 @@ def recolor(
     """Draw an image in another palette and keep its structure.
 
     All pixels of one color get one color of ``target``. The transparent entry goes to the
-    transparent one. If there is none, it goes to the lightest, like paper. In the image's own
-    palette, in any order, no pixel changes its color.
+    transparent one. If there is none, it goes to the lightest, like paper. Opaque colors become
+    opaque and soft ones soft, as far as ``target`` has such entries. Where it has all of the
+    image's colors, no pixel changes its own, and where they stand at the same places, none changes
+    its index.
 
     **Reversible**: the colors that the image uses are matched one-to-one if ``target`` has as many.
     Each color weighs the same. If areas weighed, the largest one would always take the nearest
@@ -60,6 +65,8 @@ def recolor(
     Raises:
         InputError: ``target`` has no opaque entry.
     """
+    if (kept := image.indices_in(target)) is not None:
+        return IndexedImage(kept, target)
     weights = np.bincount(image.indices.ravel(), minlength=len(image.palette)).astype(np.float64)
     if reversible:
         distinct = np.inf
@@ -76,18 +83,21 @@ def recolor(
 def recolor_solid(
     image: IndexedImage, target: Palette, *, reversible: bool = True, distinct: float = GENTLE
 ) -> IndexedImage:
-    """`recolor` an image whose soft pixels become solid, as `encode` takes them.
+    """`recolor` an image whose soft pixels become solid in a palette without soft entries.
 
-    Pixels of alpha below 128 become transparent, the others opaque. These take entries of alpha
-    below 128 only if the target has no others. Arguments and errors are those of `recolor`.
+    As for `encode`, pixels of alpha below 128 become transparent there, the others opaque.
+    Arguments and errors are those of `recolor`.
     """
+    return recolor(made_solid_for(target, image), target, reversible=reversible, distinct=distinct)
+
+
+def made_solid_for(target: Palette, image: IndexedImage) -> IndexedImage:
+    """The image, its soft entries opaque or transparent if ``target`` has no soft ones."""
+    if target.is_soft or not image.palette.is_soft:
+        return image
     colors = image.palette.colors.copy()
     colors[:, 3] = np.where(colors[:, 3] >= OPAQUE_ALPHA, 255, 0)
-    alpha = target.colors[:, 3]
-    is_place = (alpha >= OPAQUE_ALPHA) | (alpha == 0) if (alpha >= OPAQUE_ALPHA).any() else alpha >= 0
-    places, solid = np.flatnonzero(is_place).astype(np.uint8), IndexedImage.merged(image.indices, colors)
-    moved = recolor(solid, Palette(target.colors[places]), reversible=reversible, distinct=distinct)
-    return IndexedImage(places[moved.indices], target)
+    return IndexedImage.merged(image.indices, colors)
 
 
 def match_palettes(
@@ -120,6 +130,10 @@ def match_palettes(
         raise InputError("the palette to recolor to has no opaque entry")
     if source == target:
         return np.arange(len(source))
+    both_clear = (source.colors[:, None, 3] == 0) & (target.colors[:, 3] == 0)
+    same = (source.colors[:, None] == target.colors).all(axis=-1) | both_clear  # [N, M]
+    if same.any(axis=1)[weights > 0].all():
+        return same.argmax(axis=1)
 
     # Match colors, not entries: what looks the same shall look the same afterwards.
     is_visible, target_visible = source.colors[:, 3] > 0, np.flatnonzero(target.colors[:, 3] > 0)
@@ -129,7 +143,8 @@ def match_palettes(
     costs = costs or partial(color_costs, stretch=stretch)
     pairs = np.zeros((0, len(target_colors)))
     if len(colors):
-        pairs = costs(Palette(colors), Palette(target_colors)) + _ties(colors, target_colors)
+        palettes = Palette(colors), Palette(target_colors)
+        pairs = costs(*palettes) + softness_costs(*palettes) + _ties(colors, target_colors)
 
     mapping = np.zeros(len(source), np.int64)
     if is_visible.all() or target.transparent is not None:
@@ -176,6 +191,11 @@ def color_costs(source: Palette, target: Palette, stretch: float = 0.5) -> np.nd
     """
     first, second = _aligned(source, stretch), _aligned(target, stretch)
     return ((first[:, None] - second) ** 2).sum(axis=2)
+
+
+def softness_costs(source: Palette, target: Palette) -> np.ndarray:
+    """What it costs opaque entries to become soft ones, and the other way around, ``[N, M]``."""
+    return _APART * ((source.colors[:, None, 3] == 255) != (target.colors[:, 3] == 255))
 
 
 def _aligned(palette: Palette, stretch: float) -> np.ndarray:

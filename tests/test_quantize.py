@@ -97,6 +97,72 @@ def test_transparency_never_becomes_a_visible_color(run, folder, name):
         assert (image.palette.colors[:, 3] == 0).sum() == 1
 
 
+INDEXED = {
+    "in no order": ("ffcc00 101010 e04040 40a0e0", [0, 1, 2, 3]),
+    "two equal": ("ff0000 00ff00 ff0000 0000ff", [0, 1, 2, 3]),
+    "an unused entry": ("ffffff 000000 808080 ff0000", [3, 1, 0, 1]),
+    "a hidden color": ("204060 ff00ff00 ffffff 000000", [1, 2, 0, 3]),
+    "soft": ("ff8040 00000060 00000000 00000030", [3, 2, 1, 0]),
+}
+
+
+def save_indexed(name, hexes, indices):
+    image = IndexedImage(np.array([indices, indices[::-1]], np.uint8), Palette.from_hex(hexes.split()))
+    image.save(Path(name))
+    return image
+
+
+@pytest.mark.parametrize(("hexes", "indices"), INDEXED.values(), ids=list(INDEXED))
+@pytest.mark.parametrize(
+    "options", [["--colors", 64], ["--palette", "i.png"], ["--colors", 4, "--dither", "bayer4"], ["--shared"]]
+)
+def test_an_indexed_picture_that_fits_keeps_its_palette_and_every_index(run, folder, hexes, indices, options):
+    image = save_indexed("i.png", hexes, indices)
+    assert run(quantize, "i.png", *options, "--output", "out")[0] == 0
+    drawn = IndexedImage.load(Path("out/i.png"))
+    assert drawn.palette == image.palette
+    assert np.array_equal(drawn.indices, image.indices)
+    assert (load()["images"][0]["psnr"], load()["images"][0]["mean_delta_e"]) == (None, 0)
+
+
+@pytest.mark.parametrize("order", ["luminance", "hue"])
+def test_sorting_reorders_an_indexed_picture_that_fits(run, folder, order):
+    image = save_indexed("i.png", *INDEXED["in no order"])
+    run(quantize, "i.png", "--sort", order, "--output", "out")
+    drawn = IndexedImage.load(Path("out/i.png"))
+    assert drawn.palette != image.palette
+    assert np.array_equal(drawn.to_rgba(), image.to_rgba())
+
+
+@pytest.mark.parametrize(
+    ("hexes", "indices", "colors", "kept"),
+    [
+        ("ffffff 000000 808080 ff0000", [3, 1, 0, 1], 3, "ffffff 000000 ff0000"),
+        ("0000ff 102030 ffff00 00000000 ff00ff", [2, 3, 0, 2], "auto", "0000ff ffff00 00000000"),
+        ("808080 ffffff 000000 ff0000", [3, 3, 1, 1], 2, "ffffff ff0000"),
+    ],
+)
+def test_unused_entries_go_only_where_the_palette_is_too_large_with_them(run, folder, hexes, indices, colors, kept):
+    image = save_indexed("i.png", hexes, indices)
+    run(quantize, "i.png", "--colors", colors, "--output", "out")
+    drawn = IndexedImage.load(Path("out/i.png"))
+    assert drawn.palette.to_hex() == kept.split()
+    assert np.array_equal(drawn.to_rgba(), image.to_rgba())
+
+
+@pytest.mark.parametrize(
+    "hexes", ["ffcc00 101010 e04040", "ffffff 00000000 000000 ff0000", "808080 000000 ffffff c0c0c0 ff8000"]
+)
+def test_an_animation_of_one_table_keeps_its_order(run, folder, hexes):
+    palette = Palette.from_hex(hexes.split())
+    frames = [np.roll(np.arange(len(palette), dtype=np.uint8), step)[None] for step in range(3)]
+    write_gif(Path("a.gif"), frames, palette, [100] * 3)
+    run(quantize, "a.gif", "--colors", 8, "--output", "out")
+    assert load()["images"][0]["palette"] == palette.to_hex()
+    run(quantize, "a.gif", "--colors", 2, "--output", "few")
+    assert len(load("few")["images"][0]["palette"]) == 2
+
+
 def test_a_given_palette_keeps_its_order_and_gets_a_place_for_transparency(run, folder):
     run(quantize, "a/x.png", "--palette", "pico-8", "--output", "out")
     assert read_palette("out/palette.hex") == read_palette("pico-8")

@@ -103,7 +103,7 @@ def _read_picture(path: Path) -> Palette:
     image = open_image(path)
     if image.mode == "P":
         indexed = IndexedImage.from_pil(image)
-        return _without_filling(indexed, path) if path.suffix.lower() == ".gif" else indexed.palette
+        return without_filling(indexed, path).palette if path.suffix.lower() == ".gif" else indexed.palette
     pixels = to_rgba(image).reshape(-1, 4)
     pixels[pixels[:, 3] == 0] = 0
     colors, first = np.unique(pixels, axis=0, return_index=True)
@@ -112,8 +112,8 @@ def _read_picture(path: Path) -> Palette:
     return Palette(colors[np.argsort(first)])
 
 
-def _without_filling(image: IndexedImage, path: Path) -> Palette:
-    """The palette of a GIF without the entries that only fill its table up to a power of two.
+def without_filling(image: IndexedImage, path: Path) -> IndexedImage:
+    """The first frame of a GIF without the entries that only fill its table up to a power of two.
 
     Those are black, or the last color again, and no pixel uses them.
     """
@@ -127,7 +127,7 @@ def _without_filling(image: IndexedImage, path: Path) -> Palette:
         is_black = np.array_equal(filling, [0, 0, 0, 255])
         if not is_black or any((frame == filling).all(axis=-1).any() for frame in read_gif(path)[0]):
             begin += 1
-    return Palette(colors[:begin])
+    return IndexedImage(image.indices, Palette(colors[:begin]))
 
 
 def _write_picture(palette: Palette, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import Blend
 
 from tincture.common.errors import InputError
 
+from ..palettes.files import without_filling
 from .canvas import Canvas, Disposal
 from .gif import read_gif, write_gif
 from .indexed_image import IndexedImage
@@ -35,6 +36,8 @@ class Animation:
     """Milliseconds for which each frame is shown; 0 for a still picture."""
     loops: int | None = None
     """How often the animation is repeated; 0 for ever, none for once."""
+    indexed: IndexedImage | None = None
+    """The first frame as the file holds it, if that is indexed."""
 
 
 def read_animation(path: Path) -> Animation:
@@ -62,7 +65,11 @@ def read_animation(path: Path) -> Animation:
         raise
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is broken or cut off: {error}") from None
-    return animation if len(animation.frames) > 1 else Animation(animation.frames, [0], animation.loops)
+    indexed = IndexedImage.from_pil(still) if still.mode == "P" else None
+    if indexed is not None and image.format == "GIF":
+        indexed = without_filling(indexed, path)
+    durations = animation.durations if len(animation.frames) > 1 else [0]
+    return replace(animation, durations=durations, indexed=indexed)
 
 
 def _read_webp(image: Image.Image) -> Animation:

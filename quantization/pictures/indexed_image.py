@@ -38,6 +38,19 @@ class IndexedImage:
         """Every pixel's color, uint8 ``[H, W, 4]``."""
         return self.palette.colors[self.indices]
 
+    def indices_in(self, palette: Palette) -> np.ndarray | None:
+        """The index map, uint8 ``[H, W]``, if it shows the same picture in another palette.
+
+        So it does if each entry that a pixel holds stands at the same place there. Transparency has
+        no color. Otherwise none is returned.
+        """
+        used = np.unique(self.indices)
+        if used[-1] >= len(palette):
+            return None
+        own, other = self.palette.colors[used], palette.colors[used]
+        is_same = (own == other).all(axis=1) | ((own[:, 3] == 0) & (other[:, 3] == 0))
+        return self.indices if is_same.all() else None
+
     def enlarged(self, scale: int) -> "IndexedImage":
         """Every pixel as a square of ``scale`` pixels, in the same palette.
 

@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import permutations, product
 
 import numpy as np
@@ -92,7 +93,37 @@ def test_what_is_soft_becomes_transparent_and_what_is_opaque_stays_so(seed, reve
     image = IndexedImage(rng.integers(0, 9, (6, 7)).astype(np.uint8), Palette(source))
     solid = recolor_solid(image, target, reversible=reversible, distinct=distinct)
     assert solid.palette == target
-    assert np.array_equal(solid.to_rgba()[..., 3], np.where(image.to_rgba()[..., 3] < OPAQUE_ALPHA, 0, 255))
+    before, after = image.to_rgba()[..., 3], solid.to_rgba()[..., 3]
+    if target.is_soft:
+        assert np.array_equal(after == 0, before == 0)
+        if not reversible and distinct < np.inf:  # else soft ones may need the places of opaque ones
+            assert np.array_equal(after == 255, before == 255)
+    else:
+        assert np.array_equal(after, np.where(before < OPAQUE_ALPHA, 0, 255))
+
+
+SUBSETS = {
+    "two half transparent": ["000000", "c81e1e80", "ffffff", "1e1ec860", "c81e1e"],
+    "a shadow": ["00000000", "00000040", "00000080", "ff8040"],
+    "pico-8 in part": ["1d2b53", "ff004d", "fff1e8"],
+    "doubled": ["ff0000", "00ff00", "ff0000", "0000ff"],
+}
+
+
+@pytest.mark.parametrize("hexes", SUBSETS.values(), ids=list(SUBSETS))
+@pytest.mark.parametrize("way", [partial(recolor_solid, reversible=False), recolor_solid, recolor])
+def test_a_picture_that_a_palette_holds_stays_as_it_is_alpha_included(hexes, way):
+    own = Palette.from_hex(hexes)
+    image = IndexedImage(np.arange(len(own), dtype=np.uint8)[None], own)
+    assert np.array_equal(way(image, own).indices, image.indices)
+    others = np.delete(read_palette("pico-8").colors, [1, 7, 8], axis=0)
+    for target in (
+        Palette(np.concatenate([own.colors, others])),
+        Palette(np.concatenate([others, own.colors[::-1]])),
+    ):
+        moved = way(image, target)
+        assert np.array_equal(moved.to_rgba(), image.to_rgba())
+    assert np.array_equal(way(image, Palette(np.concatenate([own.colors, others]))).indices, image.indices)
 
 
 @settings(deadline=None)

@@ -70,6 +70,23 @@ def test_what_pillow_quantizes_with_alpha_is_read_from_memory_and_from_its_file(
         assert np.array_equal(loaded.to_rgba()[..., 3], np.array(image.convert("RGBA"))[..., 3])
 
 
+@pytest.mark.parametrize(
+    ("own", "other", "used", "stays"),
+    [
+        ("ff0000 00ff00 ff0000 0000ff", "ff0000 00ff00 ff0000 0000ff", [0, 1, 2, 3], True),
+        ("ff00ff00 123456", "00000000 123456 ffffff", [0, 1], True),  # a hidden color
+        ("000000 ffffff 808080", "000000 ffffff", [0, 1], True),  # an entry that no pixel holds
+        ("000000 ffffff 808080", "000000 ffffff", [0, 2], False),
+        ("000000 ffffff", "ffffff 000000", [0, 1], False),
+        ("00000080 ffffff", "00000081 ffffff", [0, 1], False),
+    ],
+)
+def test_indices_stand_in_another_palette_if_each_used_entry_has_its_place_there(own, other, used, stays):
+    image = IndexedImage(np.array([used], np.uint8), Palette.from_hex(own.split()))
+    indices = image.indices_in(Palette.from_hex(other.split()))
+    assert (indices.tolist() == [used]) if stays else (indices is None)
+
+
 def test_an_index_beyond_the_palette_is_refused():
     with pytest.raises(InputError, match="index 2 is not among the palette's 2 entries"):
         IndexedImage(np.array([[2]], np.uint8), Palette.from_hex(["000000", "ffffff"]))
