@@ -121,11 +121,12 @@ class LightnessWish:
 
 
 def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
-    """Squared OKLab distances of pixels from each entry, float ``[B, K, H, W]``.
+    """Squared distances of pixels from each entry, in OKLab, float ``[B, K, H, W]``.
 
-    What is opaque, transparent or soft is as `quantization.encoding` says. Soft pixels are measured
-    on black and on white. Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is
-    opaque. Opaque pixels are as far from entries that aren't among `opaque_entries`.
+    What is opaque, transparent or soft is as `quantization.encoding` says. Where no entry is near
+    an opaque pixel, hue counts more, as in `quantization.metric`. Soft pixels are measured on black
+    and on white. Transparency is 0 from itself and `TRANSPARENT_DISTANCE` from all that is opaque.
+    Opaque pixels are as far from entries that aren't among `opaque_entries`.
 
     Args:
         palette: the entries.
@@ -146,7 +147,8 @@ def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
     oklab = srgb_to_oklab((pixels[..., :3].float() / 255).masked_fill(is_white[..., None], 1.0))  # [B, H, W, 3]
     entries = palette.oklab()
 
-    distances = (entries[:, :, None, None] - oklab[:, None]).square().sum(dim=-1)  # [B, K, H, W]
+    distances = palette.squared_distances(oklab.flatten(1, 2), solid & palette.valid)
+    distances = distances.unflatten(2, oklab.shape[1:3])  # [B, K, H, W]
     distances = distances.where(solid[:, :, None, None], TRANSPARENT_DISTANCE)
     to_clear = torch.where(clear, 0.0, TRANSPARENT_DISTANCE)[:, :, None, None]
     distances = distances.where(opacity[:, None] > 0, to_clear)

@@ -112,7 +112,7 @@ def draw_foreign_palettes(pool: PaletteBatch, count: int, max_entries: int, no_t
 
 
 def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch) -> Tensor:
-    """Move index maps to other palettes: each entry goes to the nearest one in OKLab.
+    """Move index maps to other palettes: each entry goes to the nearest one, as in encoding.py.
 
     Transparency goes to the target's transparent entry or, where it has none, to its lightest, like
     paper.
@@ -125,12 +125,11 @@ def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch)
     Returns:
         int64 ``[B, H, W]``, indices of ``target``.
     """
-    lab, target_lab = palette.oklab(), target.oklab()
     transparent = target.valid & (target.colors[..., 3] == 0)
     no_color = transparent | ~target.valid  # [B, L]
-    distance = torch.cdist(lab, target_lab).masked_fill(no_color[:, None, :], torch.inf)  # [B, K, L]
-    nearest = distance.argmin(dim=2)  # [B, K]
-    lightest = target_lab[..., 0].masked_fill(no_color, -torch.inf).argmax(dim=1)
+    distance = target.squared_distances(palette.oklab(), ~no_color)  # [B, L, K]
+    nearest = distance.masked_fill(no_color[..., None], torch.inf).argmin(dim=1)  # [B, K]
+    lightest = target.oklab()[..., 0].masked_fill(no_color, -torch.inf).argmax(dim=1)
     paper = torch.where(transparent.any(dim=1), transparent.int().argmax(dim=1), lightest)
     mapping = nearest.where(palette.colors[..., 3] > 0, paper[:, None])
     return mapping.gather(1, x_0.flatten(1)).view_as(x_0)

@@ -16,7 +16,8 @@ from tincture.common.errors import InputError, choose
 from tincture.common.threads import over_slices
 
 from .histogram import FEW_PIXELS, OPAQUE_ALPHA, as_rgba, color_key, empty_table, mark_colors, read_table
-from .nearest import nearest, nearest_in_any_space
+from .metric import nearest_entries
+from .nearest import nearest_in_any_space
 from .palettes.palette import Palette
 from .spaces import SPACES, alpha_coordinates
 
@@ -77,7 +78,7 @@ def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndar
 
 
 def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndarray:
-    """Give each pixel the nearest entry, the first on a tie; this module says what alpha does.
+    """Give each pixel its entry, by `nearest_entries`; this module says what alpha does.
 
     Args:
         image: sRGB, uint8 ``[H, W, 3]`` or ``[H, W, 4]``.
@@ -91,7 +92,8 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
         InputError: the space is unknown, the image is none, or opaque pixels meet a palette of
             which the only entry is transparent.
     """
-    from_bytes, image = choose("color space", space, SPACES).from_bytes, as_rgba(image)
+    choose("color space", space, SPACES)
+    image = as_rgba(image)
     soft = soft_pixels(image, palette)
     if soft.any():
         indices = encode(np.where(soft[..., None], np.uint8(0), image), palette, space)
@@ -102,15 +104,15 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
     if palette.transparent is not None and (pixels[:, 3] < OPAQUE_ALPHA).all():
         return indices.reshape(image.shape[:2])
     entries = opaque_entries(palette)
-    centers = from_bytes(palette.colors[entries])
+    colors = palette.colors[entries]
     if len(pixels) <= FEW_PIXELS:
         opaque = pixels[:, 3] >= OPAQUE_ALPHA
-        indices[opaque] = entries[nearest(from_bytes(pixels[opaque]), centers)[0]]
+        indices[opaque] = entries[nearest_entries(pixels[opaque], colors, space)]
         return indices.reshape(image.shape[:2])
     table, used = empty_table()
     over_slices(lambda start, stop: mark_colors(pixels[start:stop], table, used), len(pixels))
-    keys, colors = read_table(table, used)
-    table[keys] = entries[nearest(from_bytes(colors), centers)[0]]
+    keys, distinct = read_table(table, used)
+    table[keys] = entries[nearest_entries(distinct, colors, space)]
     transparent = palette.transparent or 0
     over_slices(lambda start, stop: _write(pixels[start:stop], table, transparent, indices[start:stop]), len(pixels))
     return indices.reshape(image.shape[:2])

@@ -14,6 +14,7 @@ import numpy as np
 from tincture.common.errors import InputError
 
 from .histogram import OPAQUE_ALPHA
+from .metric import NEAR, hue_weight
 from .palettes.palette import Palette
 from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
@@ -140,7 +141,7 @@ def match_palettes(
     colors, color_of_entry = np.unique(source.colors[is_visible], axis=0, return_inverse=True)
     target_colors, first = np.unique(target.colors[target_visible], axis=0, return_index=True)
     areas = np.bincount(color_of_entry, weights[is_visible], minlength=len(colors))
-    costs = costs or partial(color_costs, stretch=stretch)
+    costs = costs or partial(color_costs, stretch=stretch, symmetric=distinct == np.inf)
     pairs = np.zeros((0, len(target_colors)))
     if len(colors):
         palettes = Palette(colors), Palette(target_colors)
@@ -174,23 +175,30 @@ def _ties(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).random((len(first), len(second))) * _TIE
 
 
-def color_costs(source: Palette, target: Palette, stretch: float = 0.5) -> np.ndarray:
+def color_costs(source: Palette, target: Palette, stretch: float = 0.5, *, symmetric: bool = True) -> np.ndarray:
     """Squared distances of entries in OKLab, after both palettes' lightness is brought in line.
 
     Each palette is stretched about the middle of its lightness range, by the range to the power of
     ``-stretch``. So the lightest of pale colors comes nearer to the lightest of any others. Alpha
-    is a fourth coordinate. The costs are the transpose of those from ``target`` to ``source``.
+    is a fourth coordinate.
 
     Args:
         source: N entries.
         target: M entries.
         stretch: 0: colors as they are; 1: both palettes run from black to white.
+        symmetric: whether the costs are the transpose of those from ``target`` to ``source``. Else
+            hue counts more for entries of ``source`` to which no other is near (metric.py).
 
     Returns:
         float64 ``[N, M]``.
     """
     first, second = _aligned(source, stretch), _aligned(target, stretch)
-    return ((first[:, None] - second) ** 2).sum(axis=2)
+    squares = (first[:, None] - second) ** 2
+    costs = squares.sum(axis=2)
+    if not symmetric:
+        is_far = costs.min(axis=1) > NEAR**2
+        costs[is_far] += (hue_weight(target.colors) ** 2 - 1) * squares[is_far, :, 1:3].sum(axis=2)
+    return costs
 
 
 def softness_costs(source: Palette, target: Palette) -> np.ndarray:

@@ -14,7 +14,7 @@ from tincture.common.threads import over_slices
 
 from ..encoding import encode
 from ..histogram import OPAQUE_ALPHA, as_rgba, histogram
-from ..nearest import nearest
+from ..metric import nearest_entries
 from ..palettes.palette import MAX_ENTRIES, Palette
 from ..pictures.indexed_image import IndexedImage
 from ..spaces import SPACES, Space
@@ -291,12 +291,13 @@ def error_curve(
     distinct, weights = histogram(images)
     if len(distinct) == 0:
         return [0.0] * len(counts)
-    points, metric = SPACES["oklab"].from_bytes(distinct), choose("color space", space, SPACES)
+    choose("color space", space, SPACES)
+    points = SPACES["oklab"].from_bytes(distinct)
     errors = []
     for count in counts:
         palette = fit_palette(images, count, method, space, seed, keep=keep, channel_bits=channel_bits)
         entries = palette.colors[palette.colors[:, 3] > 0]
-        labels = nearest(metric.from_bytes(distinct), metric.from_bytes(entries))[0]
+        labels = nearest_entries(distinct, entries, space)
         distances = np.linalg.norm(points - SPACES["oklab"].from_bytes(entries)[labels], axis=1)
         errors.append(float(np.average(distances, weights=weights)))
     return errors
