@@ -6,6 +6,7 @@ in the original set.
 """
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.output_folder import claimed
+from tincture.data.resizing import describe_changes
 from tincture.data.sources import DataConfig, expanded
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
     config = settings_of(options, parser.instantiate(options).data)
     inputs = [expanded(Path(name), "path") for name in (config.path, *glob(config.path))]  # noqa: PTH207  # absolute ones too
     with claimed(options.output, options.overwrite, encoded_files, inputs) as output:
-        encoded, read = encode_table(config, options.num_proc)
+        encoded, read, changes = encode_table(config, options.num_proc)
         shards = min(options.shards, len(encoded))
         with output.written_whole() as folder:
             for number in range(shards):
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str]) -> None:
         f"{len(encoded)} of {read} pictures are in {options.output}: "
         "train with --data.source datasets and this data.path"
     )
+    if any(changes):
+        print(describe_changes(changes, config.size))
 
 
 def encoded_files(folder: Path) -> list[str]:
@@ -76,13 +80,17 @@ def settings_of(options: Namespace, given: DataConfig) -> DataConfig:
     return replace(given, streaming=False)
 
 
-def encode_table(config: DataConfig, processes: int) -> tuple["Dataset", int]:
-    """All pictures that can be used, encoded and in random order, and how many were read.
+def encode_table(config: DataConfig, processes: int) -> tuple["Dataset", int, Counter[str]]:
+    """Encode all pictures that can be used.
+
+    Returns:
+        They in random order, how many were read, and how many were brought to their size in which
+        way.
 
     Raises:
         InputError: the set can't be read, is encoded already, or holds no picture that can be used.
     """
-    from tincture.data.hugging_face import encode_rows, encoded_features, open_table, reading  # takes seconds
+    from tincture.data.hugging_face import CHANGE_COLUMN, encode_rows, encoded_features, open_table, reading  # slow
     from tincture.data.index_maps import given_palette
 
     table = open_table(config)
@@ -101,7 +109,9 @@ def encode_table(config: DataConfig, processes: int) -> tuple["Dataset", int]:
         )
     if len(encoded) == 0:
         raise InputError(f"no picture of {config.path} can be used")
-    return encoded.shuffle(seed=0, load_from_cache_file=False), len(table.data)
+    changes = Counter(encoded[CHANGE_COLUMN])
+    encoded = encoded.remove_columns(CHANGE_COLUMN).shuffle(seed=0, load_from_cache_file=False)
+    return encoded, len(table.data), changes
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tincture.common.processes import leave_group, processes
 from tincture.common.signals import SignalWatch, StoppedBySignalError
 from tincture.pipelines.saving import PIPELINE_ENTRIES
 from tincture.training.feeds import dead_workers_reported, open_feed
-from tincture.training.loop import train
+from tincture.training.loop import DATA_SHEET, train
 from tincture.training.run_config import CONFIG_FILE, RunConfig, add_run_options, check_config
 from tincture.training.tracking import METRICS_FILE
 
@@ -27,7 +27,7 @@ MAY_CHANGE_ON_RESUME = {
 
 RUN_ENTRIES = {
     *(CONFIG_FILE, METRICS_FILE, ENVIRONMENT_FILE, *PIPELINE_ENTRIES),
-    *("checkpoints", "previews", "wandb"),
+    *("checkpoints", "previews", "wandb", DATA_SHEET),
     ".lock",  # of earlier versions
 }
 """What a run's folder holds (docs/architecture.md); ``--overwrite`` replaces nothing else."""

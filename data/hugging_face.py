@@ -7,6 +7,7 @@ stand on one side.
 
 import hashlib
 import itertools
+import logging
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,11 @@ from datasets.exceptions import DatasetsError
 
 from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, read_image
+from tincture.quantization.pictures.reading import IMAGE_SUFFIXES
 
-from .image_folder import fit_to_size
+from .image_folder import pictures_below, places_in
 from .index_maps import encode_picture
+from .resizing import read_to_size
 from .sources import (
     OTHER_LABEL,
     DataConfig,
@@ -43,6 +45,11 @@ BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_S
 
 ENCODED_COLUMNS = ("name", "content", "indices", "palette")
 """What encode_dataset.py writes in place of the pictures."""
+
+CHANGE_COLUMN = "change"
+"""What was done to bring a picture to its size; counted, and not written."""
+
+logger = logging.getLogger(__name__)
 
 MAX_SHARDS = 1024
 """Into how many random parts a folder of images is cut, so that each epoch has another order."""
@@ -136,7 +143,7 @@ def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
         source, config.subset, data_files=files, cache_dir=str(expanded(config.cache_dir, "cache_dir") / "datasets")
     )
     if path.is_dir() and builder.name == "imagefolder":
-        _check_all_are_taken(path, builder)
+        _check_split(path, builder, config.split)
     if config.streaming and not (local and builder.name == "imagefolder"):
         return builder.as_streaming_dataset(config.split)
     builder.download_and_prepare()
@@ -144,20 +151,33 @@ def _open(config: DataConfig) -> datasets.Dataset | datasets.IterableDataset:
     return _mixed_files(data) if config.streaming else data
 
 
-def _check_all_are_taken(folder: Path, builder: datasets.DatasetBuilder) -> None:
-    """Raise InputError if the library leaves pictures out.
+def _check_split(folder: Path, builder: datasets.DatasetBuilder, split: str) -> None:
+    """Raise InputError if the library leaves pictures out, or takes a split for classes.
 
-    Once a name says train or test, it takes no other pictures.
+    Once a name says train or test, it takes no other pictures. It takes the folder that a picture
+    lies in for its class, and doesn't know names such as Train.
     """
-    files = [file for split in builder.config.data_files.values() for file in split]
-    taken = sum(Path(file).suffix.lower() in IMAGE_SUFFIXES for file in files)
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    found = sum(not any(part.startswith(".") for part in name.parts) for name in names)
-    if taken < found:
+    taken = {
+        name: [file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES]
+        for name, files in builder.config.data_files.items()
+    }
+    found, number = pictures_below(folder), sum(map(len, taken.values()))
+    if number < len(found):
         raise InputError(
-            f"{folder} holds {found} pictures, but names such as train or test put only {taken} of them into a split: "
-            "rename those files or folders, or take data.source folder"
+            f"{folder} holds {len(found)} pictures, but names such as train or test put only {number} of them into a "
+            "split: rename those files or folders, or take data.source folder"
         )
+    sides = {file.resolve(): place.side for file, place in zip(found, places_in(folder, found), strict=True)}
+    for files in taken.values():
+        paths = [Path(file).resolve() for file in files]
+        deeper = [path for path in paths if path.parent.parent != folder.resolve()]
+        if len({sides.get(path) for path in paths}) > 1 or any(path.parent.name == sides[path] for path in deeper):
+            raise InputError(
+                f"{folder} has a split that the library datasets takes for classes: take data.source folder"
+            )
+    if others := {name: len(files) for name, files in taken.items() if name != split and files}:
+        left = ", ".join(f"{name} ({count:,})" for name, count in others.items())
+        logger.info("%s: the split %s is read; left alone are its other splits: %s", folder, split, left)
 
 
 def _mixed_files(data: datasets.Dataset) -> datasets.IterableDataset:
@@ -232,10 +252,11 @@ def _decoded(image: dict[str, Any] | None, key: str | None, label: str, config: 
     content = image["bytes"]
     if content is None:
         content = _read(image["path"])
-    pixels = fit_to_size(read_image(Path(name or f"a picture of {config.path}"), content), config.size, config.resize)
+    shown = Path(name or f"a picture of {config.path}")
+    pixels, change = read_to_size(shown, config.size, config.resize, content)
     side = content_hash(pixels)
     heldout = is_heldout(side, config.heldout_fraction)
-    return LabelledImage(name or f"{side:016x}", pixels, label, heldout)
+    return LabelledImage(name or f"{side:016x}", pixels, label, heldout, change)
 
 
 def _read(path: str) -> bytes:
@@ -288,7 +309,8 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
     Returns:
         `ENCODED_COLUMNS`, and the column of labels if there is one: indices as H·W bytes, palettes
         as K·4 bytes of RGBA, and the hash of the pixels that decides on the side of the split.
-        Broken pictures, and those whose own palette has a single color, are left out.
+        Broken pictures, and those whose own palette has a single color, are left out. What was done
+        to bring a picture to its size stands in `CHANGE_COLUMN`.
 
     Raises:
         InputError: a picture is broken and ``config.strict`` is set.
@@ -304,6 +326,7 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
         side, palette = f"{content_hash(image.pixels):016x}", picture.palette.colors.tobytes()
         for name, value in zip(ENCODED_COLUMNS, (picture.name, side, picture.indices.tobytes(), palette), strict=True):
             encoded[name].append(value)
+        encoded[CHANGE_COLUMN].append(image.change)
         if columns.label:
             names, label = columns.class_names, picture.label
             encoded[columns.label].append(label if not names else names.index(label) if label in names else None)
@@ -312,8 +335,8 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
 
 def encoded_features(columns: Columns) -> datasets.Features:
     """The types of what `encode_rows` returns."""
-    types = ("string", "string", "binary", "binary")
-    features = {name: datasets.Value(kind) for name, kind in zip(ENCODED_COLUMNS, types, strict=True)}
+    types = ("string", "string", "binary", "binary", "string")
+    features = {name: datasets.Value(kind) for name, kind in zip((*ENCODED_COLUMNS, CHANGE_COLUMN), types, strict=True)}
     if columns.label:
         names = columns.class_names
         features[columns.label] = datasets.ClassLabel(names=names) if names else datasets.Value("string")

@@ -1,61 +1,26 @@
 """Any folder of pictures, brought to one size. Subfolders, where there are some, give labels."""
 
 import hashlib
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from tincture.common.errors import InputError
-from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, read_image
+from tincture.quantization.pictures.reading import IMAGE_SUFFIXES
 
+from .resizing import read_to_size
 from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash
 
-LONGEST = 16
-"""How many times as long as wide a picture may be before it is resized."""
+logger = logging.getLogger(__name__)
 
-
-def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> np.ndarray:
-    """Bring RGBA pixels to ``size × size``.
-
-    Args:
-        pixels: uint8 ``[H, W, 4]``.
-        size: edge length in pixels.
-        resize: ``area`` scales the shorter side to ``size`` by averaging and crops the center;
-            ``nearest`` does so without mixing colors (for pixel art); ``crop`` cuts the center out
-            unscaled and pads what is missing with transparency.
-    """
-    height, width = pixels.shape[:2]
-    if (height, width) == (size, size):
-        return pixels
-    if resize == "crop":
-        canvas = np.zeros((max(size, height), max(size, width), 4), np.uint8)
-        top, left = (canvas.shape[0] - height) // 2, (canvas.shape[1] - width) // 2
-        canvas[top : top + height, left : left + width] = pixels
-        pixels = canvas
-    else:
-        pixels = _shortened(pixels)
-        height, width = pixels.shape[:2]
-        scale = size / min(height, width)
-        target = max(size, round(width * scale)), max(size, round(height * scale))
-        # Pillow resizes RGBA with premultiplied alpha, so transparent pixels lend no color to their
-        # neighbors.
-        method = {"area": Image.Resampling.BOX, "nearest": Image.Resampling.NEAREST}[resize]
-        pixels = np.array(Image.fromarray(pixels).resize(target, method))
-    top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
-    return pixels[top : top + size, left : left + size]
-
-
-def _shortened(pixels: np.ndarray) -> np.ndarray:
-    """The middle of a strip, at most `LONGEST` times as long as wide.
-
-    Scaled whole, a picture of 65,535 × 1 pixels would fill the memory.
-    """
-    height, width = pixels.shape[:2]
-    length = LONGEST * min(height, width)
-    top, left = max(0, height - length) // 2, max(0, width - length) // 2
-    return pixels[top : top + length, left : left + length]
+TRAINING = re.compile(r"train(ing)?([-_. ]?(set|split|data|images))?", re.IGNORECASE)
+HELD_OUT = re.compile(
+    r"(test(ing)?|val|valid|validation|dev|eval|evaluation|hold-?out|held-?out)([-_. ]?(set|split|data|images))?",
+    re.IGNORECASE,
+)
+"""Names of folders that are sides of a split, and not classes."""
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -73,19 +38,66 @@ def pictures_below(folder: Path) -> list[Path]:
     return files
 
 
+@dataclass(frozen=True)
+class Place:
+    """What the folders of a picture's path say about it."""
+
+    label: str
+    """The first folder that is no side of a split."""
+    side: str | None
+    """The folder that is one, if there are such folders."""
+
+    @property
+    def is_heldout(self) -> bool:
+        """Whether the folder's own split holds the picture out."""
+        return self.side is not None and not TRAINING.fullmatch(self.side)
+
+
+def places_in(folder: Path, files: Sequence[Path]) -> list[Place]:
+    """Tell classes from the sides of a split, which may stand above the classes or below them.
+
+    Raises:
+        InputError: only some of the folders have the name of a side, or none has to learn from.
+    """
+    paths = [file.relative_to(folder).parts[:-1] for file in files]
+    for depth in (0, 1):
+        sides = [path[depth] if len(path) > depth else "" for path in paths]
+        trains, held = ({side for side in sides if names.fullmatch(side)} for names in (TRAINING, HELD_OUT))
+        others = {*sides} - trains - held
+        if held and ((trains and others) or (len(held) > 1 and not trains and not others)):
+            found = ", ".join(sorted((trains | held | others) - {""}))
+            raise InputError(
+                f"{folder} has a split ({found}), but not all pictures are in it, or none is to learn from: name its "
+                "folders train and test"
+            )
+        if trains and not others:
+            rest = [path[:depth] + path[depth + 1 :] for path in paths]
+            if depth and len({path[0] for path in rest}) == 1 and all(len(path) > 1 for path in rest):
+                rest = [path[1:] for path in rest]  # a folder around all of it is no class
+            return [Place(path[0] if path else OTHER_LABEL, side) for path, side in zip(rest, sides, strict=True)]
+    return [Place(path[0] if path else OTHER_LABEL, None) for path in paths]
+
+
 def image_folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:
     """The pictures below ``path``; in the place of a broken one stands its InputError.
 
-    A picture's label is the first folder of its path below ``path``. The hash of that path, without
-    the suffix, decides on its side of the split. Pictures with the same pixels stand on the side of
-    the first.
+    A picture's label is the first folder of its path below ``path``. If the folders have a split of
+    their own (`places_in`), what isn't for training is held out. Else the hash of that path,
+    without the suffix, decides. Pictures with the same pixels stand on the side of the first, or on
+    the held-out side if the folder's own split has one of them there.
 
     Raises:
-        InputError: ``path`` is not a folder, or holds no pictures.
+        InputError: ``path`` is not a folder, holds no pictures, or isn't clear about its split.
     """
     if not path.is_dir():
         raise InputError(f"no such folder of images: {path}")
     files = pictures_below(path)
+    places = dict(zip(files, places_in(path, files), strict=True))
+    has_split = any(place.is_heldout for place in places.values())
+    if has_split:
+        held = sorted({place.side for place in places.values() if place.is_heldout})
+        logger.info("%s has a split of its own: held out is %s", path, ", ".join(held))
+        files.sort(key=lambda file: not places[file].is_heldout)
     digest = hashlib.blake2b(f"{size} {resize}".encode(), digest_size=16)
     for file in files:
         digest.update(str(file.relative_to(path)).encode(errors="surrogateescape"))
@@ -94,16 +106,14 @@ def image_folder(path: Path, size: int, resize: str, heldout_fraction: float) ->
     def images() -> Iterator[LabelledImage | InputError]:
         sides: dict[bytes, bool] = {}
         for file in files:
-            relative = file.relative_to(path)
-            label = relative.parts[0] if len(relative.parts) > 1 else OTHER_LABEL
             try:
-                pixels = fit_to_size(read_image(file), size, resize)
+                pixels, change = read_to_size(file, size, resize)
             except InputError as error:
                 yield error
                 continue
-            name = relative.with_suffix("").as_posix()
+            name, place = file.relative_to(path).with_suffix("").as_posix(), places[file]
             content = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-            heldout = sides.setdefault(content, is_heldout(name_hash(name), heldout_fraction))
-            yield LabelledImage(name, pixels, label, heldout)
+            own = place.is_heldout if has_split else is_heldout(name_hash(name), heldout_fraction)
+            yield LabelledImage(name, pixels, place.label, sides.setdefault(content, own), change)
 
     return Source(digest.hexdigest(), len(files), images())

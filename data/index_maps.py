@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .icons import SIZE, icons
 from .image_folder import image_folder
+from .resizing import describe_changes
 from .sources import (
     DataConfig,
     EncodedPicture,
@@ -39,8 +41,11 @@ from .sources import (
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 4
+ENCODING_VERSION = 5
 """Part of the cache's key: raise it when the same pictures would be encoded otherwise."""
+
+NAMED_CLASSES = 12
+"""How many classes are counted by name when a set is reported."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +156,29 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
     cached = _read_cache(path)
     if cached is None:
         _check_writable(path.parent)  # before all pictures are encoded
-        cached = _encode(_decode(source, config.strict), config, given)
+        images = _decode(source, config.strict)
+        left_out = {"left out": source.count - len(images)} if source.count > len(images) else {}
+        cached = *_encode(images, config, given), count_changes(images) | left_out
         _write_cache(path, *cached)
-    maps, heldout = cached
-    training_rows, heldout_rows = (torch.nonzero(heldout == side)[:, 0] for side in (False, True))
-    return maps.subset(training_rows), maps.subset(heldout_rows)
+    maps, heldout, changes = cached
+    training, held_out = (maps.subset(torch.nonzero(heldout == side)[:, 0]) for side in (False, True))
+    report_sides(training, held_out, changes, config.size)
+    return training, held_out
+
+
+def report_sides(training: IndexMaps, heldout: IndexMaps, changes: Mapping[str, int], size: int, of: str = "") -> None:
+    """Say how many pictures there are, of which classes, and how they were brought to ``size``.
+
+    ``of`` is empty if these are all of them.
+    """
+    counts = torch.bincount(torch.cat([training.labels, heldout.labels]), minlength=len(training.label_names))
+    classes = sorted(zip(counts.tolist(), training.label_names, strict=True), reverse=True)
+    named = ", ".join(f"{name} {count:,}" for count, name in classes[:NAMED_CLASSES])
+    more = f" and {len(classes) - NAMED_CLASSES:,} more" if len(classes) > NAMED_CLASSES else ""
+    told = f"; {len(classes):,} classes: {named}{more}" if len(classes) > 1 else ""
+    logger.info("%s%d pictures to learn from, %d held out%s", of, len(training), len(heldout), told)
+    if any(changes):
+        logger.info("%s", describe_changes(changes, size))
 
 
 def given_palette(config: DataConfig) -> Palette | None:
@@ -231,12 +254,17 @@ def _encode(images: list[SourcePicture], config: DataConfig, given: Palette | No
     return IndexMaps.of(kept, sorted({picture.label for picture in kept})), torch.tensor(heldout)
 
 
+def count_changes(images: Sequence[SourcePicture]) -> Counter[str]:
+    """How many pictures were brought to their size in which way (`data.resizing.Resized`)."""
+    return Counter(image.change for image in images if isinstance(image, LabelledImage))
+
+
 def _palette_size(name: str, config: DataConfig) -> int:
     """A size from ``min_colors`` to ``max_colors`` that depends on the name, and not on the set."""
     return config.min_colors + name_hash(name) % (config.max_colors - config.min_colors + 1)
 
 
-def _write_cache(path: Path, maps: IndexMaps, heldout: Tensor) -> None:
+def _write_cache(path: Path, maps: IndexMaps, heldout: Tensor, changes: Mapping[str, int]) -> None:
     tensors = {
         "indices": maps.indices,
         "colors": maps.palettes.colors,
@@ -244,21 +272,24 @@ def _write_cache(path: Path, maps: IndexMaps, heldout: Tensor) -> None:
         "labels": maps.labels,
         "heldout": heldout,
     }
-    lists = {"label_names": json.dumps(maps.label_names), "names": json.dumps(maps.names)}
+    lists = {"label_names": maps.label_names, "names": maps.names, "changes": changes}
+    lists = {name: json.dumps(value) for name, value in lists.items()}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, lists))
 
 
-def _read_cache(path: Path) -> tuple[IndexMaps, Tensor] | None:
+def _read_cache(path: Path) -> tuple[IndexMaps, Tensor, Mapping[str, int]] | None:
     """What `_write_cache` wrote; nothing if there is no such file, or if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             indices, colors, valid, labels, heldout = map(
                 file.get_tensor, ("indices", "colors", "valid", "labels", "heldout")
             )
-            label_names, names = (json.loads(file.metadata()[key]) for key in ("label_names", "names"))
+            label_names, names, changes = (
+                json.loads(file.metadata()[key]) for key in ("label_names", "names", "changes")
+            )
     except (OSError, SafetensorError):
         return None
-    return IndexMaps(indices, PaletteBatch(colors, valid), labels, label_names, names), heldout
+    return IndexMaps(indices, PaletteBatch(colors, valid), labels, label_names, names), heldout, changes
 
 
 def _check_writable(cache: Path) -> None:

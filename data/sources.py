@@ -27,9 +27,10 @@ class DataConfig:
     Args:
         source: where pictures come from: the built-in icons, a folder, or whatever the library
             datasets reads.
-        path: for source folder, the folder; its subfolders give class labels. For source datasets,
-            a name on the Hugging Face hub ("user/set"), a folder, a file, or a pattern of files:
-            images, parquet, WebDataset's tar shards.
+        path: for source folder, the folder; its subfolders give class labels, or a split (train,
+            test) above or below those. For source datasets, a name on the Hugging Face hub
+            ("user/set"), a folder, a file, or a pattern of files: images, parquet, WebDataset's tar
+            shards.
         subset: of a data set on the hub that has several.
         split: of the data set, for source datasets; this project's own held-out side is a part of
             it.
@@ -44,8 +45,10 @@ class DataConfig:
         workers: processes that read and encode a stream, for each process that trains; 0 to do it
             there.
         size: edge length of the index maps, pixels.
-        resize: how pictures get to that size: area averages, nearest keeps pixels whole, crop
-            doesn't scale.
+        resize: how pictures get to that size. pad keeps pixels whole and pads with transparency;
+            pixel art that was enlarged is reduced. area averages, nearest doesn't mix colors, and
+            both crop what is longer than wide. crop doesn't scale. auto is pad for pixel art and
+            area for other pictures.
         palette: own gives each picture its own palette, shared fits one to the training split; else
             a palette's name or file.
         min_colors: smallest palette, entries; each picture's size is drawn from min_colors to
@@ -72,7 +75,7 @@ class DataConfig:
     buffer: Annotated[int, COUNT] = 10_000
     workers: Annotated[int, Range(0, 10_000)] = 1
     size: Annotated[int, Range(1, 4096)] = 16
-    resize: Literal["area", "nearest", "crop"] = "area"
+    resize: Literal["auto", "pad", "area", "nearest", "crop"] = "auto"
     palette: str = "own"
     min_colors: Annotated[int, Range(2, MAX_ENTRIES)] = 16
     max_colors: Annotated[int, Range(2, MAX_ENTRIES)] = 16
@@ -111,6 +114,8 @@ class LabelledImage:
     pixels: np.ndarray
     label: str
     heldout: bool
+    change: str = ""
+    """What was done to bring it to its size (`data.resizing.Resized`)."""
 
 
 @dataclass(frozen=True)

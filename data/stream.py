@@ -26,7 +26,7 @@ from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
 
 from .hugging_face import Rows, Table, chunks, open_table, pictures
-from .index_maps import IndexMaps, encode_picture, given_palette, shared_palette
+from .index_maps import IndexMaps, count_changes, encode_picture, given_palette, report_sides, shared_palette
 from .sources import OTHER_LABEL, DataConfig, EncodedPicture, SourcePicture, name_hash, report_broken
 
 SAMPLED_SHARDS = 10
@@ -97,6 +97,7 @@ def start_stream(config: DataConfig) -> StreamStart:
     label_names = [*(table.columns.class_names or sorted(seen - {OTHER_LABEL})), OTHER_LABEL]
     entries = len(given) if given else config.max_colors
     pool, kept = (_index_maps(side, label_names, entries) for side in sides)
+    report_sides(pool, kept, count_changes([*sample, *heldout]), config.size, "the stream begins with ")
     return StreamStart(config, table, given, pool, kept)
 
 

@@ -48,6 +48,9 @@ CLOCKS: dict[str, Callable[[], float]] = {
 SCALARS_EVERY = 10
 """Steps between training scalars."""
 
+DATA_SHEET, SHOWN_PICTURES = "data.png", 64
+"""A sheet of random pictures that a run learns from, and how many."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -234,6 +237,9 @@ class Run:
         """Write the config and the environment, and begin to track scalars."""
         write_atomically(self.output / CONFIG_FILE, lambda path: path.write_text(self.config.to_yaml()))
         record_environment(self.output, self.progress.step)
+        pool = self.feed.pool
+        shown = contact_sheet(pool.pictures(pool.random_rows(SHOWN_PICTURES, self.config.seed)))
+        write_atomically(self.output / DATA_SHEET, shown.save)
         project = self.config.track.project if self.config.track.wandb else None
         self.tracker = Tracker(self.output, self.config.to_dict(), project, self.progress.step, resume)
 

@@ -16,8 +16,8 @@ from tincture.benchmarks.tables import heading, row
 from tincture.benchmarks.work import Setting, Work
 from tincture.common import cli
 from tincture.data.augmentation import with_foreign_palettes
-from tincture.data.image_folder import fit_to_size
 from tincture.data.index_maps import IndexMaps
+from tincture.data.resizing import fit_to_size
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import fit_palette
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -202,7 +202,7 @@ def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
 
 
 def _decode(file: BytesIO, size: int) -> np.ndarray:
-    return fit_to_size(np.array(Image.open(file).convert("RGBA")), size, "area")
+    return fit_to_size(np.array(Image.open(file).convert("RGBA")), size, "area").pixels
 
 
 def print_plan(assumed: Assumptions) -> None:

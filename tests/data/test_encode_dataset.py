@@ -84,6 +84,17 @@ def test_an_encoded_set_may_get_another_palette_but_no_other_size(encode, cache_
             load_index_maps(DataConfig(**settings(output, cache_dir) | change))
 
 
+@pytest.mark.parametrize(
+    ("size", "resize", "change"),
+    [(12, "pad", "90 padded"), (6, "crop", "90 cropped"), (4, "area", "90 scaled"), (16, "auto", "90 padded")],
+)
+def test_how_pictures_came_to_their_size_is_counted_and_not_written(encode, size, resize, change):
+    status, out, err, output = encode("parquet", f"--data.size={size}", f"--data.resize={resize}")
+    assert status == 0, err
+    assert f"brought to {size}×{size}: {change}" in out
+    assert "change" not in load_dataset(str(output), split="train").column_names
+
+
 def test_a_set_is_encoded_anew_each_time(encode, monkeypatch):
     """The library would give back what another version of the code has made."""
     before = load_dataset(str(encode("parquet")[-1]), split="train")["indices"]

@@ -172,6 +172,19 @@ def test_a_folder_of_which_the_library_would_take_a_part_is_refused(config, tmp_
         load_index_maps(config(path=tmp_path / "set", streaming=streaming))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    "places", [["cat/train", "dog/train", "cat/test"], ["Train/cat", "TEST/cat"], ["cat/train", "cat/valid"]]
+)
+def test_a_split_that_the_library_would_take_for_classes_is_refused(config, tmp_path, pngs, streaming, places):
+    for number, content in enumerate(pngs):
+        path = tmp_path / "set" / places[number % len(places)] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="has a split that the library datasets takes for classes"):
+        load_index_maps(config(path=str(tmp_path / "set"), streaming=streaming))
+
+
 def test_a_folder_in_splits_is_read_by_its_split(config, tmp_path, pngs):
     for number, content in enumerate(pngs):
         path = tmp_path / "set" / ("test" if number % 4 == 0 else "train") / "cat" / f"{number}.png"

@@ -3,44 +3,13 @@ import pytest
 from PIL import Image
 
 from tincture.common.errors import InputError
-from tincture.data.image_folder import fit_to_size, image_folder
+from tincture.data.image_folder import image_folder
 from tincture.data.sources import LabelledImage
 
 
 def gradient(height, width):
     rows, columns = np.indices((height, width))
     return np.stack([rows % 256, columns % 256, rows * 0, rows * 0 + 255], axis=-1).astype(np.uint8)
-
-
-@pytest.mark.parametrize("resize", ["area", "nearest", "crop"])
-@pytest.mark.parametrize("shape", [(16, 16), (40, 20), (20, 40), (7, 9), (1, 30)])
-def test_every_picture_gets_the_size(resize, shape):
-    assert fit_to_size(gradient(*shape), 16, resize).shape == (16, 16, 4)
-
-
-def test_a_picture_of_the_right_size_is_not_touched():
-    pixels = gradient(16, 16)
-    assert fit_to_size(pixels, 16, "area") is pixels
-
-
-def test_crop_takes_the_center_unscaled_and_pads_with_transparency():
-    assert np.array_equal(fit_to_size(gradient(10, 8), 4, "crop"), gradient(10, 8)[3:7, 2:6])
-    padded = fit_to_size(gradient(2, 2), 4, "crop")
-    assert np.array_equal(padded[1:3, 1:3], gradient(2, 2))
-    assert padded[..., 3].sum() == 4 * 255
-
-
-def test_nearest_mixes_no_colors():
-    pixels = np.zeros((64, 64, 4), np.uint8)
-    pixels[::2] = 255
-    assert set(np.unique(fit_to_size(pixels, 16, "nearest"))) <= {0, 255}
-
-
-def test_area_averages_and_gives_transparent_pixels_no_say():
-    pixels = np.zeros((2, 2, 4), np.uint8)
-    pixels[0, 0] = (200, 100, 50, 255)
-    pixels[1, 1] = (0, 255, 0, 0)
-    assert fit_to_size(pixels, 1, "area")[0, 0, :3].tolist() == pytest.approx([200, 100, 50], abs=4)
 
 
 def test_subfolders_are_labels_and_broken_files_stand_as_errors(tmp_path):
@@ -92,3 +61,88 @@ def test_missing_and_empty_folders_are_refused(tmp_path, make, message):
         path.mkdir()
     with pytest.raises(InputError, match=message):
         image_folder(path, 16, "area", 0.1)
+
+
+PETS = [f"{animal}{number}" for animal in ("cat/", "dog/") for number in (1, 2)]
+
+
+def pictures_named(folder, names):
+    for number, name in enumerate(names):
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(gradient(4, 4) + np.uint8(number)).save(path)
+    return folder
+
+
+def sides_of(folder):
+    """The labels of the training side and of the held-out side."""
+    sides = {False: [], True: []}
+    for image in image_folder(folder, 4, "area", 0.5).images:
+        sides[image.heldout].append(image.label)
+    return [sorted(labels) for labels in sides.values()]
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "held"),
+    [
+        (("train/", "test/"), "", ["test"]),
+        (("Training/", "VALIDATION/"), "", ["VALIDATION"]),
+        (("train_set/", "test-set/"), "", ["test-set"]),
+        (("train/", "val/", "test/"), "", ["test", "val"]),
+        (("train/", "dev/"), "deep/er/", ["dev"]),
+        (("pets/train/", "pets/valid/"), "", ["valid"]),
+    ],
+)
+def test_folders_that_are_sides_of_a_split_are_no_classes(tmp_path, caplog, above, below, held):
+    names = [f"{side}{pet[:4]}{below}{pet[4:]}" for side in above for pet in PETS]
+    with caplog.at_level("INFO"):
+        training, heldout = sides_of(pictures_named(tmp_path, names))
+    assert training == ["cat", "cat", "dog", "dog"]
+    assert heldout == sorted(["cat", "cat", "dog", "dog"] * (len(above) - 1))
+    assert f"held out is {', '.join(held)}" in caplog.text
+
+
+@pytest.mark.parametrize("sides", [("train", "test"), ("training", "eval"), ("Train", "hold-out"), ("train", "valid")])
+def test_a_split_may_stand_below_the_classes_and_may_have_none(tmp_path, sides):
+    train, held = sides
+    below = pictures_named(tmp_path / "below", [f"{pet}/{side}/{side}" for pet in ("cat", "dog") for side in sides])
+    assert sides_of(below) == [["cat", "dog"], ["cat", "dog"]]
+    bare = pictures_named(tmp_path / "bare", [f"{train}/1", f"{train}/2", f"{held}/3"])
+    assert sides_of(bare) == [["other", "other"], ["other"]]
+
+
+@pytest.mark.parametrize("only", ["train/", "Training/", "train_data/"])
+def test_a_folder_with_nothing_but_a_training_side_is_split_as_any_other(tmp_path, only):
+    alone = pictures_named(tmp_path / "alone", [f"{pet}{number}" for pet in PETS for number in range(9)])
+    inside = pictures_named(tmp_path / "inside", [f"{only}{pet}{number}" for pet in PETS for number in range(9)])
+    for folder in (alone, inside):
+        training, heldout = sides_of(folder)
+        assert {*training} == {*heldout} == {"cat", "dog"}
+
+
+@pytest.mark.parametrize("names", [("train", "car", "plane"), ("training", "running"), ("testing", "debugging")])
+def test_a_class_may_be_called_train(tmp_path, names):
+    pictures_named(tmp_path, [f"{name}/{number}" for name in names for number in range(9)])
+    training, heldout = sides_of(tmp_path)
+    assert {*training} | {*heldout} == {*names}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/1", "test/2", "cat/3"],
+        ["train/cat/1", "val/cat/2", "3"],
+        ["cat/train/1", "cat/test/2", "dog/3"],
+        ["test/cat/1", "val/cat/2"],
+    ],
+)
+def test_a_split_that_only_some_pictures_are_in_or_that_has_none_to_learn_from_is_refused(tmp_path, names):
+    with pytest.raises(InputError, match=r"has a split .*: name its folders train and test"):
+        image_folder(pictures_named(tmp_path, names), 4, "area", 0.1)
+
+
+def test_a_picture_on_both_sides_of_a_folders_split_is_not_learned_from(tmp_path):
+    pictures_named(tmp_path, ["train/a", "train/b", "valid/c"])
+    (tmp_path / "valid" / "copy.png").write_bytes((tmp_path / "train" / "b.png").read_bytes())
+    held = {image.name for image in image_folder(tmp_path, 4, "area", 0.1).images if image.heldout}
+    assert held == {"train/b", "valid/c", "valid/copy"}

@@ -58,6 +58,36 @@ def test_the_second_call_reads_the_cache(config, monkeypatch):
         load_index_maps(replace(config, max_colors=12, min_colors=12))
 
 
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "resize", "left_out", "change"),
+    [
+        ((8, 8), "auto", False, None),
+        ((8, 8), "auto", True, "brought to 8×8: 12 had it, 1 left out"),
+        ((6, 8), "pad", False, "brought to 8×8: 12 padded"),
+        ((8, 12), "crop", False, "brought to 8×8: 12 cropped"),
+        ((16, 24), "area", True, "brought to 8×8: 12 scaled and cropped, 1 left out"),
+    ],
+)
+def test_a_set_is_counted_whether_it_is_cached_or_not(tmp_path, caplog, cached, shape, resize, left_out, change):
+    rng = np.random.default_rng(0)
+    if left_out:
+        (tmp_path / "broken.png").write_bytes(b"")
+    for number in range(12):
+        path = tmp_path / ("cat", "dog", "dog")[number % 3] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 2, (*shape, 3), np.uint8) * 255).save(path)
+    settings = {"size": 8, "resize": resize, "heldout_fraction": 0.5, "cache_dir": tmp_path / "cache"}
+    config = DataConfig("folder", str(tmp_path), **settings)
+    if cached:
+        load_index_maps(config)
+    with caplog.at_level("INFO"):
+        training, heldout = load_index_maps(config)
+    counts = f"{len(training)} pictures to learn from, {len(heldout)} held out; 2 classes: dog 8, cat 4"
+    said = [message for message in caplog.messages if not message.startswith("skipped")]
+    assert said == [counts, *([change] if change else [])]
+
+
 def test_a_tilde_is_the_users_folder(config, pictures, monkeypatch):
     monkeypatch.setenv("HOME", str(pictures.parent))
     expected = load_index_maps(config)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import wandb
+from PIL import Image
 from safetensors.torch import load_file
 from wandb.proto import wandb_internal_pb2
 
@@ -118,6 +119,22 @@ def test_a_model_of_each_process_draws_by_the_process_that_it_was_trained_for(co
     if kind == "color-heat":
         assert (pipeline.scheduler.process.width, pipeline.scheduler.process.leap) == (0.3, 0.2)
     assert len(pipeline(2, sampling=Sampling(3, sampler="stratified-hazard", grid="fitted")).images) == 2
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, (28, 28)), (9, (210, 54)), (40, (210, 132)), (64, (210, 210))])
+def test_a_run_shows_what_it_learns_from(config, sides, tmp_path, count, size):
+    pictures = sides[0].subset(torch.arange(64) % 3)
+    train(
+        replace(config, train=replace(config.train, max_steps=1)),
+        pictures.subset(torch.arange(count)),
+        sides[1],
+        tmp_path,
+    )
+    with Image.open(tmp_path / "data.png") as sheet:
+        assert sheet.size == size
+        shown = {color for _, color in sheet.getcolors()}
+    colors = {tuple(color[:3]) for row in range(min(count, 3)) for color in pictures.palette(row).colors.tolist()}
+    assert shown == colors | {(255, 255, 255)}
 
 
 def test_an_index_model_trains_on_one_palette_and_draws_with_it(config, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tincture.data.image_folder import fit_to_size
+from tincture.data.resizing import fit_to_size
 
 MEMORY = 1 << 30
 """Bytes of address space beyond what the imports take; the largest picture that is read needs
@@ -170,6 +170,6 @@ def test_what_is_no_bomb_is_read(outcomes, name):
 def test_a_strip_is_scaled_by_its_middle(shape, resize):
     pixels = np.zeros((*shape, 4), np.uint8)
     pixels[...] = [10, 20, 30, 255]
-    fitted = fit_to_size(pixels, 128, resize)
+    fitted = fit_to_size(pixels, 128, resize).pixels
     assert fitted.shape == (128, 128, 4)
     assert (fitted == [10, 20, 30, 255]).all()
