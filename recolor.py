@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         with output.written_whole() as folder, tqdm(pictures, unit="image", disable=None, leave=False) as bar:
             for picture in bar:
                 if options.originals:
-                    file, annotations = picture.copy_itself(folder), picture.copy_annotations(folder, None)
+                    file, annotations = picture.copy_itself(folder), picture.copy_annotations(folder, None, True)
                     records.append(describe(picture, file, 0, None, annotations))
                 for number, version in zip(numbers, maker.versions_of(picture), strict=True):
                     file = picture.new_name(picture.folder, number, version.suffix)

@@ -18,7 +18,7 @@ from tincture.quantization.palettes.files import is_picture, named_palettes, rea
 from tincture.quantization.palettes.luminance import luminance_of_pixels
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
-from tincture.quantization.pictures.reading import open_image, read_image, to_rgba
+from tincture.quantization.pictures.reading import open_beside, open_image, read_image, to_rgba
 
 from .joint import JointPalettes
 from .kept import STRENGTHS, Init
@@ -33,6 +33,8 @@ Margins = tuple[int, int, int, int]
 """Pixels at the left, top, right and bottom."""
 
 DEFAULT_COLORS = 16
+GREY_SPREAD = 32
+"""Between a grey's channels, at most, of 255; a mask with other colors is a picture with holes."""
 LUMINANCE_FIDELITY = 1000.0
 """For a model that can't be told it: the lightness is known to 1 / sqrt(2 · 1000) = 0.02."""
 
@@ -73,9 +75,10 @@ class Colors:
     """Colors.
 
     Args:
-        palette: a file (.hex, .gpl, .pal, .txt, .act, .ase); a picture; train or heldout, for each
-            image the palette of another picture of the model's data set; if left out, the palette
-            of --init-image, --target or --style where there is one, else train; or a name.
+        palette: a file (.hex, .gpl, .pal, …); a picture; colors with commas between them; train or
+            heldout, for each image the palette of another picture of the model's data set; if left
+            out, the palette of --init-image, --target or --style where there is one, else train; or
+            a name.
         transparent: add a transparent entry after the palette's last, if it has none.
         colors: entries to choose from a picture given as --palette: 2 to 256, or auto for as many
             as the picture needs; if left out, 16 where it has over 256 colors, else all of its
@@ -143,7 +146,7 @@ class Start:
         init_image: a picture to start from, at its own size; colors that aren't in the palette go
             to the nearest entry. Needs --mask, --outpaint or --strength.
         mask: a picture of the init image's size: white (128 or lighter) is drawn anew, black is
-            kept bit for bit.
+            kept bit for bit. In one with transparent holes, these alone are drawn anew.
         outpaint: so many pixels more on each side of the init image, which is kept (but for
             --mask).
         strength: the noise level to which the init image is corrupted before it is drawn again,
@@ -166,7 +169,7 @@ class Start:
     def read(self, palette: Palette) -> Init:
         """The picture in the palette that is drawn with, and what is kept of it."""
         indices = read_indices(self.init_image, palette)
-        keep = None if self.mask is None else ~read_mask(self.mask, *indices.shape)
+        keep = None if self.mask is None else ~read_mask(self.mask, self.init_image, *indices.shape)
         if self.outpaint is not None:
             margins = read_margins(self.outpaint)
             keep = with_margins(np.ones(indices.shape, bool) if keep is None else keep, margins, False)
@@ -313,20 +316,20 @@ class Drawing:
         pictures, height, width = self.pictures, self.size.height, self.size.width
         palette = palettes.base if isinstance(palettes, JointPalettes) else palettes
         # The first picture says how large the drawing is, unless options do; the others must fit.
-        is_settled = pictures.start is not None
+        settled_by = None
         init = None
         if pictures.start is not None:
-            init = pictures.start.read(palette)
+            init, settled_by = pictures.start.read(palette), pictures.start.init_image
             height, width = init.indices.shape[1:]
         wishes: list[Wish] = []
         if pictures.target is not None:
-            pixels = read_target(pictures.target.target, height, width, is_settled)
-            is_settled = is_settled or self.size == Size()
+            pixels = read_target(pictures.target.target, height, width, settled_by)
+            settled_by = settled_by or (pictures.target.target if self.size == Size() else None)
             height, width = pixels.shape[:2]
             wishes.append(ColorWish(torch.from_numpy(pixels), pictures.target.fidelity))
         luminance = None
         if pictures.grey is not None:
-            pixels = read_target(pictures.grey.luminance, height, width, is_settled)
+            pixels = read_target(pictures.grey.luminance, height, width, settled_by)
             height, width = pixels.shape[:2]
             luminance = luminance_of_pixels(torch.from_numpy(pixels))
             fidelity = pictures.grey.luminance_fidelity
@@ -341,14 +344,15 @@ class Drawing:
         return Controls(init, wishes, luminance if is_told else None, proportions, canvas), height, width
 
 
-def read_target(path: Path, height: int | None, width: int | None, must_fit: bool) -> np.ndarray:
+def read_target(path: Path, height: int | None, width: int | None, picture: Path | None) -> np.ndarray:
     """A picture's RGBA pixels, uint8 ``[H, W, 4]``, at the size of the drawing.
 
     Raises:
-        InputError: the file is no picture, or ``must_fit`` and it has another size.
+        InputError: the file is no picture, or has another size than the ``picture`` that the
+            drawing has its size from, if there is one.
     """
-    pixels = read_image(path)
-    if must_fit and pixels.shape[:2] != (height, width):
+    pixels = read_image(path) if picture is None else to_rgba(open_beside(path, picture))
+    if picture is not None and pixels.shape[:2] != (height, width):
         raise InputError(
             f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels; the picture to draw is {width}×{height}"
         )
@@ -376,20 +380,34 @@ def resized(pixels: np.ndarray, height: int | None, width: int | None) -> np.nda
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))
 
 
-def read_mask(path: Path, height: int, width: int) -> np.ndarray:
-    """Which pixels are drawn anew, bool ``[height, width]``: those that are light and opaque.
+def read_mask(path: Path, picture: Path, height: int, width: int) -> np.ndarray:
+    """Which pixels of a picture are drawn anew, bool ``[height, width]``.
+
+    Where a mask has holes (alpha below 128), these are drawn anew, as in editors. In any other mask
+    it is what is light.
 
     Raises:
-        InputError: the file is no picture, has another size, or leaves nothing to draw.
+        InputError: the file is no picture, has another size, leaves nothing to draw, or has holes
+            in black and white, which could mean either.
     """
-    rgba = read_image(path)
+    rgba = to_rgba(open_beside(path, picture))
     if rgba.shape[:2] != (height, width):
         raise InputError(f"the mask {path} is {rgba.shape[1]}×{rgba.shape[0]} pixels; the image is {width}×{height}")
     grey = np.array(Image.fromarray(rgba[..., :3]).convert("L"))
-    redraw = (grey >= 128) & (rgba[..., 3] >= 128)
-    if not redraw.any():
+    is_light, is_hole = grey >= 128, rgba[..., 3] < 128
+    if is_hole.any():
+        solid = rgba[~is_hole, :3].astype(int)
+        is_grey = (solid.max(axis=-1, initial=0) - solid.min(axis=-1, initial=255) <= GREY_SPREAD).all()
+        if is_grey and len(set(is_light[~is_hole])) > 1:
+            raise InputError(
+                f"the mask {path} has holes and is black and white around them: fill the holes, "
+                "or make all around them black"
+            )
+        logger.info("%s has holes: these are drawn anew, and the rest is kept", path)
+        return is_hole
+    if not is_light.any():
         raise InputError(f"the mask {path} has no white pixel: there is nothing to draw")
-    return redraw
+    return is_light
 
 
 def read_margins(text: str) -> Margins:

@@ -1,17 +1,25 @@
 """Pictures with what belongs to them: annotations beside them, and masks in parallel folders.
 
 New versions of a picture are written where it would be copied to: a picture under its own name, a
-folder under its name with all that is in it. Annotations are copied along.
+folder under its name with all that is in it. Annotations are copied along, and masks are turned
+upright where their picture is.
 """
 
+import logging
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tincture.common.errors import InputError
+from tincture.common.files import write_atomically
+from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, open_beside, orientation_beside, upright
 
 from .image_folder import pictures_below
+
+logger = logging.getLogger(__name__)
 
 SIDECAR_SUFFIXES = (".txt", ".json", ".xml")
 """Of annotations that stand beside their picture, as YOLO, LabelMe and Pascal VOC write them."""
@@ -40,11 +48,55 @@ class AnnotatedPicture:
         """Copy the picture, byte for byte; returns its new name."""
         return _copied(self.path, output, self.new_name(self.folder, None, self.path.suffix))
 
-    def copy_annotations(self, output: Path, number: int | None) -> list[str]:
-        """Copy what belongs to the picture under a version's name; returns the new names."""
-        return [
-            _copied(source, output, self.new_name(folder, number, source.suffix)) for folder, source in self.annotations
-        ]
+    def copy_annotations(self, output: Path, number: int | None, beside_itself: bool = False) -> list[str]:
+        """Copy what belongs to the picture under a version's name; returns the new names.
+
+        Versions are upright, so a mask that has to be turned with its picture becomes an upright
+        PNG. ``beside_itself`` says that the files stand beside the picture as it is, not beside a
+        version.
+        """
+        names = []
+        for folder, source in self.annotations:
+            if beside_itself or not self._is_turned(source):
+                names.append(_copied(source, output, self.new_name(folder, number, source.suffix)))
+            else:
+                names.append(self.new_name(folder, number, ".png"))
+                write_atomically(output / names[-1], partial(open_beside(source, self.path).save, format="PNG"))
+        return names
+
+    def _is_turned(self, mask: Path) -> bool:
+        is_mask = mask.suffix.lower() in IMAGE_SUFFIXES
+        return is_mask and upright(self.path)[0] != 1 and orientation_beside(mask, self.path) != 1
+
+    def check_turned(self) -> None:
+        """Raise InputError if the picture is turned and an annotation can't be turned with it."""
+        orientation, size = upright(self.path)
+        for _, source in self.annotations if orientation != 1 else []:
+            if source.suffix.lower() in IMAGE_SUFFIXES:
+                orientation_beside(source, self.path)
+                own = upright(source)[1]
+                if size not in (own, own[::-1]):
+                    raise InputError(
+                        f"{source} is {own[0]}×{own[1]} pixels, which doesn't fit {self.path}: that is turned by its "
+                        f"EXIF orientation to {size[0]}×{size[1]}"
+                    )
+            elif (stated := _stated_size(source)) is not None and stated != size:
+                raise InputError(
+                    f"{source} says {stated[0]}×{stated[1]} pixels, but {self.path} is turned by its EXIF orientation "
+                    f"to {size[0]}×{size[1]}: save the picture upright, and annotate that"
+                )
+            elif stated is None:
+                logger.info("%s is turned upright; places in %s are taken to be of that", self.path, source)
+
+
+_STATED_SIDES = [re.compile(rf'(?:"image{side}"\s*:|<{side.lower()}>)\s*(\d+)') for side in ("Width", "Height")]
+
+
+def _stated_size(annotation: Path) -> tuple[int, int] | None:
+    """The picture's width and height as LabelMe's JSON and Pascal VOC's XML say it."""
+    text = annotation.read_text(encoding="utf-8", errors="replace")
+    found = [pattern.search(text) for pattern in _STATED_SIDES]
+    return (int(found[0][1]), int(found[1][1])) if all(found) else None
 
 
 def _copied(source: Path, output: Path, name: str) -> str:
@@ -64,7 +116,7 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
     Raises:
         InputError: an input or a folder is missing, a folder holds no pictures, or a parallel
             folder lies among the pictures, has no name of its own, or has no file, or several, for
-            one of them.
+            one of them; or a picture is turned by its EXIF orientation and an annotation can't be.
     """
     for path in inputs:
         if not path.exists():
@@ -79,6 +131,8 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
             annotations = [(room, sidecar) for room, sidecar in beside if sidecar.is_file()]
             annotations += [(parallel.resolve().name, _parallel_file(name, parallel)) for parallel in parallel_folders]
             found.append(AnnotatedPicture(name, file, folder, annotations))
+            if annotations:
+                found[-1].check_turned()
     return found
 
 

@@ -1,11 +1,12 @@
 """The command recolor.py as a user calls it: what it writes, and one line for each mistake."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tincture import recolor
 from tincture.quantization.palettes.files import read_palette, write_palette
@@ -121,6 +122,93 @@ def test_a_picture_that_comes_out_as_it_was_is_counted(run, folder, monkeypatch,
     status, out, _ = run(recolor, "set/dogs/c.png", "--palette", "pico-8", "--output", "moved")
     assert "unchanged" not in out
     assert [record["unchanged"] for record in records("moved")] == [False]
+
+
+def save_turned(size, orientation, name):
+    """A picture that is stored in this size, and has an EXIF orientation."""
+    image = Image.fromarray(np.random.default_rng(5).integers(0, 256, (*size[::-1], 3)).astype(np.uint8))
+    image.getexif()[0x0112] = orientation
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    image.save(name, exif=image.getexif())
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("kind", ["as stored", "upright", "with a tag of its own"])
+def test_a_mask_is_turned_as_its_picture_is(run, folder, orientation, kind):
+    save_turned((8, 4), orientation, "phone/a.jpg")
+    size, own = ((8, 4), 1) if kind == "as stored" else ((4, 8), 1) if kind == "upright" else ((8, 4), orientation)
+    save_turned(size, own, "depth/a.png")
+    before = read_image(Path("depth/a.png"))
+    options = ["--palette", "pico-8", "--masks", "depth", "--output", "out"]
+    assert run(recolor, "phone", *options)[0] == 0
+    picture, after = read_image(Path("out/phone/a.png")), read_image(Path("out/depth/a.png"))
+    assert picture.shape == after.shape == (8, 4, 4)
+    if kind == "as stored":
+        stored = Image.fromarray(before)
+        stored.getexif()[0x0112] = orientation
+        before = np.asarray(ImageOps.exif_transpose(stored))
+    assert np.array_equal(after, before)
+    with Image.open("out/depth/a.png") as image:
+        assert image.getexif().get(0x0112, 1) == 1
+    assert ("depth/a.png" in contents()) and (
+        kind != "upright" or contents()["depth/a.png"] == Path("depth/a.png").read_bytes()
+    )
+
+
+def test_beside_a_copied_picture_stand_its_masks_as_they_are(run, folder):
+    save_turned((8, 4), 6, "phone/a.jpg")
+    save_turned((8, 4), 1, "depth/a.png")
+    assert run(recolor, "phone", "--palette", "pico-8", "--masks", "depth", "--originals", "--output", "out")[0] == 0
+    assert contents()["phone/a.jpg"] == Path("phone/a.jpg").read_bytes()
+    assert contents()["depth/a.png"] == Path("depth/a.png").read_bytes()
+    assert read_image(Path("out/depth/a-v1.png")).shape == read_image(Path("out/phone/a-v1.png")).shape == (8, 4, 4)
+
+
+VOC = "<annotation><size><width>{}</width><height>{}</height></size></annotation>"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"shapes": [], "imageHeight": 4, "imageWidth": 8}', "a.json says 8×4 pixels"),
+        ("a.xml", VOC.format(8, 4), "a.xml says 8×4 pixels"),
+        ("a.json", '{"imageWidth": 4, "imageHeight": 9}', "a.json says 4×9 pixels"),
+        ("a.json", '{"imageWidth": 4, "imageHeight": 8}', None),
+        ("a.xml", VOC.format(4, 8), None),
+        ("a.txt", "0 0.5 0.5 0.1 0.1", None),
+    ],
+)
+def test_boxes_of_a_turned_picture_are_carried_along_where_they_are_of_the_upright_one(
+    run, folder, caplog, name, text, message
+):
+    caplog.set_level(logging.INFO)
+    save_turned((8, 4), 6, "phone/a.jpg")
+    (Path("phone") / name).write_text(text)
+    status, _, err = run(recolor, "phone", "--palette", "pico-8", "--output", "out")
+    if message is None:
+        assert (Path("out/phone") / name).read_text() == text
+        assert ("taken to be of that" in caplog.text) == (name == "a.txt")
+    else:
+        assert (status, Path("out").exists()) == (2, False)
+        assert message in err
+
+
+@pytest.mark.parametrize(("size", "message"), [((8, 5), "which doesn't fit"), ((4, 2), "which doesn't fit")])
+def test_a_mask_that_does_not_fit_its_turned_picture_is_refused(run, folder, size, message):
+    save_turned((8, 4), 6, "phone/a.jpg")
+    save_turned(size, 1, "depth/a.png")
+    status, _, err = run(recolor, "phone", "--palette", "pico-8", "--masks", "depth", "--output", "out")
+    assert (status, len(err.splitlines()), Path("out").exists()) == (2, 1, False)
+    assert message in err
+
+
+@pytest.mark.parametrize(("size", "orientation"), [((6, 6), 6), ((8, 4), 3), ((8, 4), 2)])
+def test_a_mask_of_which_nothing_says_how_it_lies_is_refused(run, folder, size, orientation):
+    save_turned(size, orientation, "phone/a.jpg")
+    save_turned(size, 1, "depth/a.png")
+    status, _, err = run(recolor, "phone", "--palette", "pico-8", "--masks", "depth", "--output", "out")
+    assert (status, Path("out").exists()) == (2, False)
+    assert "before or after that: save the picture upright" in err
 
 
 def test_the_index_map_is_the_sources_own(run, folder):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 from PIL.PngImagePlugin import Blend
 
 from tincture.common.errors import InputError
@@ -76,6 +76,7 @@ def _read_webp(image: Image.Image) -> Animation:
     frames, durations = [], []
     for frame in ImageSequence.Iterator(image):
         frame.load()
+        frame = ImageOps.exif_transpose(frame)  # noqa: PLW2901
         durations.append(round(frame.info.get("duration", 0)))
         frames.append(to_rgba(frame))
     return Animation(frames, durations, _repeats(image.info.get("loop", 0)))

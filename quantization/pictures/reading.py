@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from tincture.common.errors import InputError
 
@@ -39,13 +39,16 @@ DECODER_ERRORS = (
 )
 """What Pillow's decoders raise on broken data."""
 
+_ON_ITS_SIDE = range(5, 9)
+"""EXIF's orientations that make width and height change places."""
+
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 """Pillow's mode for a profile's color space; others don't occur in pictures."""
 _SAME = 2
 """A profile that moves no color by more than this, of 255, is sRGB; using it would only round."""
 
 
-def open_image(path: Path, content: bytes | None = None) -> Image.Image:
+def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     """Open and decode a picture in its own mode, turned upright by its EXIF orientation.
 
     Args:
@@ -56,6 +59,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         InputError: the file is missing, can't be read, is no picture, is cut off, or is so large
             that it may be a decompression bomb.
     """
+    path = Path(path)
     if content is None and path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is a device or a pipe, not a file")  # reading it might never end
     try:
@@ -70,7 +74,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
                     raise InputError(f"{path} has 32 bits for each value, of unknown white; save it with 8 or 16")
                 if image.format == "GIF":
                     return _as_browsers_show(image, path.read_bytes() if content is None else content)
-                return ImageOps.exif_transpose(image)
+                return ImageOps.exif_transpose(_with_usual_grays(image) if image.format == "TIFF" else image)
     except InputError:
         raise
     except FileNotFoundError:
@@ -87,6 +91,52 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         raise InputError(f"{path} is broken or cut off: {error}") from None
 
 
+def upright(path: Path) -> tuple[int, tuple[int, int]]:
+    """How a picture is turned when it is opened: its EXIF orientation, 1 for none; its size then.
+
+    Raises:
+        InputError: as for `open_image`.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+            warnings.simplefilter("ignore")
+            orientation, size = image.getexif().get(ExifTags.Base.Orientation, 1), image.size
+            if orientation in _ON_ITS_SIDE and image.format != "TIFF":  # Pillow has turned that size already
+                size = size[::-1]
+    except (*DECODER_ERRORS, Image.DecompressionBombError):
+        orientation, size = 1, open_image(path).size
+    return (orientation if orientation in range(1, 9) else 1), size
+
+
+def orientation_beside(path: Path, picture: Path) -> int:
+    """The EXIF orientation by which a picture's mask, or the like, has to be turned with it.
+
+    It is the mask's own if it has one. If only ``picture`` has one, the mask's size says whether it
+    belongs to the picture as it is stored or to the upright one.
+
+    Raises:
+        InputError: as for `open_image`; or both sizes are the same, which doesn't say it.
+    """
+    (own, own_size), (orientation, size) = upright(path), upright(picture)
+    if own != 1 or orientation == 1:
+        return own
+    stored = size[::-1] if orientation in _ON_ITS_SIDE else size
+    if own_size == size == stored:
+        raise InputError(
+            f"{picture} is turned by its EXIF orientation, and {path} could belong to it before or after that: save "
+            "the picture upright, without that tag"
+        )
+    return orientation if own_size == stored else 1
+
+
+def open_beside(path: Path, picture: Path) -> Image.Image:
+    """Open a picture's mask, or the like, turned as `orientation_beside` says, with its errors."""
+    image, orientation = open_image(path), orientation_beside(path, picture)
+    if upright(path)[0] == 1:
+        image.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(image)
+
+
 def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
     """Bring the transparent value of a decoded PNG to 8 bits, as Pillow has brought its pixels."""
     clear = image.info.get("transparency")
@@ -96,6 +146,24 @@ def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
         image.info["transparency"] = clear * _GRAY_SCALES[raw_mode]
     elif raw_mode == "RGB;16B":
         image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def _with_usual_grays(image: Image.Image) -> Image.Image:
+    """The grays of a TIFF as other pictures have them, where Pillow leaves them as they are stored.
+
+    These are 16 bits of which 0 is white, 12 bits, and gray that is multiplied by its alpha.
+    """
+    if image.mode == "La":
+        return image.convert("LA")
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint32)
+    (bits,) = image.tag_v2[TiffImagePlugin.BITSPERSAMPLE]
+    values = values * 0xFFFF // (2**bits - 1)
+    is_white_zero = image.tag_v2[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == 0
+    usual = Image.fromarray((0xFFFF - values if is_white_zero else values).astype(np.uint16))
+    usual.info, usual.format = image.info, image.format
+    return usual
 
 
 def _as_browsers_show(image: Image.Image, content: bytes) -> Image.Image:
@@ -119,7 +187,7 @@ def to_rgba(image: Image.Image) -> np.ndarray:
     return np.array(to_srgb(image, profile).convert("RGBA"))
 
 
-def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
+def read_image(path: Path | str, content: bytes | None = None) -> np.ndarray:
     """Read a picture as sRGB RGBA, uint8 ``[H, W, 4]``; all else is as for `open_image`."""
     return to_rgba(open_image(path, content))
 

@@ -103,6 +103,62 @@ def test_values_of_32_bits_are_refused_rather_than_taken_for_black(tmp_path, kin
         read_image(tmp_path / "f.tif")
 
 
+def tiff(photometric, bits, row, width, order="<", compression=1, samples=1, extra=None):
+    """A TIFF of one row, strip by strip as scanners write it."""
+    data = row if compression == 1 else zlib.compress(row)
+    tags = {256: width, 257: 1, 258: bits, 259: compression, 262: photometric, 273: 0, 277: samples, 278: 1}
+    tags |= {279: len(data)} | ({} if extra is None else {338: extra})
+    start = 8 + 2 + 12 * len(tags) + 4
+    tags[273] = start
+    counts = {258: samples}  # up to two numbers of 16 bits fit into the tag itself
+    fields = []
+    for tag, value in sorted(tags.items()):
+        kind = "I" if tag in (256, 257, 273, 278, 279) else "H"
+        values = struct.pack(f"{order}{counts.get(tag, 1)}{kind}", *[value] * counts.get(tag, 1))
+        fields.append(
+            struct.pack(f"{order}HHI", tag, 4 if kind == "I" else 3, counts.get(tag, 1)) + values.ljust(4, b"\0")
+        )
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(fields))
+    return head + b"".join(fields) + bytes(4) + data
+
+
+WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
+
+
+@pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+def test_the_grays_of_a_tiff_are_right_whichever_end_is_white(tmp_path, bits, compression, photometric):
+    largest = 2**bits - 1
+    values = [0, largest // 3, largest // 2, largest]
+    digits = "".join(f"{value:0{bits}b}" for value in values)
+    row = bytes(int(digits[place : place + 8].ljust(8, "0"), 2) for place in range(0, len(digits), 8))
+    row = np.array(values, "<u2").tobytes() if bits == 16 else row
+    (tmp_path / "g.tif").write_bytes(tiff(photometric, bits, row, 4, compression=compression))
+    if (bits, photometric) == (12, WHITE_IS_ZERO):
+        with pytest.raises(InputError, match="is not an image that can be read"):
+            read_image(tmp_path / "g.tif")
+        return
+    shown = np.array(values) * 255 / largest
+    shown = shown if photometric == BLACK_IS_ZERO else 255 - shown
+    assert np.abs(read_image(tmp_path / "g.tif")[0, :, 0] - shown).max() <= 1
+
+
+def test_a_16_bit_tiff_of_the_other_byte_order_is_right_or_refused(tmp_path):
+    row = np.array([0, 0x5555, 0xFFFF], ">u2").tobytes()
+    (tmp_path / "g.tif").write_bytes(tiff(BLACK_IS_ZERO, 16, row, 3, ">"))
+    assert read_image(tmp_path / "g.tif")[0, :, 0].tolist() == [0, 85, 255]
+    (tmp_path / "g.tif").write_bytes(tiff(WHITE_IS_ZERO, 16, row, 3, ">"))
+    with pytest.raises(InputError, match="is not an image that can be read"):
+        read_image(tmp_path / "g.tif")
+
+
+@pytest.mark.parametrize(("extra", "gray"), [(1, 199), (2, 100)])
+def test_a_gray_tiff_with_alpha_is_read_whether_multiplied_or_not(tmp_path, extra, gray):
+    (tmp_path / "g.tif").write_bytes(tiff(BLACK_IS_ZERO, 8, bytes([100, 128]), 1, samples=2, extra=extra))
+    assert read_image(tmp_path / "g.tif").tolist() == [[[gray, gray, gray, 128]]]
+
+
 def test_grey_with_alpha_keeps_its_alpha(tmp_path):
     Image.fromarray(np.array([[[7, 0], [9, 255]]], np.uint8), mode="LA").save(tmp_path / "g.png")
     assert read_image(tmp_path / "g.png").tolist() == [[[7, 7, 7, 0], [9, 9, 9, 255]]]
