@@ -3,18 +3,15 @@
 Their annotations are carried along.
 """
 
-from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
-from tqdm import tqdm
 
 from tincture.common import cli
 from tincture.common.errors import InputError
-from tincture.common.files import write_json
 from tincture.common.options import add_options, read_options
-from tincture.common.output_folder import claimed, recorded_in
+from tincture.common.output_folder import Save, check_apart, claimed, recorded_in
 from tincture.data.annotated_pictures import AnnotatedPicture, check_names, find_pictures
 from tincture.data.versions import OTHERS, Matcher, Recoloring, Version, VersionMaker
 from tincture.quantization.palettes.files import is_list_of_colors
@@ -56,26 +53,46 @@ def main(arguments: list[str]) -> None:
     pictures = find_pictures(options.images, options.masks)
     if OTHERS in asked.ways and len(pictures) < 2:
         raise InputError(f"--by {OTHERS} needs at least 2 pictures; there is one")
-    check_output(options)
+    names = [name for name in options.palette or () if name and not is_list_of_colors(name)]
+    named = [Path(name) for name in names if Path(name).exists()]
+    named += [] if options.checkpoint is None else [options.checkpoint]
+    check_apart(options.output, [*options.images, *options.masks, *named])
     # A picture of which one file is written keeps its name.
     numbers = list(range(1, asked.count + 1)) if asked.count > 1 or options.originals else [None]
     check_names(pictures, [*numbers, *[None] * options.originals], REPORT_FILE)
     with claimed(options.output, options.overwrite, recorded_in(REPORT_FILE, files_of)) as output:
         maker = VersionMaker(pictures, asked, matchers(asked))
-        records = []
-        with output.written_whole() as folder, tqdm(pictures, unit="image", disable=None, leave=False) as bar:
-            for picture in bar:
-                if options.originals:
-                    file, annotations = picture.copy_itself(folder), picture.copy_annotations(folder, None, True)
-                    records.append(describe(picture, file, 0, None, annotations))
-                for number, version in zip(numbers, maker.versions_of(picture), strict=True):
-                    file = picture.new_name(picture.folder, number, version.suffix)
-                    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                    version.picture.save(folder / file)
-                    annotations = picture.copy_annotations(folder, number)
-                    records.append(describe(picture, file, number or 1, version, annotations))
-            write_json(folder / REPORT_FILE, {**cli.describe_run(options), "files": records})
+        run = cli.describe_run(options)
+
+        def recolored(_: Path, picture: AnnotatedPicture) -> Save:
+            picture.check_turned()
+            versions = list(zip(numbers, maker.versions_of(picture), strict=True))
+            return partial(save, picture, versions, options.originals)
+
+        records = output.filled(
+            [(picture.path, picture) for picture in pictures],
+            recolored,
+            REPORT_FILE,
+            lambda done: {**run, "files": done.records, "errors": done.errors},
+        )
     print(f"{summary(records, len(pictures))}: see {options.output / REPORT_FILE}")
+
+
+def save(
+    picture: AnnotatedPicture, versions: list[tuple[int | None, Version]], originals: bool, folder: Path
+) -> list[dict]:
+    """Write a picture's versions, and itself on request; returns a record of each file."""
+    records = []
+    if originals:
+        file, annotations = picture.copy_itself(folder), picture.copy_annotations(folder, None, True)
+        records.append(describe(picture, file, 0, None, annotations))
+    for number, version in versions:
+        file = picture.new_name(picture.folder, number, version.suffix)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        version.picture.save(folder / file)
+        annotations = picture.copy_annotations(folder, number)
+        records.append(describe(picture, file, number or 1, version, annotations))
+    return records
 
 
 def matchers(asked: Recoloring) -> dict[str, Matcher]:
@@ -89,17 +106,6 @@ def matchers(asked: Recoloring) -> dict[str, Matcher]:
 
         found |= load_ways(asked.checkpoint, asked.distinct)
     return found
-
-
-def check_output(options: Namespace) -> None:
-    """Raise InputError if the output folder and an input lie in each other."""
-    output = options.output.resolve()
-    names = [name for name in options.palette or () if name and not is_list_of_colors(name)]
-    named = [Path(name) for name in names if Path(name).exists()]
-    named += [] if options.checkpoint is None else [options.checkpoint]
-    for path in (*options.images, *options.masks, *named):
-        if path.resolve().is_relative_to(output) or (path.is_dir() and output.is_relative_to(path.resolve())):
-            raise InputError(f"the output folder {options.output} and the input {path} lie in each other; name another")
 
 
 def files_of(records: list[dict]) -> list[str]:

@@ -56,7 +56,7 @@ def run(main: Callable[[list[str]], None]) -> None:
             fail(f"{error.strerror}: {error.filename}")
         raise
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; what was done before is whole", file=sys.stderr)
         sys.exit(130)
 
 

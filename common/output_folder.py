@@ -1,32 +1,40 @@
-"""A command's output folder: locked, looked at, and in the end replaced as a whole.
+"""A command's output folder: locked, looked at, and then replaced.
 
-A command that makes its files in the end, all of them:
+A command that makes its files in the end, all of them, writes the folder whole or not at all:
 
     with claimed(options.output, options.overwrite, recorded_in("report.json")) as output:
         …
         with output.written_whole() as folder:
             …
 
-A command that writes while it works enters `OutputFolder.emptied` before its first file.
+A command that works on many inputs writes each result when it is done, by `OutputFolder.filled`.
+One that writes in other ways while it works enters `OutputFolder.emptied` before its first file.
 """
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
+
+from tqdm import tqdm
 
 from .errors import InputError
 from .files import (
     LOCK_FILE,
+    TEMPORARY,
     can_only_be_filled,
     files_in,
     folder_written_whole,
     missing_folders,
     remove_empty,
     set_aside,
+    write_json,
     written_in,
 )
 
@@ -37,6 +45,26 @@ except ImportError:  # Windows can't lock folders; there, two commands may write
 
 Written = Callable[[Path], Collection[str]]
 """From a folder to the names of the files in it that the command wrote, and may replace."""
+
+
+Input = TypeVar("Input")
+Save = Callable[[Path], list[dict]]
+"""Writes what came of one input into a folder, and returns what the report says of it."""
+
+PATIENCE = 5
+"""Seconds between two lines that say how far a command has come, where no terminal shows a bar."""
+_REPORT_PERIOD = 1
+"""Seconds after which a report is written again; a killed process has written its last one."""
+
+
+class Filling(NamedTuple):
+    """What `OutputFolder.filled` has done so far."""
+
+    records: list[dict]
+    files: set[str]
+    """Their names, relative to the folder."""
+    errors: list[str]
+    """A line for each input that was left out."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +99,85 @@ class OutputFolder:
         self.check()
         with set_aside(self.path):
             yield
+
+    def filled(
+        self,
+        inputs: Sequence[tuple[Path, Input]],
+        work: Callable[[Path, Input], Save],
+        report: str,
+        describe: Callable[[Filling], dict],
+    ) -> list[dict]:
+        """Work on inputs in turn, and write the results of each when they are done.
+
+        The first ones take the place of what the folder held. Whatever stops the work, as Ctrl-C or
+        a full disk, leaves what is done and a report of it.
+
+        Args:
+            inputs: pictures, each with whatever ``work`` needs to know besides.
+            work: makes results, and returns what writes them.
+            report: the name of a JSON file.
+            describe: its content.
+
+        Returns:
+            The records of all files.
+
+        Raises:
+            InputError: ``work``, or what it returned, raised it for some inputs. The others are
+                done.
+        """
+        done = Filling([], set(), [])
+        errors: dict[str, list[Path]] = {}
+        reported = 0.0
+        try:
+            for path, more in progress(inputs, "image"):
+                try:
+                    self._add(work(path, more), done)
+                except InputError as error:
+                    errors.setdefault(str(error), []).append(path)
+                    done.errors[:] = _told(errors)
+                if done.files and time.monotonic() - reported > _REPORT_PERIOD:
+                    write_json(self.path / report, describe(done))
+                    reported = time.monotonic()
+        finally:
+            if done.files:
+                write_json(self.path / report, describe(done))
+        if errors:
+            told = "; ".join(done.errors if done.files else errors)
+            others = f", the others are in {self.path}" if done.files else ""
+            failed = sum(map(len, errors.values()))
+            raise InputError(f"{failed} of {len(inputs)} pictures failed{others}: {told}" if len(inputs) > 1 else told)
+        return done.records
+
+    def _add(self, save: Save, done: Filling) -> None:
+        """Move what ``save`` writes into the folder; the first time, what it held goes."""
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self.path) as place:
+            records, names = save(Path(place)), files_in(Path(place))
+            with nullcontext() if done.files else self.emptied():
+                for name in names:
+                    (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+                    Path(place, name).replace(self.path / name)
+        done.files.update(names)
+        done.records.extend(records)
+
+
+def _told(errors: dict[str, list[Path]]) -> list[str]:
+    """What went wrong with which inputs, which some messages name themselves."""
+    return [
+        message if str(path) in message else f"{path}: {message}" for message, paths in errors.items() for path in paths
+    ]
+
+
+def progress(items: Sequence[Input], unit: str) -> Iterator[Input]:
+    """Go through ``items`` with a bar, or with a line now and then where there is no terminal."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, unit=unit, leave=False)
+        return
+    told = time.monotonic()
+    for number, item in enumerate(items):
+        if time.monotonic() - told > PATIENCE:
+            print(f"{number} of {len(items)} {unit}s are done", file=sys.stderr, flush=True)
+            told = time.monotonic()
+        yield item
 
 
 @contextmanager
@@ -181,6 +288,14 @@ def claim_output_file(path: Path, overwrite: bool) -> None:
     if path.is_dir() or (path.exists() and not overwrite):
         raise InputError(f"{path} exists; name another file, or add --overwrite")
     _check_place("file", path, None)
+
+
+def check_apart(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise InputError if the output folder and an input file or folder lie in each other."""
+    for path in inputs:
+        is_inside = path.is_dir() and output.resolve().is_relative_to(path.resolve())
+        if is_inside or path.resolve().is_relative_to(output.resolve()):
+            raise InputError(f"the output folder {output} and the input {path} lie in each other; name another")
 
 
 def _check_place(kind: str, path: Path, place: Path | None) -> None:

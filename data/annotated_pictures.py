@@ -70,6 +70,8 @@ class AnnotatedPicture:
 
     def check_turned(self) -> None:
         """Raise InputError if the picture is turned and an annotation can't be turned with it."""
+        if not self.annotations:
+            return
         orientation, size = upright(self.path)
         for _, source in self.annotations if orientation != 1 else []:
             if source.suffix.lower() in IMAGE_SUFFIXES:
@@ -116,7 +118,7 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
     Raises:
         InputError: an input or a folder is missing, a folder holds no pictures, or a parallel
             folder lies among the pictures, has no name of its own, or has no file, or several, for
-            one of them; or a picture is turned by its EXIF orientation and an annotation can't be.
+            one of them.
     """
     for path in inputs:
         if not path.exists():
@@ -131,8 +133,6 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
             annotations = [(room, sidecar) for room, sidecar in beside if sidecar.is_file()]
             annotations += [(parallel.resolve().name, _parallel_file(name, parallel)) for parallel in parallel_folders]
             found.append(AnnotatedPicture(name, file, folder, annotations))
-            if annotations:
-                found[-1].check_turned()
     return found
 
 

@@ -302,10 +302,14 @@ class VersionMaker:
         raise InputError(f"no other picture than {picture.name} has a visible color to lend")
 
     def _used_palette(self, path: Path) -> Palette:
-        """The entries that stand in some pixel of a picture."""
+        """The entries that stand in some pixel of a picture; none can be seen of a broken one."""
         if path not in self._used_palettes:
-            image = read_frames(path, self.asked.colors).image
-            self._used_palettes[path] = Palette(image.palette.colors[np.unique(image.indices)])
+            try:
+                image = read_frames(path, self.asked.colors).image
+                colors = image.palette.colors[np.unique(image.indices)]
+            except InputError:  # which is told in its own turn
+                colors = np.zeros((1, 4), np.uint8)
+            self._used_palettes[path] = Palette(colors)
         return self._used_palettes[path]
 
 

@@ -1,4 +1,4 @@
-"""Frames become index maps in one palette: encode or dither, smooth, sort, and measure."""
+"""Frames become index maps: encode or dither them, smooth, sort, and measure."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,18 +18,23 @@ from .pictures.indexed_image import IndexedImage
 
 
 class Conversion(NamedTuple):
-    """Frames in a palette."""
+    """Frames in palettes."""
 
     indices: list[np.ndarray]
     """uint8 ``[H, W]`` each."""
-    palette: Palette
-    """Of all frames."""
+    palettes: list[Palette]
+    """Of each frame, one for all of them or each its own."""
     fidelity: Fidelity
+
+    @property
+    def palette(self) -> Palette:
+        """Of the first frame, and so of all that share one."""
+        return self.palettes[0]
 
 
 def convert(
     frames: Sequence[np.ndarray],
-    palette: Palette,
+    palette: Palette | Sequence[Palette],
     *,
     space: str = "oklab",
     method: str = "none",
@@ -40,14 +45,14 @@ def convert(
     order: str | None = None,
     own: IndexedImage | None = None,
 ) -> Conversion:
-    """Draw frames with a palette.
+    """Draw frames with a palette, or each with its own.
 
-    What stands still doesn't flicker: a pixel that has its color of the frame before, or of the
-    first one, to which an animation returns, keeps the entry that it had there.
+    In one palette, what stands still doesn't flicker: a pixel that has its color of the frame
+    before, or of the first one, to which an animation returns, keeps the entry that it had there.
 
     Args:
         frames: sRGB, uint8 ``[H, W, 3]`` or ``[H, W, 4]`` each.
-        palette: its order is kept unless ``order`` is given.
+        palette: of all frames, or one for each; its order is kept unless ``order`` is given.
         space: a name in `SPACES`, where distances are measured without dithering.
         method: of dithering, a name in `DITHERERS`.
         strength: of dithering, 0 to 1.
@@ -62,35 +67,37 @@ def convert(
         InputError: a name is unknown, or as for `encode`.
     """
     frames = [as_rgba(frame) for frame in frames]
-    kept = own.indices_in(palette) if own is not None and len(frames) == 1 else None
+    palettes = [palette] * len(frames) if isinstance(palette, Palette) else list(palette)
+    kept = own.indices_in(palettes[0]) if own is not None and len(frames) == 1 else None
     if kept is not None:
         indices = [kept]
     elif method == "none":
-        indices = [encode(frame, palette, space) for frame in frames]
+        indices = [encode(*each, space) for each in zip(frames, palettes, strict=True)]
     else:
         indices = []
-        for frame in frames:
-            kept = _standing(frames, indices)
-            drawn = dither(frame, palette, method, strength, dither_space, exact=exact, kept=kept)
+        for each in zip(frames, palettes, strict=True):
+            kept = _standing(frames, palettes, indices)
+            drawn = dither(*each, method, strength, dither_space, exact=exact, kept=kept)
             indices.append(np.where(kept < 0, drawn, kept).astype(np.uint8))
     if smoother is not None:
         smooth = choose("smoother", smoother, SMOOTHERS)
-        indices = [smooth(index_map, transparent=palette.transparent) for index_map in indices]
+        pairs = zip(indices, palettes, strict=True)
+        indices = [smooth(index_map, transparent=each.transparent) for index_map, each in pairs]
     if order is not None:
-        positions = sorting(palette, order)
-        images = [reorder(IndexedImage(index_map, palette), positions) for index_map in indices]
-        indices, palette = [image.indices for image in images], images[0].palette
+        images = [IndexedImage(*each) for each in zip(indices, palettes, strict=True)]
+        images = [reorder(image, sorting(image.palette, order)) for image in images]
+        indices, palettes = [image.indices for image in images], [image.palette for image in images]
     blur = 0.0 if method == "none" or strength == 0 else EYE_BLUR
-    return Conversion(indices, palette, fidelity(frames, indices, palette, blur))
+    return Conversion(indices, palettes, fidelity(frames, indices, palettes, blur))
 
 
-def _standing(frames: Sequence[np.ndarray], indices: Sequence[np.ndarray]) -> np.ndarray:
+def _standing(frames: Sequence[np.ndarray], palettes: Sequence[Palette], indices: Sequence[np.ndarray]) -> np.ndarray:
     """What the next frame keeps of the index maps before it, int16 ``[H, W]``; -1 is nothing."""
-    frame = frames[len(indices)]
-    kept = np.full(frame.shape[:2], -1, np.int16)
-    for earlier, index_map in list(zip(frames, indices, strict=False))[:: max(1, len(indices) - 1)]:
-        if earlier.shape == frame.shape:
-            kept = np.where((earlier == frame).all(axis=-1), index_map, kept)
+    number = len(indices)
+    kept = np.full(frames[number].shape[:2], -1, np.int16)
+    for earlier in {0, number - 1} if number else ():
+        if frames[earlier].shape == frames[number].shape and palettes[earlier] == palettes[number]:
+            kept = np.where((frames[earlier] == frames[number]).all(axis=-1), indices[earlier], kept)
     return kept
 
 

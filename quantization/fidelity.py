@@ -33,13 +33,16 @@ class Fidelity(NamedTuple):
     delta_e: float | None
     """Mean Euclidean distance in OKLab, where black and white are 1 apart."""
     colors_used: int
-    """Entries that some pixel holds, the transparent one included."""
+    """Entries that some pixel holds, the transparent one included; those of all palettes."""
     blur: float = 0.0
     """Of both pictures before ΔE was taken, in pixels."""
 
 
 def fidelity(
-    originals: Sequence[np.ndarray], indices: Sequence[np.ndarray], palette: Palette, blur: float = 0.0
+    originals: Sequence[np.ndarray],
+    indices: Sequence[np.ndarray],
+    palette: Palette | Sequence[Palette],
+    blur: float = 0.0,
 ) -> Fidelity:
     """Compare frames with their index maps.
 
@@ -47,27 +50,31 @@ def fidelity(
         originals: sRGB, uint8 ``[H, W, 3]`` or ``[H, W, 4]`` each. A pixel counts if it is visible
             in the original or as its entry.
         indices: uint8 ``[H, W]`` each, as many as originals.
-        palette: of all index maps.
+        palette: of all index maps, or one for each.
         blur: of both before ΔE is taken, in pixels: `EYE_BLUR` where they are dithered. Pixel by
             pixel, a flat wrong color may be nearer than dots that mix to the right one.
     """
-    used, sums = np.zeros(256, np.bool_), np.zeros(3)
+    palettes = [palette] * len(indices) if isinstance(palette, Palette) else palette
+    used, sums = {each: np.zeros(256, np.bool_) for each in palettes}, np.zeros(3)
     kernel = _gaussian(blur)
-    for original, index_map in zip(map(as_rgba, originals), indices, strict=True):
-        used |= np.bincount(index_map.ravel(), minlength=256) > 0
+    for before, after, own in zip(map(as_rgba, originals), indices, palettes, strict=True):
+        used[own] |= np.bincount(after.ravel(), minlength=256) > 0
 
-        def compare(start: int, stop: int, before: np.ndarray = original, after: np.ndarray = index_map) -> np.ndarray:
+        def compare(
+            start: int, stop: int, before: np.ndarray = before, after: np.ndarray = after, own: Palette = own
+        ) -> np.ndarray:
             # The rows around are there to be blurred into these.
             first, last = max(start - len(kernel) // 2, 0), stop + len(kernel) // 2
-            rows = before[first:last], palette.colors[after[first:last]]
+            rows = before[first:last], own.colors[after[first:last]]
             return _compare(*rows, start - first, stop - first, kernel)
 
-        sums += np.sum(over_slices(compare, len(original), _ROWS), axis=0)
+        sums += np.sum(over_slices(compare, len(before), _ROWS), axis=0)
     squares, distances, count = sums
+    colors_used = int(sum(map(np.sum, used.values())))
     if count == 0:
-        return Fidelity(None, None, int(used.sum()), blur)
+        return Fidelity(None, None, colors_used, blur)
     psnr = float(10 * np.log10(255**2 / (squares / (3 * count)))) if squares else float("inf")
-    return Fidelity(psnr, float(distances / count), int(used.sum()), blur)
+    return Fidelity(psnr, float(distances / count), colors_used, blur)
 
 
 def _gaussian(deviation: float) -> np.ndarray:

@@ -49,6 +49,8 @@ class PaletteOptions:
         keep_colors: colors that a fitted palette must hold.
         channel_bits: only colors of such hardware: 3,3,3 or 5,5,5 bits.
         shared: one palette for all pictures.
+        per_frame: a palette for each frame of an animation, as a GIF can have it, and not one for
+            all.
         space: where distances between colors are measured.
         seed: of the method's random start.
 
@@ -64,6 +66,7 @@ class PaletteOptions:
     keep_colors: Sequence[str] = field(default=(), metadata={"metavar": "ff0000,00ff00,…"})
     channel_bits: str | None = None
     shared: bool = False
+    per_frame: bool = False
     space: Annotated[str, OneOf(SPACES)] = "oklab"
     seed: Annotated[int, SEED] = 0
 
@@ -74,6 +77,9 @@ class PaletteOptions:
             if getattr(self, name) not in (None, ()):
                 given = "--best-of" if self.palette is None else "--palette"
                 raise InputError(f"--{name.replace('_', '-')} says how to fit a palette, but {given} gives one")
+        if self.per_frame and (self.shared or self.palette is not None):
+            given = "--shared" if self.shared else "--palette"
+            raise InputError(f"--per-frame fits a palette to each frame, but {given} is one for all: leave out one")
         is_number = self.colors not in (None, "auto")
         if is_number and not (self.colors.isdecimal() and 2 <= int(self.colors) <= MAX_ENTRIES):
             raise InputError(f"--colors is {self.colors!r}; it must be a number from 2 to {MAX_ENTRIES}, or auto")

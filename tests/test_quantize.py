@@ -1,5 +1,6 @@
 """The command quantize.py as a user calls it: what it writes, and one line for each mistake."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -10,10 +11,13 @@ import pytest
 from PIL import Image
 
 from tincture import quantize
+from tincture.common import output_folder
 from tincture.quantization.dither import DITHER_SPACES, DITHERERS, dither
+from tincture.quantization.encoding import encode
 from tincture.quantization.fit import QUANTIZERS, fit_palette
 from tincture.quantization.palettes.files import read_palette, write_palette
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures import gif
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -376,11 +380,12 @@ def test_an_input_is_never_overwritten(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("missing.png", "no such image: missing.png"),
-        ("a/x.png missing.png", "no such image: missing.png"),
-        ("a", "is a folder"),
+        ("missing.png", "no such picture or folder: missing.png"),
+        ("a/x.png missing.png", "no such picture or folder: missing.png"),
+        ("empty", "no images"),
+        ("a --output a/out", "lie in each other"),
         ("cut.png", "cut.png is broken or cut off"),
-        ("a/x.png cut.png --shared", "cut.png"),
+        ("cut.png --shared", "cut.png is broken or cut off"),
         ("notes.txt", "not an image"),
         ("a/x.png --colors 1", "--colors is '1'"),
         ("a/x.png --colors 300", "--colors is '300'"),
@@ -409,6 +414,14 @@ def test_an_input_is_never_overwritten(run, folder):
         ("a/x.png --sort size", "--sort"),
         ("a/x.png --smooth much", "--smooth"),
         ("a/x.png --strength 2", "--strength is 2"),
+        ("a/x.png --per-frame --shared", "--shared is one for all"),
+        ("moving.gif --per-frame --palette pico-8", "--palette is one for all"),
+        ("a/x.png --size 800", "--size is '800'"),
+        ("a/x.png --size 0x9", "--size is '0x9'"),
+        ("a/x.png --size 9x99999", "--size is '9x99999'"),
+        ("a/x.png --size ²x9", "--size is '²x9'"),
+        ("a/x.png --resize fit", "--resize does nothing without --size"),
+        ("a/x.png --size 9x9 --resize crop", "--resize"),
         ("a/x.png --colors 4 --seed -1", "--seed is -1"),
         ("a/x.png --method learned --seed 99999999999999999999999", "--seed is 99999999999999999999999"),
         ("moving.gif --palette half.hex", "the palette holds ff000080"),
@@ -416,7 +429,7 @@ def test_an_input_is_never_overwritten(run, folder):
         ("a/x.png --output full --overwrite", "was not written by this command"),
         ("a/x.png --output notes.txt", "is a file"),
         ("a/x.png --output notes.txt/deeper/out", "can't be made"),
-        ("a/x.png missing.png --output new/deep/out", "no such image"),
+        ("a/x.png missing.png --output new/deep/out", "no such picture"),
         ("a/x.png --colours 5", "--colours"),
         ("", "images"),
     ],
@@ -474,3 +487,172 @@ def test_reducing_a_picture_loads_neither_torch_nor_accelerate(tmp_path, rng):
     environment = json.loads((tmp_path / "out" / "report.json").read_text())["environment"]
     assert "device" not in environment
     assert "torch" in environment["packages"]
+
+
+def test_broken_pictures_are_named_in_the_end_and_the_others_are_done(run, folder):
+    for name, content in (("cut.png", Path("a/x.png").read_bytes()[:80]), ("text.jpg", b"no picture")):
+        Path("a", name).write_bytes(content)
+    for options in ([], ["--shared"], ["--palette", "pico-8"]):
+        status, out, err = run(quantize, "a", "b/x.png", *options, "--output", "out", "--overwrite")
+        assert (status, out, len(err.splitlines())) == (2, "", 1)
+        assert "2 of 4 pictures failed, the others are in out: a/cut.png is broken" in err
+        assert "a/text.jpg is not an image" in err
+        assert [record["file"] for record in load()["images"]] == ["a/x.png", "x.png"]
+        assert len(load()["errors"]) == 2
+        assert sorted(load()["files"]) == files()
+
+
+@pytest.mark.parametrize(
+    "stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), MemoryError("full")]
+)
+def test_what_is_done_stays_when_a_batch_is_stopped(run, folder, monkeypatch, stop):
+    assert run(quantize, "t.png", "--output", "out")[0] == 0
+    calls = []
+
+    def save_until_stopped(image, path):
+        calls.append(path)
+        if len(calls) == 3:
+            raise stop
+        original(image, path)
+
+    original = IndexedImage.save
+    monkeypatch.setattr(IndexedImage, "save", save_until_stopped)
+    arguments = ["a/x.png", "b/x.png", "t.png", "--colors", 4, "--output", "out", "--overwrite"]
+    status, _, err = run(quantize, *arguments)
+    assert status == (130 if isinstance(stop, KeyboardInterrupt) else 2)
+    assert len(err.splitlines()) == 1
+    assert files() == ["report.json", "x-2.hex", "x-2.png", "x.hex", "x.png"]
+    assert [record["file"] for record in load()["images"]] == ["x.png", "x-2.png"]
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert run(quantize, *arguments)[0] == 0
+    assert len(load()["images"]) == 3
+
+
+def test_a_batch_of_some_length_shows_how_far_it_is_without_a_terminal(run, folder, monkeypatch):
+    monkeypatch.setattr(output_folder, "PATIENCE", -1)
+    assert run(quantize, "a/x.png", "b/x.png", "t.png", "--colors", 4, "--output", "out")[2].splitlines() == [
+        f"{number} of 3 images are done" for number in range(3)
+    ]
+
+
+def test_folders_are_taken_whole_and_keep_their_structure(run, folder):
+    for name in ("set/cats/deep/x.png", "set/dogs/x.png", "set/x.png", "other/set/dogs/X.webp", "set/.trash/x.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(gradient(len(name))).save(name)
+    Image.fromarray(gradient(4)).save("set/dogs/x.bmp")
+    for name in ("set/notes.txt", "set/dogs/x.json"):
+        Path(name).write_text("{}")
+    status, out, err = run(quantize, "set", "other/set", "t.png", "--colors", 4, "--output", "out")
+    assert (status, err) == (0, "")
+    assert "quantized 6 images" in out
+    assert "3 other files were left out" in out
+    expected = {
+        "set/cats/deep/x.png": "set/cats/deep/x",
+        "set/dogs/x.bmp": "set/dogs/x",
+        "set/dogs/x.png": "set/dogs/x-2",
+        "set/x.png": "set/x",
+        "other/set/dogs/X.webp": "set/dogs/X-3",
+        "t.png": "t",
+    }
+    assert {record["source"]: record["file"].removesuffix(".png") for record in load()["images"]} == expected
+    assert files() == sorted(["report.json", *(name + end for name in expected.values() for end in (".hex", ".png"))])
+    assert run(quantize, "set/cats", "--shared", "--output", "one")[0] == 0
+    assert files("one") == ["cats/deep/x.png", "palette.hex", "report.json"]
+
+
+def test_a_plot_and_a_picture_never_have_one_name(run, folder):
+    pytest.importorskip("matplotlib")
+    Path("plots").mkdir()
+    Image.fromarray(gradient(4, (4, 4))).save("plots/x.png")
+    assert run(quantize, "plots", "a/x.png", "--plot", "--colors", 4, "--output", "out")[0] == 0
+    assert [record["file"] for record in load()["images"]] == ["plots/x.png", "x-2.png"]
+    assert {"plots/plots/x.png", "plots/x-2.png"} < set(files())
+    assert IndexedImage.load(Path("out/plots/x.png")).indices.shape == (4, 4)
+
+
+def test_a_given_palette_that_gets_a_transparent_entry_is_a_second_file(run, folder):
+    Image.fromarray(gradient(3)).save("palette-2.png")
+    assert run(quantize, "a/x.png", "t.png", "palette-2.png", "--palette", "pico-8", "--output", "out")[0] == 0
+    assert [record["palette_file"] for record in load()["images"]] == ["palette.hex", "palette-2.hex", "palette.hex"]
+    assert read_palette("out/palette.hex") == read_palette("pico-8")
+    assert read_palette("out/palette-2.hex") == read_palette("pico-8").with_transparency()
+
+
+def many_colored(count, seed=0, shape=(16, 16), colors=200, transparent=False):
+    """Frames that hold so many colors each, and others than the frames before."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for _ in range(count):
+        table = rng.integers(0, 256, (colors, 4)).astype(np.uint8) | np.array([0, 0, 0, 255], np.uint8)
+        if transparent:
+            table[0] = 0
+        frames.append(table[rng.permutation(np.arange(shape[0] * shape[1]) % colors).reshape(shape)])
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("count", "colors", "transparent", "suffix"),
+    [
+        (8, 200, False, "gif"),
+        (3, 256, False, "png"),
+        (5, 40, True, "gif"),
+        (4, 256, True, "webp"),
+        (2, 2, False, "webp"),
+    ],
+)
+def test_with_a_palette_for_each_frame_every_frame_is_exact(run, folder, count, colors, transparent, suffix):
+    frames = many_colored(count, colors=colors, transparent=transparent)
+    palettes = [Palette(np.unique(frame.reshape(-1, 4), axis=0)) for frame in frames]
+    if suffix == "gif":
+        indices = [encode(*pair) for pair in zip(frames, palettes, strict=True)]
+        write_gif(Path("many.gif"), indices, palettes, [100] * count)
+    else:
+        images = [Image.fromarray(frame) for frame in frames]
+        options = {"lossless": True, "exact": True} if suffix == "webp" else {"blend": 0}
+        images[0].save(f"many.{suffix}", save_all=True, append_images=images[1:], duration=100, loop=0, **options)
+    assert all(
+        np.array_equal(*pair) for pair in zip(read_animation(Path(f"many.{suffix}")).frames, frames, strict=True)
+    )
+    for name, option in (("shared", []), ("own", ["--per-frame"])):
+        assert run(quantize, f"many.{suffix}", *option, "--output", name)[0] == 0
+    record = load("own")["images"][0]
+    assert (record["psnr"], record["mean_delta_e"], record["colors_used"]) == (None, 0, colors * count)
+    assert [len(palette) for palette in record["palettes"]] == [colors] * count
+    assert all(np.array_equal(*pair) for pair in zip(read_animation(Path("own/many.gif")).frames, frames, strict=True))
+    assert files("own") == ["many.gif", "report.json"]
+    assert (load("shared")["images"][0]["psnr"] is None) == (colors * count <= 256)
+
+
+def test_a_still_picture_has_one_frame_and_so_one_palette(run, folder):
+    for name, option in (("plain", []), ("own", ["--per-frame"])):
+        assert run(quantize, "a/x.png", "--colors", 9, *option, "--output", name)[0] == 0
+    assert Path("plain/x.png").read_bytes() == Path("own/x.png").read_bytes()
+    assert read_palette("own/palette.hex") == read_palette("plain/palette.hex")
+
+
+def test_a_photograph_of_any_size_comes_out_in_the_panels_size_and_colors(run, folder):
+    Image.fromarray(gradient(1, (90, 70))).convert("RGB").save("photo.jpg")
+    sizes = {"cover": (48, 80), "fit": (48, 37), "exact": (48, 80)}
+    for way, shape in sizes.items():
+        words = ("--size", "80x48", "--resize", way, "--palette", "e-paper-7", "--dither", "floyd-steinberg")
+        assert run(quantize, "photo.jpg", *words, "--output", way)[0] == 0
+        image = IndexedImage.load(Path(way) / "photo.png")
+        assert image.indices.shape == shape
+        assert image.palette == read_palette("e-paper-7")
+        assert (load(way)["images"][0]["height"], load(way)["images"][0]["width"]) == shape
+    assert run(quantize, "photo.jpg", "--size", "80X48", "--output", "default")[0] == 0
+    assert IndexedImage.load(Path("default/photo.png")).indices.shape == (48, 80)
+
+
+@pytest.mark.parametrize(("duration", "hints"), [(10, 1), (0, 1), (20, 0), (15, 1)])
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_frames_that_browsers_slow_down_are_told_once_and_kept(run, folder, duration, hints, suffix, caplog):
+    gif._hint_at_short_frames.cache_clear()
+    frames = [Image.fromarray(gradient(number)) for number in range(4)]
+    for name in ("m", "n"):
+        frames[0].save(f"{name}.{suffix}", save_all=True, append_images=frames[1:], duration=duration, loop=0)
+    assert run(quantize, f"m.{suffix}", f"n.{suffix}", "--colors", 4, "--output", "out")[0] == 0
+    assert ["browsers" in record.getMessage() for record in caplog.records] == [True] * hints
+    before, after = (read_animation(Path(name)).durations for name in (f"m.{suffix}", "out/m.gif"))
+    assert abs(sum(before) - sum(after)) <= 5

@@ -1,5 +1,6 @@
 """The command recolor.py as a user calls it: what it writes, and one line for each mistake."""
 
+import errno
 import json
 import logging
 from pathlib import Path
@@ -442,3 +443,49 @@ def test_help_names_every_option_with_its_unit(capsys):
     text = capsys.readouterr().out
     for option in ("--by", "--masks", "--palette", "--originals", "--hue", "degrees", "pico-8", "--distinct"):
         assert option in text
+
+
+@pytest.mark.parametrize("ways", [JITTER, OTHERS, ["--palette", "pico-8"], ["--colors", "all"]])
+def test_broken_pictures_are_named_in_the_end_and_the_others_are_done(run, folder, ways):
+    for name in ("cats/cut.png", "dogs/broken.gif", "a.png"):
+        Path("set", name).write_bytes(Path("set/cats/a.png").read_bytes()[:80])
+    Path("set/cats/cut.txt").write_text("0 0.5 0.5 1\n")
+    status, out, err = run(recolor, "set", *ways, "--versions", 2, "--output", "out")
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert "3 of 6 pictures failed, the others are in out: set/a.png is broken" in err
+    assert "set/cats/cut.png" in err
+    assert "set/dogs/broken.gif" in err
+    assert {record["source"] for record in records()} == {"set/cats/a.png", "set/cats/b.jpg", "set/dogs/c.png"}
+    assert sorted(["report.json", *(f for r in records() for f in (r["file"], *r["annotations"]))]) == files()
+    for name in ("cats/cut.png", "dogs/broken.gif", "a.png"):
+        Path("set", name).unlink()
+    if ways is not OTHERS:
+        assert run(recolor, "set", *ways, "--versions", 2, "--output", "whole")[0] == 0
+        assert contents("whole") == contents()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("place", [1, 2, 3, 5])
+def test_what_is_done_stays_whole_when_a_batch_is_stopped(run, folder, monkeypatch, stop, place):
+    """It stops at a picture's first file or at its second."""
+    calls = []
+
+    def save_until_stopped(image, path):
+        calls.append(path)
+        if len(calls) == place:
+            raise stop
+        original(image, path)
+
+    original = IndexedImage.save
+    with monkeypatch.context() as patch:
+        patch.setattr(IndexedImage, "save", save_until_stopped)
+        status, _, err = run(recolor, "set", "--versions", 2, "--output", "out")
+    assert status == (130 if isinstance(stop, KeyboardInterrupt) else 2)
+    assert len(err.splitlines()) == 1
+    if place <= 2:
+        assert not Path("out").exists()
+    else:
+        assert len({record["source"] for record in records()}) == (place - 1) // 2
+        assert sorted(["report.json", *(f for r in records() for f in (r["file"], *r["annotations"]))]) == files()
+    assert run(recolor, "set", "--versions", 2, "--output", "out", "--overwrite")[0] == 0
+    assert len(records()) == 6

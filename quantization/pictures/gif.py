@@ -6,8 +6,10 @@ notice of damage between blocks. When it writes, it drops frames that equal the 
 reorders palettes. The format is in CompuServe 1990, "Graphics Interchange Format, Version 89a".
 """
 
+import logging
 import struct
 from collections.abc import Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -20,12 +22,16 @@ from tincture.common.files import write_atomically
 from ..palettes.palette import MAX_ENTRIES, Palette
 from .canvas import Canvas, Disposal
 
+logger = logging.getLogger(__name__)
+
 KEEP, CLEAR, RESTORE = 1, 2, 3
 """A frame's disposal, as numbered in the file."""
 
 _DISPOSALS = {CLEAR: Disposal.CLEAR, RESTORE: Disposal.RESTORE}
 _EXTENSION, _FRAME, _END = 0x21, 0x2C, 0x3B
 _CONTROL, _APPLICATION = 0xF9, 0xFF
+_SHORTEST = 2
+"""The shortest hundredths of a second that browsers show as they are; of fewer they make 10."""
 _LARGEST = 0xFFFF
 """The largest size, duration and number of repeats that GIF can hold."""
 _RAMP = np.arange(256, dtype=np.uint8).repeat(3).tobytes()
@@ -162,6 +168,10 @@ def write_gif(
         check_gif_palette(each)
     is_shared, has_transparency = len(set(palettes)) == 1, any(p.transparent is not None for p in palettes)
 
+    hundredths = _hundredths(durations)
+    if len(frames) > 1 and min(hundredths) < _SHORTEST:
+        _hint_at_short_frames()
+
     # The header: the size, the common palette, the number of repeats.
     flags, table = _stored_table(palettes[0], len(palettes[0]) - 1) if is_shared else (0, b"")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70 | flags, 0, 0), table]
@@ -174,18 +184,25 @@ def write_gif(
     # Where something is transparent, each frame is whole, and the canvas is cleared after it,
     # because a frame can't draw "nothing".
     previous = None
-    for indices, own, hundredths in zip(frames, palettes, _hundredths(durations), strict=True):
+    for indices, own, duration in zip(frames, palettes, hundredths, strict=True):
         is_whole = has_transparency or not is_shared or previous is None
         top, left, area = (0, 0, indices) if is_whole else _changed(previous, indices)
         hidden = _hidden_index(own) if has_transparency else None
         control = (CLEAR if has_transparency else KEEP) << 2 | (hidden is not None)
         flags, table = (0, b"") if is_shared else _stored_table(own, max(len(own) - 1, hidden or 0))
-        parts.append(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, control, hundredths, hidden or 0, 0))
+        parts.append(struct.pack("<BBBBHBB", _EXTENSION, _CONTROL, 4, control, duration, hidden or 0, 0))
         parts.append(struct.pack("<BHHHHB", _FRAME, left, top, area.shape[1], area.shape[0], flags) + table)
         parts.append(_compress(area))
         previous = indices
     parts.append(bytes([_END]))
     write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(parts)))
+
+
+@cache  # once for all files of a command
+def _hint_at_short_frames() -> None:
+    logger.warning(
+        "frames under 20 milliseconds are written, but browsers show them for 100: 20 is the least they show"
+    )
 
 
 def check_gif_palette(palette: Palette) -> None:

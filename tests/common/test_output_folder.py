@@ -1,14 +1,20 @@
 import errno
 import fcntl
+import json
 import os
+import signal
 import stat
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from tincture.common import output_folder
 from tincture.common.errors import InputError
 from tincture.common.files import files_in
-from tincture.common.output_folder import claimed, recorded_in
+from tincture.common.output_folder import claimed, progress, recorded_in
 
 
 def test_only_what_was_written_is_replaced_and_no_input(tmp_path):
@@ -131,3 +137,101 @@ def test_a_claim_waits_for_no_folder_that_was_just_replaced(tmp_path, monkeypatc
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(InputError, match="is not empty"), claimed(tmp_path / "out", overwrite=False):
         pass
+
+
+def written_by(number, broken=()):
+    """What `OutputFolder.filled` asks of inputs 0, 1, …: a file and one in a subfolder for each."""
+
+    def save(folder):
+        (folder / "deep").mkdir()
+        for name in (f"{number}.txt", f"deep/{number}.txt"):
+            (folder / name).write_text(str(number))
+        return [{"file": f"{number}.txt"}]
+
+    if number in broken:
+        raise broken[number]
+    return save
+
+
+def fill(path, broken, count=5, overwrite=True):
+    def describe(done):
+        return {"done": done.records, "errors": done.errors, "files": [*sorted(done.files), "report.json"]}
+
+    inputs = [(Path(f"in/{number}"), number) for number in range(count)]
+    with claimed(path, overwrite, recorded_in("report.json")) as output:
+        return output.filled(inputs, lambda _, number: written_by(number, broken), "report.json", describe)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({}, None),
+        ({2: InputError("in/2 is broken")}, "1 of 5 pictures failed, the others are in .*: in/2 is broken"),
+        ({0: InputError("cut"), 4: InputError("in/4 is none")}, "2 of 5 .*: in/0: cut; in/4 is none"),
+        ({0: InputError("no"), 3: InputError("no")}, "2 of 5 pictures failed, .*: in/0: no; in/3: no"),
+    ],
+)
+@pytest.mark.parametrize("earlier", [False, True])
+def test_broken_inputs_are_told_in_the_end_and_the_others_are_done(tmp_path, broken, message, earlier):
+    if earlier:
+        fill(tmp_path / "out", {}, 7)
+    with nullcontext() if message is None else pytest.raises(InputError, match=message):
+        fill(tmp_path / "out", broken)
+    good = [number for number in range(5) if number not in broken]
+    assert files_in(tmp_path / "out") == sorted(
+        [*(f"{n}.txt" for n in good), *(f"deep/{n}.txt" for n in good), "report.json"]
+    )
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["files"] == [*sorted(set(files_in(tmp_path / "out")) - {"report.json"}), "report.json"]
+    assert report["done"] == [{"file": f"{number}.txt"} for number in good]
+    assert len(report["errors"]) == len(broken)
+
+
+@pytest.mark.parametrize(
+    "stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), ZeroDivisionError()]
+)
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_whatever_stops_a_batch_leaves_what_is_done_or_else_what_was_there(tmp_path, stop, place):
+    fill(tmp_path / "out", {}, 2)
+    before = {name: (tmp_path / "out" / name).read_text() for name in files_in(tmp_path / "out")}
+    with pytest.raises(type(stop)):
+        fill(tmp_path / "out", {place: stop})
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert sorted(report["files"]) == files_in(tmp_path / "out")
+    if place == 0:
+        assert {name: (tmp_path / "out" / name).read_text() for name in files_in(tmp_path / "out")} == before
+    else:
+        assert [record["file"] for record in report["done"]] == [f"{number}.txt" for number in range(place)]
+    fill(tmp_path / "out", {})  # which replaces what the stopped one wrote
+    assert len(files_in(tmp_path / "out")) == 11
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_batch_of_broken_inputs_writes_nothing(tmp_path, earlier):
+    if earlier:
+        fill(tmp_path / "out", {}, 1)
+    with pytest.raises(InputError, match=r"^3 of 3 pictures failed: all alike$"):
+        fill(tmp_path / "out", {number: InputError("all alike") for number in range(3)}, 3)
+    assert files_in(tmp_path) == (["out/0.txt", "out/deep/0.txt", "out/report.json"] if earlier else [])
+    assert (tmp_path / "out").exists() == earlier
+
+
+def test_a_killed_batch_has_written_its_report(tmp_path):
+    """A signal that nobody can catch comes after the first result."""
+    script = (
+        "import os, signal; from pathlib import Path; from tincture.tests.common import test_output_folder as t;"
+        "work = t.written_by;"
+        "t.written_by = lambda n, _: os.kill(os.getpid(), signal.SIGKILL) if n == 1 else work(n);"
+        f"t.fill(Path({str(tmp_path / 'out')!r}), {{}})"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert files_in(tmp_path / "out") == ["0.txt", "deep/0.txt", "report.json"]
+    assert len(fill(tmp_path / "out", {})) == 5
+
+
+def test_long_work_without_a_terminal_says_now_and_then_how_far_it_is(monkeypatch, capsys):
+    assert list(progress(range(3), "image")) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(output_folder, "PATIENCE", -1)
+    assert list(progress(range(3), "image")) == [0, 1, 2]
+    assert capsys.readouterr().err.splitlines() == [f"{number} of 3 images are done" for number in range(3)]
