@@ -20,6 +20,7 @@ from tincture.controls.proportions import Proportions
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
 
 PALETTE = Palette.from_hex(["ff0000", "00ff00", "ff0000", "00000000"])  # with a duplicate
 
@@ -172,11 +173,14 @@ def test_a_mask_is_turned_with_its_picture(tmp_path, suffix, orientation, kind):
 def test_a_mask_whose_size_does_not_say_how_it_lies_is_refused(tmp_path, orientation, size):
     picture = Image.new("RGB", size, "red")
     save_turned(picture, tmp_path / "picture.png", orientation)
-    Image.new("L", size, 255).save(tmp_path / "mask.png")
+    mask = Image.new("L", size, 255)
+    mask.putpixel((0, 0), 0)
+    mask.save(tmp_path / "mask.png")
     with pytest.raises(InputError, match="before or after that: save the picture upright"):
         Start(tmp_path / "picture.png", tmp_path / "mask.png").read(Palette.from_hex(["ff0000", "000000"]))
-    save_turned(Image.new("L", size, 255), tmp_path / "mask.png", orientation)  # its own tag says it
-    assert Start(tmp_path / "picture.png", tmp_path / "mask.png").read(Palette.from_hex(["ff0000", "000000"]))
+    save_turned(mask, tmp_path / "mask.png", orientation)  # its own tag says it
+    start = Start(tmp_path / "picture.png", tmp_path / "mask.png").read(Palette.from_hex(["ff0000", "000000"]))
+    assert np.array_equal(start.keep[0], read_image(tmp_path / "mask.png")[..., 0] == 0)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
