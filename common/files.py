@@ -88,12 +88,13 @@ def remove_leftovers(folder: Path) -> None:
             remove(leftover)
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def write_atomically(path: Path | str, write: Callable[[Path], Any]) -> None:
     """Call ``write`` with a temporary path, then rename that to ``path``.
 
     A link at ``path`` is replaced, not followed. The temporary path keeps the name's suffix, by
     which libraries choose a format. It lies in a new folder, so nobody can have put a link there.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as folder:
         temporary = Path(folder) / path.name

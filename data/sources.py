@@ -98,10 +98,10 @@ class DataConfig:
             raise InputError(f"data.streaming is for data.source datasets, not {self.source}")
 
 
-def expanded(path: Path, option: str) -> Path:
+def expanded(path: Path | str, option: str) -> Path:
     """The path, ``~`` replaced by the user's folder; raises InputError if there is none."""
     try:
-        return path.expanduser()
+        return Path(path).expanduser()
     except RuntimeError as error:
         raise InputError(f"data.{option} is {path}: {error}") from None
 

@@ -21,6 +21,11 @@ def image_generators(seed: int, first: int, count: int) -> list[torch.Generator]
     return [torch.Generator().manual_seed(mixed_seed(seed, i)) for i in range(first, first + count)]
 
 
+def seed_from(generator: torch.Generator) -> int:
+    """A seed that a generator of any device draws."""
+    return int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
+
+
 def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
     """Uniform numbers in [0, 1), float64 where ``device`` has it; the first axis is the images'."""
     if isinstance(generator, Sequence):

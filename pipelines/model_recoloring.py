@@ -182,7 +182,9 @@ def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
     return (pairs + pairs.T) * distance * (visible & visible[:, None]) / region.size
 
 
-def load_ways(checkpoint: Path, distinct: float = GENTLE) -> dict[str, Callable[[IndexedImage, Palette], IndexedImage]]:
+def load_ways(
+    checkpoint: Path | str, distinct: float = GENTLE
+) -> dict[str, Callable[[IndexedImage, Palette], IndexedImage]]:
     """Each way to recolor with a model: a function from an image and a palette to the image in it.
 
     Args:

@@ -1,7 +1,8 @@
 """PaletteDiffusionPipeline: draw indexed images in given palettes; one folder, saved and loaded."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,18 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
-from tincture.common.errors import InputError, choose
+from tincture.common.errors import InputError, choose, did_you_mean
 from tincture.common.processes import gathered, own_batches
 from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
 from tincture.controls.options import BANK, COUNT, Controls, Guidance, Sampling
 from tincture.controls.views import SIDE, View
-from tincture.diffusion.draws import image_generators
+from tincture.diffusion.draws import image_generators, seed_from
 from tincture.diffusion.guidance import Prediction
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -79,47 +81,58 @@ class PaletteDiffusionPipeline(FolderPipeline):
     def __call__(
         self,
         num_images: int = 1,
-        palette: Palette | Sequence[Palette] | JointPalettes | str = "train",
+        palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes = "train",
         sampling: Sampling = Sampling(),
         guidance: Guidance = Guidance(),
         controls: Controls = Controls(),
         height: int | None = None,
         width: int | None = None,
-        generator: Sequence[torch.Generator] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
         distributed: bool = False,
-    ) -> PaletteDiffusionOutput:
+        *,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        return_dict: bool = True,
+    ) -> PaletteDiffusionOutput | tuple:
         """Draw images; image i depends on the seed and i alone.
 
         Args:
             num_images: how many.
-            palette: one for all images, or one for each; ``"train"`` or ``"heldout"`` to draw one
-                for each from that side of the bank (among the palettes of the class, if one is
-                given); or several in which each drawing is shown (`JointPalettes`): then the images
-                are those of the first drawing in each palette, then those of the second, and so on.
+            palette: one for all images, or one for each, as it is or as `read_palette` takes it (a
+                name, a file, colors); ``"train"`` or ``"heldout"`` to draw one for each from that
+                side of the bank (among the palettes of the class, if one is given); or several in
+                which each drawing is shown (`JointPalettes`): then the images are those of the
+                first drawing in each palette, then those of the second, and so on.
             sampling: how the process is reversed, from which seed.
             guidance: classes to draw and to keep away from.
             controls: what pixels shall be like.
             height, width: in pixels; the data set's size if left out.
-            generator: instead of the seed, a CPU generator for each image.
+            generator: instead of the seed, a CPU generator for each image; or one for all, which
+                gives the seed.
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels still
                 masked show the palette's first entry in its ``images``. In a mirrored picture,
                 ``x_t`` is the part that is drawn.
             distributed: share the images among the processes of one launch; all must call this
                 alike, and all get all images.
+            num_inference_steps, guidance_scale, return_dict: diffusers' names for the steps of
+                ``sampling``, the scale of ``guidance``, and whether an output comes back or a tuple
+                of its images.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
         """
         # Which images, in which palettes.
+        if isinstance(num_images, str):
+            raise InputError(f"num_images is {num_images!r}, but this model knows no words; say how many images")
         COUNT.check("num_images", num_images)
+        sampling = sampling if num_inference_steps is None else replace(sampling, steps=num_inference_steps)
+        guidance = guidance if guidance_scale is None else replace(guidance, guidance_scale=guidance_scale)
         convert = choose("output_type", output_type, OUTPUT_TYPES)
         height, width = self._side("height", height), self._side("width", width)
-        generators = image_generators(sampling.seed, 0, num_images) if generator is None else list(generator)
-        if len(generators) != num_images:
-            raise InputError(f"{len(generators)} generators for {num_images} images; give one for each")
+        generators = _generators(generator, sampling.seed, num_images)
         joint = palette if isinstance(palette, JointPalettes) else None
         palettes = self._palettes(palette, generators, self._label(guidance.class_label))
         padded = max(map(len, palettes))
@@ -180,7 +193,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
         if joint is not None:
             images = [version for image in images for version in joint.show(image)]
             image_calls *= len(joint.palettes)
-        return PaletteDiffusionOutput(convert(images), image_calls)
+        output = PaletteDiffusionOutput(convert(images), image_calls)
+        return output if return_dict else (output.images,)
 
     def _scheduler(self, sampling: Sampling) -> PaletteScheduler:
         """A scheduler for one call, since it keeps its place."""
@@ -223,20 +237,21 @@ class PaletteDiffusionPipeline(FolderPipeline):
 
     def _palettes(
         self,
-        palette: Palette | Sequence[Palette] | JointPalettes | str,
-        generators: list[torch.Generator],
+        palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes,
+        generators: Sequence[torch.Generator],
         label: int | None,
     ) -> list[Palette]:
         """The palette that each image is drawn in."""
-        if isinstance(palette, str):
-            side = choose("palette", palette, dict(zip(BANK, (False, True), strict=True)))
-            palettes = [self.palette_bank.draw(generator, side, label) for generator in generators]
-        elif isinstance(palette, Palette):
-            palettes = [palette] * len(generators)
+        if isinstance(palette, str) and palette in BANK:
+            is_heldout = palette == BANK[1]
+            palettes = [self.palette_bank.draw(generator, is_heldout, label) for generator in generators]
         elif isinstance(palette, JointPalettes):
             palettes = [palette.base] * len(generators)
         else:
-            palettes = list(palette)
+            if isinstance(palette, str) and (meant := did_you_mean(palette, BANK)):
+                raise InputError(f"no palette {palette!r}{meant}")
+            given = [palette] * len(generators) if isinstance(palette, Palette | str | Path) else palette
+            palettes = [each if isinstance(each, Palette) else read_palette(each) for each in given]
         if len(palettes) != len(generators):
             raise InputError(f"{len(palettes)} palettes for {len(generators)} images; give one, or one for each")
         for each in [*palettes, *(palette.palettes if isinstance(palette, JointPalettes) else [])]:
@@ -244,6 +259,17 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 raise InputError("a palette to draw with has at least 2 entries, not 1")
             self.denoiser.check_palette(each)
         return palettes
+
+
+def _generators(
+    given: torch.Generator | Sequence[torch.Generator] | None, seed: int, num_images: int
+) -> Sequence[torch.Generator]:
+    """One for each image."""
+    if given is None or isinstance(given, torch.Generator):
+        return image_generators(seed if given is None else seed_from(given), 0, num_images)
+    if len(given) != num_images:
+        raise InputError(f"{len(given)} generators for {num_images} images; give one for all, or one for each")
+    return given
 
 
 def _begin(

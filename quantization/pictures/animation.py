@@ -40,7 +40,7 @@ class Animation:
     """The first frame as the file holds it, if that is indexed."""
 
 
-def read_animation(path: Path) -> Animation:
+def read_animation(path: Path | str) -> Animation:
     """Read all frames of a picture, a still one as one frame turned upright.
 
     Raises:
@@ -121,7 +121,7 @@ def _repeats(plays: int) -> int | None:
     return plays - 1 if plays > 1 else None if plays else 0
 
 
-def write_animation(path: Path, images: Sequence[IndexedImage], duration: int) -> None:
+def write_animation(path: Path | str, images: Sequence[IndexedImage], duration: int) -> None:
     """Write images as the frames of a GIF that repeats for ever, each pixel in its exact color.
 
     Images that share a palette share the file's color table, in the palette's order; otherwise each

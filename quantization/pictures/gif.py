@@ -37,7 +37,7 @@ _LARGEST = 0xFFFF
 _RAMP = np.arange(256, dtype=np.uint8).repeat(3).tobytes()
 
 
-def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
+def read_gif(path: Path | str) -> tuple[list[np.ndarray], list[int], int | None]:
     """Read and compose all frames.
 
     Returns:
@@ -48,7 +48,7 @@ def read_gif(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
         ValueError: the file is cut off or no GIF, or its frames have too many pixels; OSError, from
             the decoder, if pixels are missing.
     """
-    return _compose(path.read_bytes())
+    return _compose(Path(path).read_bytes())
 
 
 def first_frame(data: bytes) -> np.ndarray:
@@ -138,7 +138,7 @@ def _decompress(data: bytes, width: int, height: int, interlaced: int) -> np.nda
 
 
 def write_gif(
-    path: Path,
+    path: Path | str,
     frames: Sequence[np.ndarray],
     palette: Palette | Sequence[Palette],
     durations: Sequence[int],

@@ -112,11 +112,11 @@ class IndexedImage:
         places[is_transparent] = places[first]
         return cls(places.astype(np.uint8)[indices], Palette(colors[is_kept]))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write a PNG of mode P, whole or not at all."""
         write_atomically(path, lambda temporary: self.to_pil().save(temporary, format="PNG", optimize=False))
 
     @classmethod
-    def load(cls, path: Path) -> "IndexedImage":
+    def load(cls, path: Path | str) -> "IndexedImage":
         """Read a PNG or GIF of mode P; raises InputError if it is broken or has no palette."""
         return cls.from_pil(open_image(path))

@@ -34,8 +34,9 @@ class SpriteSheet:
     frames: dict[str, dict[str, Any]]
     """The rectangle and the duration of each image by its name, as the JSON has them."""
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the picture as a PNG at ``path``, and the JSON beside it, under the same name."""
+        path = Path(path)
         write_atomically(path, lambda temporary: self.picture.save(temporary, format="PNG", optimize=False))
         write_json(path.with_suffix(".json"), self.to_json(path.name))
 

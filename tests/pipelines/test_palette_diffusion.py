@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,9 @@ from tincture.models.denoiser import PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.files import read_palette, write_palette
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.tests.palettes import random_palette
 
 
@@ -155,6 +159,59 @@ def test_generators_stand_for_the_seed(pipeline):
     )
 
 
+def test_one_generator_gives_the_seed_and_goes_on(pipeline):
+    def draw(generator, count=3, **options):
+        return pipeline(count, "pico-8", Sampling(3, **options), generator=generator).images
+
+    first = torch.Generator().manual_seed(7)
+    drawn = draw(first)
+    assert same(draw(torch.Generator().manual_seed(7)), drawn)
+    assert same(draw(torch.Generator().manual_seed(7), batch_size=2), drawn)
+    assert same(draw(torch.Generator().manual_seed(7), count=2), drawn[:2])
+    assert not same(draw(first), drawn)  # it has gone on, as in diffusers
+    assert not same(draw(torch.Generator().manual_seed(8)), drawn)
+    assert not same(drawn[:1], drawn[1:2])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_diffusers_names_say_what_ours_say(pipeline, steps):
+    assert same(pipeline(2, "pico-8", num_inference_steps=steps).images, pipeline(2, "pico-8", Sampling(steps)).images)
+    ours = pipeline(2, "pico-8", Sampling(steps, seed=4), Guidance("cat", guidance_scale=3.0)).images
+    theirs = pipeline(
+        2, "pico-8", Sampling(seed=4), Guidance("cat"), num_inference_steps=steps, guidance_scale=3.0, return_dict=False
+    )
+    assert isinstance(theirs, tuple)
+    assert same(theirs[0], ours)
+
+
+@pytest.mark.parametrize(
+    "palette", ["pico-8", "000,555,aaa,fff", "#ff004d,29ADFF", "own.gpl", Path("own.gpl"), "picture.png"]
+)
+def test_a_palette_goes_by_its_name_its_file_or_its_colors(pipeline, tmp_path, monkeypatch, palette):
+    monkeypatch.chdir(tmp_path)
+    write_palette(random_palette(5), "own.gpl")
+    pipeline(1, random_palette(4), Sampling(1)).images[0].save("picture.png")
+    assert {image.palette for image in pipeline(2, palette, Sampling(1)).images} == {read_palette(palette)}
+    mixed = pipeline(2, [palette, random_palette(6)], Sampling(1)).images
+    assert [image.palette for image in mixed] == [read_palette(palette), random_palette(6)]
+
+
+def test_what_diffusers_users_do_next_works(pipeline, tmp_path):
+    pipeline.save_pretrained(f"{tmp_path}/model")
+    loaded = PaletteDiffusionPipeline.from_pretrained(f"{tmp_path}/model").to("cpu")
+    loaded.set_progress_bar_config(disable=True)
+    seen = []
+
+    def note(pipe, step, timestep, callback_kwargs):
+        seen.append((step, float(timestep)))
+        return callback_kwargs
+
+    image = loaded(1, "pico-8", num_inference_steps=2, callback_on_step_end=note, output_type="pil").images[0]
+    image.save(f"{tmp_path}/image.png")
+    assert [step for step, _ in seen] == [0, 1]
+    assert np.array_equal(IndexedImage.load(f"{tmp_path}/image.png").indices, np.asarray(image))
+
+
 @pytest.mark.parametrize("sampler", sampler_names(PaletteScheduler().process))
 def test_every_sampler_draws_the_same_whatever_the_batch(pipeline, sampler):
     palettes = [random_palette(n) for n in (3, 9, 5, 4, 2)]
@@ -231,7 +288,13 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
         (lambda: {"guidance": Guidance("horse")}, "unknown class 'horse'; choose from cat, dog"),
         (lambda: {"palette": Palette.from_hex(["000000"])}, "at least 2 entries"),
         (lambda: {"palette": [Palette.from_hex(["000000", "ffffff"])] * 3}, "3 palettes for 2 images"),
-        (lambda: {"palette": "own"}, "unknown palette 'own'; choose from train, heldout"),
+        (lambda: {"palette": "own"}, "no palette 'own': neither a file nor one of the names"),
+        (lambda: {"palette": "trian"}, "no palette 'trian' .did you mean train"),
+        (lambda: {"palette": ["pico-8"] * 3}, "3 palettes for 2 images"),
+        (lambda: {"palette": "000,5x5"}, "'5x5' is not a color"),
+        (lambda: {"num_images": "a red cat"}, "num_images is 'a red cat', but this model knows no words"),
+        (lambda: {"num_inference_steps": 0}, "steps is 0"),
+        (lambda: {"guidance_scale": -1.0}, "guidance_scale is -1"),
         (
             lambda: {
                 "controls": Controls(logit_bias=torch.zeros(2, 3, 8, 8)),

@@ -8,7 +8,11 @@ from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.pictures.animation import read_animation, write_animation
+from tincture.quantization.pictures.gif import read_gif, write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.reading import read_image
+from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
 
 
 def make_palette(rng, entries, transparent):
@@ -138,3 +142,18 @@ def test_every_nth_pixel_of_an_enlarged_image_is_the_image(rng, scale):
 def test_an_image_is_not_enlarged_by_less_than_one():
     with pytest.raises(InputError, match="the scale is 0"):
         IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).enlarged(0)
+
+
+def test_a_path_may_be_a_string_wherever_files_are_read_and_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    palette = Palette.from_hex(["ff0000", "00ff00"])
+    images = [IndexedImage(np.full((2, 3), k, np.uint8), palette) for k in (0, 1)]
+    images[0].save("a.png")
+    assert np.array_equal(IndexedImage.load("a.png").indices, images[0].indices)
+    assert np.array_equal(read_image("a.png"), images[0].to_rgba())
+    write_animation("a.gif", images, 100)
+    assert np.array_equal(read_gif("a.gif")[0], read_animation("a.gif").frames)
+    write_gif("b/b.gif", [image.indices for image in images], palette, [100, 100])
+    assert np.array_equal(read_image("b/b.gif"), images[0].to_rgba())
+    make_sprite_sheet({"x": images[0]}).save("s.png")
+    assert (tmp_path / "s.json").is_file()
