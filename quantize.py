@@ -190,8 +190,8 @@ def plot(result: Result, path: Path, wanted: PaletteOptions) -> None:
     """Draw the first frame's figure, with the error curve of the method, or of the default one."""
     frame, (indices, palettes, _) = result.original.frames[0], result.converted
     method = DEFAULT_METHOD if wanted.method in (None, "fixed") else wanted.method
-    errors = error_curve([frame], PLOTTED_COUNTS, method, wanted.space, wanted.seed)
-    needed = choose_colors([frame], method, wanted.space, wanted.seed)
+    errors = error_curve([frame], PLOTTED_COUNTS, method, wanted.space, wanted.seed, alpha=wanted.alpha)
+    needed = choose_colors([frame], method, wanted.space, wanted.seed, alpha=wanted.alpha)
     plot_quantization(path, frame, indices[0], palettes[0], PLOTTED_COUNTS, errors, needed)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tincture.common.errors import SEED, InputError, Range, choose
 from tincture.common.options import OneOf, check_options
 from tincture.quantization.fit import quantize
-from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.histogram import OPAQUE_ALPHA, rgba_histogram
 from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import read_animation
@@ -202,12 +202,14 @@ def read_frames(path: Path, colors: int | None) -> Frames:
         path: its file.
         colors: entries to which every picture is quantized. None: an indexed picture keeps its
             index map and palette. Another one keeps its colors if they are at most 256, and gets 64
-            otherwise.
+            otherwise. A still picture keeps its alphas if there is room for all colors with them.
     """
     animation = read_animation(path)
     rgba = np.concatenate(animation.frames)
     if colors is None and len(animation.frames) == 1 and (image := open_image(path)).mode == "P":
         indexed = IndexedImage.from_pil(image)
+    elif colors is None and len(animation.frames) == 1 and len(rgba_histogram([rgba])[0]) <= MAX_ENTRIES:
+        indexed = quantize(rgba, MAX_ENTRIES, alpha="soft")
     else:
         indexed = quantize(rgba, colors or (MAX_ENTRIES if _has_few_colors(rgba) else DEFAULT_COLORS))
     return Frames(indexed, animation.durations, animation.loops)

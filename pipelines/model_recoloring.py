@@ -16,6 +16,7 @@ from tincture.common.processes import processes
 from tincture.controls.views import Canvas, View
 from tincture.diffusion.schedules import Schedule, linear
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
+from tincture.quantization.encoding import differs
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -125,8 +126,8 @@ def redraw_colors(
     """
     image = made_solid_for(target, image)
     start = recolor(image, target, reversible=False)
-    if image.palette == target:
-        return start
+    if not differs(image.to_rgba(), start.indices, target).any():
+        return start  # all of its colors are in the palette
     # The picture as regions of one color each, which the mapping moves as wholes.
     colors, region = np.unique(image.to_rgba().reshape(-1, 4), axis=0, return_inverse=True)
     first = np.unique(region.ravel(), return_index=True)[1]

@@ -12,6 +12,7 @@ from numba import njit
 
 from tincture.common.threads import over_slices
 
+from .color import linear_to_oklab
 from .histogram import as_rgba
 from .palettes.palette import Palette
 from .spaces import LINEAR_OF_BYTE, linear_to_oklab_pixel
@@ -75,6 +76,13 @@ def fidelity(
         return Fidelity(None, None, colors_used, blur)
     psnr = float(10 * np.log10(255**2 / (squares / (3 * count)))) if squares else float("inf")
     return Fidelity(psnr, float(distances / count), colors_used, blur)
+
+
+def seen_oklab(rgba: np.ndarray) -> np.ndarray:
+    """Colors on black and on white in OKLab, uint8 ``[N, 4]`` → float32 ``[2, N, 3]``."""
+    return np.stack(
+        [linear_to_oklab(_lay_on(rgba[None], np.float32(ground), LINEAR_OF_BYTE)[1][0]) for ground in (0, 255)]
+    )
 
 
 def _gaussian(deviation: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from tincture.common.options import OneOf
 from .conversion import SMOOTHERS, has_place_for_transparency, with_place_for_transparency
 from .dither import DITHER_SPACES, DITHERERS
 from .encoding import differs, encode
-from .fit import QUANTIZERS, choose_colors, fit_palette
+from .fit import ALPHAS, QUANTIZERS, choose_colors, fit_palette
 from .palettes.choice import rank_palettes
 from .palettes.files import named_palettes, read_palette, read_palette_folder
 from .palettes.order import ORDERS
@@ -48,6 +48,8 @@ class PaletteOptions:
         best_of: folder of palettes, of which the best fitting one is used.
         keep_colors: colors that a fitted palette must hold.
         channel_bits: only colors of such hardware: 3,3,3 or 5,5,5 bits.
+        alpha: of fitted entries. hard: opaque or transparent, from alpha 128 on. soft: shadows and
+            soft edges get entries of their own, with alphas between.
         shared: one palette for all pictures.
         per_frame: a palette for each frame of an animation, as a GIF can have it, and not one for
             all.
@@ -65,6 +67,7 @@ class PaletteOptions:
     best_of: Path | None = None
     keep_colors: Sequence[str] = field(default=(), metadata={"metavar": "ff0000,00ff00,…"})
     channel_bits: str | None = None
+    alpha: Annotated[str, OneOf(ALPHAS)] = ALPHAS[0]
     shared: bool = False
     per_frame: bool = False
     space: Annotated[str, OneOf(SPACES)] = "oklab"
@@ -73,8 +76,8 @@ class PaletteOptions:
     def __post_init__(self) -> None:
         if self.palette is not None and self.best_of is not None:
             raise InputError("--palette names one palette and --best-of a folder of them: give one of the two")
-        for name in ("colors", "max_error", "method", "keep_colors", "channel_bits") if self.is_given else ():
-            if getattr(self, name) not in (None, ()):
+        for name in ("colors", "max_error", "method", "keep_colors", "channel_bits", "alpha") if self.is_given else ():
+            if getattr(self, name) not in (None, (), ALPHAS[0]):
                 given = "--best-of" if self.palette is None else "--palette"
                 raise InputError(f"--{name.replace('_', '-')} says how to fit a palette, but {given} gives one")
         if self.per_frame and (self.shared or self.palette is not None):
@@ -152,6 +155,7 @@ def make_chooser(wanted: PaletteOptions, is_dithered: bool) -> Chooser:
     limits = {
         "keep": Palette.from_hex(wanted.keep_colors) if wanted.keep_colors else None,
         "channel_bits": wanted.bits(),
+        "alpha": wanted.alpha,
     }
 
     def fit(frames: list[np.ndarray], own: IndexedImage | None = None) -> tuple[Palette, str]:

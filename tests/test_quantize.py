@@ -167,6 +167,46 @@ def test_an_animation_of_one_table_keeps_its_order(run, folder, hexes):
     assert len(load("few")["images"][0]["palette"]) == 2
 
 
+def glow(color, size=24):
+    """A light of one color that fades, uint8 ``[size, size, 4]``."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    alpha = (1 - np.hypot(x, y) / (size / 2)).clip(0, 1) * 255
+    return np.dstack([np.full((size, size, 3), color), alpha]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--colors", 256],
+        ["--colors", 256, "--dither", "floyd-steinberg"],
+        ["--shared"],
+        ["--colors", 255, "--sort", "hue"],
+    ],
+)
+def test_soft_alpha_is_fitted_on_request_and_stored_in_the_png(run, folder, options):
+    image = glow((200, 60, 40))
+    Image.fromarray(image).save("glow.png")
+    assert run(quantize, "glow.png", *options, "--alpha", "soft", "--output", "soft")[0] == 0
+    with Image.open("soft/glow.png") as drawn:
+        assert drawn.mode == "P"
+        assert np.array_equal(np.array(drawn.convert("RGBA"))[..., 3], image[..., 3])
+    run(quantize, "glow.png", *options, "--output", "hard")
+    assert set(np.unique(IndexedImage.load(Path("hard/glow.png")).to_rgba()[..., 3])) == {0, 255}
+    errors = [load(name)["images"][0]["mean_delta_e"] for name in ("soft", "hard")]
+    assert errors[0] == 0 < 0.05 < errors[1]  # what is lost of alpha counts
+
+
+def test_few_colors_of_a_glow_and_its_plot(run, folder):
+    pytest.importorskip("matplotlib")
+    Image.fromarray(glow((255, 255, 255))).save("glow.png")
+    for colors in (6, "auto"):
+        options = ["--colors", colors, "--alpha", "soft", "--plot", "--overwrite", "--output", "out"]
+        assert run(quantize, "glow.png", *options)[0] == 0
+        palette = read_palette("out/palette.hex")
+        assert palette.is_soft
+        assert len(palette) == 6 or colors == "auto"
+
+
 def test_a_given_palette_keeps_its_order_and_gets_a_place_for_transparency(run, folder):
     run(quantize, "a/x.png", "--palette", "pico-8", "--output", "out")
     assert read_palette("out/palette.hex") == read_palette("pico-8")
@@ -425,6 +465,8 @@ def test_an_input_is_never_overwritten(run, folder):
         ("a/x.png --colors 4 --seed -1", "--seed is -1"),
         ("a/x.png --method learned --seed 99999999999999999999999", "--seed is 99999999999999999999999"),
         ("moving.gif --palette half.hex", "the palette holds ff000080"),
+        ("a/x.png --palette pico-8 --alpha soft", "--alpha says how to fit a palette"),
+        ("a/x.png --alpha half", "half"),
         ("a/x.png --output full", "is not empty"),
         ("a/x.png --output full --overwrite", "was not written by this command"),
         ("a/x.png --output notes.txt", "is a file"),

@@ -13,8 +13,8 @@ from tincture.common.errors import InputError, choose
 from tincture.common.threads import over_slices
 
 from ..encoding import encode
-from ..histogram import OPAQUE_ALPHA, as_rgba, histogram
-from ..metric import nearest_entries
+from ..fidelity import seen_oklab
+from ..histogram import OPAQUE_ALPHA, as_rgba, histogram, rgba_histogram
 from ..palettes.palette import MAX_ENTRIES, Palette
 from ..pictures.indexed_image import IndexedImage
 from ..spaces import SPACES, Space
@@ -22,6 +22,7 @@ from .channel_bits import ChannelBits, check_representable, snap
 from .kmeans import kmeans
 from .mixtures import fit_mixtures
 from .pillow import median_cut_colors, octree_colors
+from .soft import fit_soft
 from .uniform import uniform_colors
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ QUANTIZERS: dict[str, Fit] = {
     "fixed": lambda colors, *_: colors[:0],  # the kept colors are the palette
 }
 
+ALPHAS = ("hard", "soft")
+"""Fitted entries are opaque, and one is transparent; or there are also some between."""
+
 FEW_COLORS = 64
 """Pictures of at most so many colors need all of them: somebody chose each, and a rare one is no
 less meant."""
@@ -78,12 +82,13 @@ def fit_palette(
     *,
     keep: Palette | None = None,
     channel_bits: ChannelBits | None = None,
+    alpha: str = "hard",
 ) -> Palette:
     """Choose one palette for one or several pictures.
 
     If any pixel is transparent, a transparent entry comes first and counts among ``colors``. The
-    kept colors follow in their order, then the fitted ones, from dark to light. Pictures that have
-    few enough colors get exactly those.
+    kept colors follow in their order, then the fitted ones: soft ones from faint to opaque, opaque
+    ones from dark to light. Pictures that have few enough colors get exactly those.
 
     Args:
         images: a list of sRGB arrays, uint8 ``[H, W, 3]`` or ``[H, W, 4]``.
@@ -93,6 +98,9 @@ def fit_palette(
         seed: of the method's random start.
         keep: entries that the palette must hold exactly, each once; no fitted entry equals one.
         channel_bits: bits of red, green and blue; such hardware can show every entry.
+        alpha: a name in `ALPHAS`. hard: pixels are opaque from alpha 128 on, or else transparent.
+            soft: soft pixels get soft entries, as many as `fit_soft` finds that they need, and the
+            method fits the opaque ones.
 
     Raises:
         InputError: ``colors`` is out of range, an image is none, a name is unknown, the kept colors
@@ -101,19 +109,35 @@ def fit_palette(
     fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
     if method == "fixed" and keep is None:
         raise InputError("the method 'fixed' takes its colors from kept ones; give some")
-    distinct, counts = histogram(images)
+    pixels, counts = _histogram(images, alpha)
+    is_opaque = pixels[:, 3] == 255
+    distinct, numbers = pixels[is_opaque, :3], counts[is_opaque]
 
     def find(k: int, fixed: np.ndarray) -> np.ndarray:
-        return fit(distinct, counts, k, metric, seed, fixed)
+        return fit(distinct, numbers, k, metric, seed, fixed)
 
-    return _assemble(images, distinct, counts, colors, method, find, keep, channel_bits)
+    def find_soft(k: int, fixed: np.ndarray) -> np.ndarray:
+        return fit_soft(pixels, counts, k, metric, fixed)
+
+    has_clear = _has_transparency(images, alpha)
+    return _assemble(has_clear, distinct, numbers, colors, method, find, keep, channel_bits, find_soft)
+
+
+def _histogram(images: Sequence[np.ndarray], alpha: str) -> tuple[np.ndarray, np.ndarray]:
+    """The colors to be fitted, uint8 ``[N, 4]``, none transparent, and how often each occurs."""
+    if choose("kind of alpha", alpha, dict.fromkeys(ALPHAS, alpha)) == "soft":
+        pixels, counts = rgba_histogram(images)
+        if ((pixels[:, 3] > 0) & (pixels[:, 3] < 255)).any():
+            return pixels[pixels[:, 3] > 0], counts[pixels[:, 3] > 0]
+    distinct, counts = histogram(images)
+    return np.concatenate([distinct, np.full((len(distinct), 1), 255, np.uint8)], axis=1), counts
 
 
 def quantize(
-    image: np.ndarray, colors: int, method: str = "kmeans", space: str = "oklab", seed: int = 0
+    image: np.ndarray, colors: int, method: str = "kmeans", space: str = "oklab", seed: int = 0, alpha: str = "hard"
 ) -> IndexedImage:
     """Fit a palette to one picture and draw the picture in it; arguments as for `fit_palette`."""
-    palette = fit_palette([image], colors, method, space, seed)
+    palette = fit_palette([image], colors, method, space, seed, alpha=alpha)
     return IndexedImage(encode(image, palette, space), palette)
 
 
@@ -176,7 +200,8 @@ def _fit_on_device(
             # Entries that fell together leave places, which the processor fills.
             return ready.pop() if ready else QUANTIZERS["kmeans"](*histograms[i], k, space, seed, fixed)
 
-        palettes.append(_assemble([image], *histograms[i], colors, "kmeans", find, None, channel_bits))
+        has_clear = _has_transparency([image])
+        palettes.append(_assemble(has_clear, *histograms[i], colors, "kmeans", find, None, channel_bits))
     return palettes
 
 
@@ -185,7 +210,7 @@ Find = Callable[[int, np.ndarray], np.ndarray]
 
 
 def _assemble(
-    images: Sequence[np.ndarray],
+    has_clear: bool,
     distinct: np.ndarray,
     counts: np.ndarray,
     colors: int,
@@ -193,23 +218,27 @@ def _assemble(
     find: Find,
     keep: Palette | None,
     bits: ChannelBits | None,
+    find_soft: Find = lambda *_: np.zeros((0, 4), np.uint8),
 ) -> Palette:
-    """The palette of pictures: transparency, kept colors, then what ``find`` finds."""
+    """The palette of pictures: transparency, kept colors, soft ones, then what ``find`` finds."""
     if not 2 <= colors <= MAX_ENTRIES:
         raise InputError(f"a palette is fitted with 2 to {MAX_ENTRIES} colors, not {colors}")
     kept = np.zeros((0, 4), np.uint8) if keep is None else keep.colors
     kept = kept[np.sort(np.unique(kept, axis=0, return_index=True)[1])]  # each once, in their order
     if bits is not None:
         check_representable(kept, bits)
-    if (kept[:, 3] > 0).all() and _has_transparency(images):
+    if (kept[:, 3] > 0).all() and has_clear:
         kept = np.concatenate([np.zeros((1, 4), np.uint8), kept])
     if len(kept) > colors:
         raise InputError(f"{len(kept)} kept colors (transparency included) don't fit among {colors}")
     wanted = 0 if method == "fixed" else colors - len(kept)
-    fitted = _fill(distinct, counts, wanted, method, find, _opaque(kept), bits)
-    fitted = fitted[np.argsort(SPACES["oklab"].from_bytes(fitted)[:, 0], kind="stable")]
+    soft = find_soft(wanted, kept)
+    if bits is not None:
+        soft = _without(np.unique(np.concatenate([snap(soft[:, :3], bits), soft[:, 3:]], axis=1), axis=0), kept)
+    fitted = _fill(distinct, counts, wanted - len(soft), method, find, _opaque(kept), bits)
     opaque = np.concatenate([fitted, np.full((len(fitted), 1), 255, np.uint8)], axis=1)
-    return Palette(np.concatenate([kept, opaque]))
+    new = np.concatenate([soft, opaque])
+    return Palette(np.concatenate([kept, new[np.lexsort((SPACES["oklab"].from_bytes(new)[:, 0], new[:, 3]))]]))
 
 
 def _fill(
@@ -247,8 +276,9 @@ def _fill(
     return found
 
 
-def _has_transparency(images: Sequence[np.ndarray]) -> bool:
-    return any(bool((as_rgba(image)[..., 3] < OPAQUE_ALPHA).any()) for image in images)
+def _has_transparency(images: Sequence[np.ndarray], alpha: str = "hard") -> bool:
+    least = 1 if alpha == "soft" else OPAQUE_ALPHA
+    return any(bool((as_rgba(image)[..., 3] < least).any()) for image in images)
 
 
 def _opaque(colors: np.ndarray) -> np.ndarray:
@@ -283,22 +313,20 @@ def error_curve(
     *,
     keep: Palette | None = None,
     channel_bits: ChannelBits | None = None,
+    alpha: str = "hard",
 ) -> list[float]:
-    """The mean ΔE in OKLab over the opaque pixels, for palettes of each of ``counts`` entries.
+    """The mean ΔE in OKLab, as of `fidelity`, for palettes of each of ``counts`` entries.
 
-    The other arguments are those of `fit_palette`.
+    The other arguments are those of `fit_palette`. With hard alpha, opaque pixels alone count.
     """
-    distinct, weights = histogram(images)
+    distinct, weights = _histogram(images, alpha)
     if len(distinct) == 0:
         return [0.0] * len(counts)
-    choose("color space", space, SPACES)
-    points = SPACES["oklab"].from_bytes(distinct)
-    errors = []
+    looks, errors = seen_oklab(distinct), []
     for count in counts:
-        palette = fit_palette(images, count, method, space, seed, keep=keep, channel_bits=channel_bits)
-        entries = palette.colors[palette.colors[:, 3] > 0]
-        labels = nearest_entries(distinct, entries, space)
-        distances = np.linalg.norm(points - SPACES["oklab"].from_bytes(entries)[labels], axis=1)
+        palette = fit_palette(images, count, method, space, seed, keep=keep, channel_bits=channel_bits, alpha=alpha)
+        labels = encode(distinct[None], palette, space)[0]
+        distances = np.linalg.norm(looks - seen_oklab(palette.colors)[:, labels], axis=-1).mean(axis=0)
         errors.append(float(np.average(distances, weights=weights)))
     return errors
 
@@ -312,11 +340,12 @@ def choose_colors(
     *,
     keep: Palette | None = None,
     channel_bits: ChannelBits | None = None,
+    alpha: str = "hard",
 ) -> int:
     """Find how many entries the pictures need, transparency and kept colors included.
 
     Args:
-        images, method, space, seed, keep, channel_bits: as for `fit_palette`.
+        images, method, space, seed, keep, channel_bits, alpha: as for `fit_palette`.
         max_error: the mean ΔE in OKLab that is allowed. The answer is the smallest number that
             bisection finds to reach it, or 256 where none does. If it is left out, pictures of at
             most `FEW_COLORS` colors need them all, and the elbow of the error over the logarithm
@@ -331,19 +360,21 @@ def choose_colors(
     if max_error is not None and max_error < 0:
         raise InputError(f"the allowed error is at least 0, not {max_error}")
     kept = np.zeros((0, 4), np.uint8) if keep is None else np.unique(keep.colors, axis=0)
-    given = len(kept) + (_has_transparency(images) and bool((kept[:, 3] > 0).all()))
+    given = len(kept) + (_has_transparency(images, alpha) and bool((kept[:, 3] > 0).all()))
     least = max(given, 2)
     if method == "fixed":
         return least
 
     def errors_of(counts: Sequence[int]) -> np.ndarray:
-        return np.array(error_curve(images, counts, method, space, seed, keep=keep, channel_bits=channel_bits))
+        limits = {"keep": keep, "channel_bits": channel_bits, "alpha": alpha}
+        return np.array(error_curve(images, counts, method, space, seed, **limits))
 
     if max_error is None:
-        distinct = histogram(images)[0]
-        needed = distinct if channel_bits is None else _distinct(snap(distinct, channel_bits))
+        needed = _histogram(images, alpha)[0]
+        if channel_bits is not None:
+            needed = np.unique(np.concatenate([snap(needed[:, :3], channel_bits), needed[:, 3:]], axis=1), axis=0)
         if len(needed) <= FEW_COLORS:
-            return min(max(given + len(_without(needed, _opaque(kept))), 2), MAX_ENTRIES)
+            return min(max(given + len(_without(needed, kept)), 2), MAX_ENTRIES)
         counts = [count for count in _CURVE if count >= least] or [MAX_ENTRIES]
         return counts[_elbow(np.log(counts), errors_of(counts))]
 
