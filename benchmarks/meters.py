@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from tqdm import tqdm
 
@@ -45,6 +46,26 @@ def operations(run: Callable[[], object]) -> int:
     with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
         run()
     return counter.get_total_flops()
+
+
+def dispatched(run: Callable[[], object]) -> int:
+    """How many tensor operations ``run`` dispatches: each costs a CPU, or starts a GPU's kernel.
+
+    It is the same on each run and on each machine. What autograd runs backward isn't counted.
+    """
+    with _Dispatches() as counter:
+        run()
+    return counter.count
+
+
+class _Dispatches(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(
+        self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        self.count += 1
+        return function(*args, **(kwargs or {}))
 
 
 def tensor_bytes(run: Callable[[], object]) -> int:

@@ -15,7 +15,7 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace
 from torch import Tensor
 
-from tincture.benchmarks.meters import medians, operations, process_memory
+from tincture.benchmarks.meters import dispatched, medians, operations, process_memory
 from tincture.benchmarks.tables import heading, row
 from tincture.benchmarks.work import TrainingStep
 from tincture.common import cli
@@ -95,6 +95,7 @@ def time_step(options: Namespace, config: RunConfig) -> None:
     memory = peak_memory(step.run, device)
     examples = step.load(0)
     network_operations, update_operations = operations(lambda: step.learn_from(examples)), operations(step.update)
+    launches = {"loading": dispatched(lambda: step.load(1)), "optimizer and average": dispatched(step.update)}
     number_format = torch.bfloat16 if config.train.mixed_precision == "bf16" else torch.float32
     matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=number_format)
     watch = Stopwatch(device)
@@ -108,6 +109,8 @@ def time_step(options: Namespace, config: RunConfig) -> None:
         with watch.part("optimizer and average"):
             step.update()
     report(watch, network_operations, update_operations, config.train.batch_size, memory)
+    for part, count in launches.items():
+        print(row(f"tensor operations dispatched by {part}", f"{count:,}"))
     if options.profile:
         print_profile(step.run)
 

@@ -90,13 +90,13 @@ class IndexMaps:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batch(self, rows: Tensor | slice) -> Batch:
-        """The pictures at ``rows``, int64 ``[B]`` or a slice."""
-        return Batch(self.indices[rows].long(), self.palettes[rows], self.labels[rows])
+    def batch(self, rows: Tensor | slice, device: torch.device | str = "cpu") -> Batch:
+        """The pictures at ``rows``, int64 ``[B]`` or a slice, on ``device``."""
+        return Batch(self.indices[rows].to(device).long(), self.palettes[rows].to(device), self.labels[rows].to(device))
 
-    def subset(self, rows: Tensor) -> "IndexMaps":
-        """The pictures at ``rows``, int64 ``[N]``, as a data set."""
-        names = [self.names[row] for row in rows.tolist()]
+    def subset(self, rows: Tensor | slice) -> "IndexMaps":
+        """The pictures at ``rows``, int64 ``[N]`` or a slice, as a data set."""
+        names = self.names[rows] if isinstance(rows, slice) else [self.names[row] for row in rows.tolist()]
         return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, names)
 
     def random_rows(self, number: int, seed: int) -> Tensor:

@@ -1,13 +1,14 @@
 """Random draws that are exact, and that belong to their image whatever its batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Generators = torch.Generator | Sequence[torch.Generator] | None
-"""One CPU generator for the whole batch, one for each image, or torch's global one."""
+Generators = torch.Generator | Sequence[torch.Generator] | Callable[..., Tensor] | None
+"""One CPU generator for the whole batch, one for each image, or torch's global one; or what draws
+itself: ``rand(*shape)`` gives uniform numbers in [0, 1), float ``[B, *shape]``, on their device."""
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -32,6 +33,8 @@ def uniform(shape: Sequence[int], generator: Generators, device: torch.device) -
         if len(generator) != shape[0]:
             raise ValueError(f"{len(generator)} generators for {shape[0]} images")
         numbers = torch.stack([torch.rand(*shape[1:], generator=g, dtype=torch.float64) for g in generator])
+    elif callable(generator):
+        numbers = generator(*shape[1:])
     else:
         numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
     wide = widest_float(device)

@@ -5,7 +5,7 @@ baseline.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -56,12 +56,6 @@ class Conditions:
 
     def _values(self) -> tuple[Tensor | None, ...]:
         return self.class_labels, self.luminance, self.augmentation_labels
-
-    @staticmethod
-    def cat(parts: Sequence["Conditions"]) -> "Conditions":
-        """One batch of several, in all of which the same things are told."""
-        kinds = zip(*(part._values() for part in parts), strict=True)
-        return Conditions(*(None if values[0] is None else torch.cat(values) for values in kinds))
 
 
 NO_CONDITIONS = Conditions()
@@ -145,18 +139,18 @@ class Denoiser(ModelMixin, ConfigMixin):
     def check_palette(self, palette: Palette) -> None:
         """Raise InputError if the denoiser can't draw with ``palette``."""
 
-    def hide(self, conditions: Conditions) -> Conditions:
+    def hide(self, conditions: Conditions, rand: Callable[..., Tensor]) -> Conditions:
         """Hide some labels and luminance maps, so that training teaches to draw without them too.
 
         With the probability ``class_dropout`` a label is replaced by "no label", which
         classifier-free guidance needs. With the probability ``luminance_dropout`` a map is replaced
-        by an unknown one. torch's global generator is used.
+        by an unknown one. ``rand(*shape)`` gives uniform numbers in [0, 1), float ``[B, *shape]``.
         """
         labels, luminance = conditions.class_labels, conditions.luminance
         if labels is not None:
-            labels = labels.where(torch.rand(len(labels)) >= self.config.class_dropout, self.num_classes)
+            labels = labels.where(rand() >= self.config.class_dropout, self.num_classes)
         if luminance is not None:
-            luminance = luminance.where(torch.rand(len(luminance), 1, 1) >= self.config.luminance_dropout, torch.nan)
+            luminance = luminance.where(rand(1, 1) >= self.config.luminance_dropout, torch.nan)
         return Conditions(labels, luminance, conditions.augmentation_labels)
 
     def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:

@@ -4,11 +4,13 @@ OKLab: Björn Ottosson 2020, "A perceptual color space for image processing". Eu
 it are about as large as differences look; black and white are 1 apart.
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, "Tensor")
@@ -42,7 +44,14 @@ def _apply(matrix: tuple[tuple[float, ...], ...], colors: Array) -> Array:
     if isinstance(colors, np.ndarray):
         # Summed from left to right, as torch does: a BLAS product would round otherwise.
         return (colors[..., None, :] * np.array(matrix, colors.dtype)).sum(-1)
-    return colors @ colors.new_tensor(matrix).T
+    return colors @ _transposed(matrix, colors.dtype, colors.device)
+
+
+@lru_cache
+def _transposed(matrix: tuple[tuple[float, ...], ...], dtype: "torch.dtype", device: "torch.device") -> "Tensor":
+    import torch  # is there already, if a tensor is
+
+    return torch.tensor(matrix, dtype=dtype, device=device).T
 
 
 def _where(condition: Array, yes: Array, no: Array) -> Array:

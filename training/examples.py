@@ -12,19 +12,15 @@ import torch
 from torch import Tensor
 
 from tincture.common.errors import InputError
-from tincture.data.augmentation import augment, rounded_luminance, with_foreign_palettes
-from tincture.data.index_maps import Batch, IndexMaps
-from tincture.diffusion.draws import image_generators, mixed_seed
+from tincture.data.augmentation import Rand, augment, opaque_first, rounded_luminance, with_foreign_palettes
+from tincture.data.index_maps import IndexMaps
+from tincture.diffusion.draws import mixed_seed, widest_float
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import Conditions, Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 
 from .run_config import TrainConfig
-
-BLOCK = 8
-"""Neighboring images of a batch that are augmented together, from one stream of random numbers.
-Blocks are never cut."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,9 @@ class ExampleMaker:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.denoiser, self.process, self.pool = denoiser, process, pool
+        self.denoiser, self.process = denoiser, process
         self.config, self.seed, self.device = config, seed, device
+        self.pool = opaque_first(pool.to(device))
 
     def __call__(self, pictures: IndexMaps, step: int, first: int) -> Examples:
         """Make the examples of ``pictures``.
@@ -71,50 +68,50 @@ class ExampleMaker:
         Args:
             pictures: neighbors in the batch of ``step``.
             step: of the run.
-            first: their place in the batch, where a block begins.
+            first: their place in the batch.
         """
-        count = len(pictures)
-        # Augment, block by block.
-        blocks = [
-            self._augmented(pictures.batch(slice(start, start + BLOCK)), step, (first + start) // BLOCK)
-            for start in range(0, count, BLOCK)
-        ]
-        x_0 = torch.cat([batch.x_0 for batch, _ in blocks]).to(self.device)
-        palette = PaletteBatch(
-            torch.cat([batch.palette.colors for batch, _ in blocks]),
-            torch.cat([batch.palette.valid for batch, _ in blocks]),
-        ).to(self.device)
-        conditions = Conditions.cat([conditions for _, conditions in blocks]).to(self.device)
-        # Corrupt: t is spread evenly over the whole batch, and x_t ~ q(x_t | x_0).
-        step_seed = mixed_seed(self.seed, step)
-        times = low_discrepancy_times(self.config.batch_size, torch.Generator().manual_seed(step_seed))
-        t = times[first : first + count].to(self.device)
-        x_t = self.process.q_sample(x_0, t, palette, image_generators(step_seed, first, count))
-        return Examples(x_0, x_t, t, palette, conditions)
-
-    def _augmented(self, batch: Batch, step: int, block: int) -> tuple[Batch, Conditions]:
-        torch.default_generator.manual_seed(mixed_seed(self.seed, step, block))  # torch.manual_seed seeks GPUs: slow
-        batch, changes = augment(batch, self.config.mirror, self.config.shift, self.config.palette_jitter)
-        batch = with_foreign_palettes(batch, self.pool, self.config.foreign_palettes)
+        config, here = self.config, slice(first, first + len(pictures))
+        seed = mixed_seed(self.seed, step)
+        rand = _cut_from_whole(seed, config.batch_size, here, self.device)
+        # Augment.
+        batch = pictures.batch(slice(None), self.device)
+        batch, changes = augment(batch, config.mirror, config.shift, config.palette_jitter, rand)
+        batch = with_foreign_palettes(batch, self.pool, config.foreign_palettes, rand)
         conditions = Conditions(
             class_labels=batch.labels if self.denoiser.num_classes else None,
-            luminance=rounded_luminance(batch) if self.denoiser.luminance is not None else None,
+            luminance=rounded_luminance(batch, rand) if self.denoiser.luminance is not None else None,
             augmentation_labels=changes if self.denoiser.condition.augmentation is not None else None,
         )
-        return batch, self.denoiser.hide(conditions)
+        conditions = self.denoiser.hide(conditions, rand)
+        # Corrupt: t is spread evenly over the whole batch, and x_t ~ q(x_t | x_0).
+        t = low_discrepancy_times(config.batch_size, torch.Generator().manual_seed(seed))[here].to(self.device)
+        x_t = self.process.q_sample(batch.x_0, t, batch.palette, rand)
+        return Examples(batch.x_0, x_t, t, batch.palette, conditions)
+
+
+def _cut_from_whole(seed: int, count: int, here: slice, device: torch.device) -> Rand:
+    """Numbers of one generator for a batch of ``count`` pictures, cut to those at ``here``.
+
+    Each process and part draws the same numbers, and takes its own.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator, device=device, dtype=widest_float(device))[here]
+
+    return rand
 
 
 def cut_batch(batch_size: int, parts: int) -> list[slice]:
-    """Cut a batch into parts of whole blocks, as even as that allows.
+    """Cut a batch into parts, as even as they can be.
 
     Raises:
-        InputError: there are fewer blocks than parts.
+        InputError: there are fewer images than parts.
     """
-    blocks = -(-batch_size // BLOCK)
-    if blocks < parts:
+    if batch_size < parts:
         raise InputError(
             f"train.batch_size {batch_size} is too small for {parts} parts (processes × train.accumulation): "
-            f"each takes at least {BLOCK} images"
+            "each takes at least one image"
         )
-    edges = [min(BLOCK * (part * blocks // parts), batch_size) for part in range(parts + 1)]
+    edges = [part * batch_size // parts for part in range(parts + 1)]
     return [slice(start, end) for start, end in itertools.pairwise(edges)]

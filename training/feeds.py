@@ -10,9 +10,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,14 +140,16 @@ def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
     Returns:
         int64 ``[batch_size]``; a function of the arguments alone.
     """
-    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
-    rows = torch.empty_like(positions)
-    for epoch in (positions // count).unique().tolist():  # a batch may end one epoch and begin the next
-        generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
-        order = torch.randperm(count, generator=generator)
-        here = positions // count == epoch
-        rows[here] = order[positions[here] % count]
-    return rows
+    epochs, places = np.divmod(np.arange(step * batch_size, (step + 1) * batch_size), count)
+    rows = np.empty_like(places)
+    for epoch in np.unique(epochs):  # a batch may end one epoch and begin the next
+        rows[epochs == epoch] = _order(count, seed, int(epoch))[places[epochs == epoch]]
+    return torch.from_numpy(rows)
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed_seed(seed, epoch))).numpy()
 
 
 class StreamFeed:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -46,7 +47,7 @@ CLOCKS: dict[str, Callable[[], float]] = {
 """Seconds that pass, and seconds of work by this process, with all of its threads."""
 
 SCALARS_EVERY = 10
-"""Steps between training scalars."""
+"""Steps between training scalars, and between looks at what the device has computed."""
 
 DATA_SHEET, SHOWN_PICTURES = "data.png", 64
 """A sheet of random pictures that a run learns from, and how many."""
@@ -94,7 +95,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         with earlier_set_aside():
             run.start_record(resume)
     accelerator, process, progress, options = run.accelerator, run.process, run.progress, config.train
-    meter = Meter(run)
+    meter, unread = Meter(run), list[Outcome]()
     run.start_clock()
 
     while (fraction := run.fraction_done()) < 1:
@@ -110,9 +111,9 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         pictures = feed.pictures(progress.step, run.share)
         bits = []
         for part in run.parts:  # one after the other, to save memory
-            rows = torch.arange(part.start - run.share.start, part.stop - run.share.start)
+            here = slice(part.start - run.share.start, part.stop - run.share.start)
             # Corrupt: x_t ~ q(x_t | x_0) at times t.
-            batch = run.make_examples(pictures.subset(rows), progress.step, part.start)
+            batch = run.make_examples(pictures.subset(here), progress.step, part.start)
             # Predict. Gradients are averaged over processes once, in the last part.
             with nullcontext() if part is run.parts[-1] else accelerator.no_sync(run.model):
                 with accelerator.autocast():  # logits of p(x_0 | x_t), [B, K, H, W]
@@ -125,19 +126,21 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
                 # The mean over the batch, of which this is a part. DDP averages over processes.
                 accelerator.backward(losses.sum() * accelerator.num_processes / options.batch_size)
             bits.append(bound.detach())
-        # Clip the gradient; go no further if it isn't finite.
+        # Clip the gradient, change the weights and their average.
         norm = accelerator.clip_grad_norm_(run.denoiser.parameters(), options.clip_norm)
-        value = accelerator.reduce(torch.cat(bits).sum()).item() / options.batch_size
-        if not math.isfinite(value) or not torch.isfinite(norm):
-            raise InputError(run.describe_failure(value, norm, pictures.names, torch.cat(bits)))
-        # Change the weights, and their average.
         for optimizer in run.optimizers:
             optimizer.step()
         run.average.update_parameters(run.denoiser)
+        unread.append(Outcome(progress.step, pictures.names, torch.cat(bits), norm))
         progress.step += 1
 
         # ---- Log, evaluate, save ----
-        meter.step(value, rate_factor)
+        # To read a number, the device has to be waited for. What isn't finite is evaluated, saved
+        # and drawn with by nobody.
+        if any(
+            progress.step % every == 0 for every in (SCALARS_EVERY, options.evaluate_every, options.checkpoint_every)
+        ):
+            meter.log(run.read(unread), rate_factor)
         if progress.step % options.evaluate_every == 0:
             run.evaluate(options.heldout_times)
             meter.pause()
@@ -146,10 +149,9 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
             meter.pause()
 
         # ---- Stop, if any process was told to ----
-        if stop() is not None:
-            accelerator.set_trigger()
-        if accelerator.check_trigger():
+        if run.shall_stop(stop() is not None):
             meter.bar.close()
+            run.read(unread)
             run.save()
             run.close()
             raise StoppedBySignalError(stop() or signal.SIGTERM, progress.step)
@@ -157,6 +159,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     meter.bar.close()
 
     # ---- Measure, fit the grid of sampling times, leave the pipeline ----
+    run.read(unread)
     run.save()  # what follows takes a while
     estimates = run.evaluate(4 * options.heldout_times)
     knots = fitted_knots(process.schedule.noise(estimates.times), estimates.bits)
@@ -166,6 +169,17 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         run.pipeline.save_pretrained(output)
     run.close()
     return estimates.result()
+
+
+class Outcome(NamedTuple):
+    """What came of a step on this process. The numbers may still be computed on the device."""
+
+    step: int
+    names: list[str]
+    bits: Tensor
+    """The bound of each picture, bits per pixel, ``[B]``."""
+    norm: Tensor
+    """The gradient's."""
 
 
 class Run:
@@ -182,6 +196,7 @@ class Run:
         self.accelerator = accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
         _check_launch(accelerator)
         self.is_first = accelerator.is_main_process
+        self._is_shared = accelerator.num_processes > 1
         count, index = config.train.accumulation, accelerator.process_index
         self.parts = cut_batch(config.train.batch_size, accelerator.num_processes * count)[index * count :][:count]
         self.share = slice(self.parts[0].start, self.parts[-1].stop)
@@ -251,17 +266,50 @@ class Run:
     def fraction_done(self) -> float:
         """The larger of the elapsed fractions of the two budgets, the same on every process."""
         train, progress = self.config.train, self.progress
-        progress.minutes = (self._clock() - self._started) / 60
+        if self._is_in_step():
+            minutes = torch.tensor((self._clock() - self._started) / 60, dtype=torch.float32)
+            progress.minutes = (
+                broadcast(minutes.to(self.accelerator.device)).item() if self._is_shared else minutes.item()
+            )
         steps = progress.step / train.max_steps if train.max_steps else 0.0
         minutes = progress.minutes / train.max_minutes if train.max_minutes else 0.0
-        fraction = torch.tensor(max(steps, minutes), dtype=torch.float32, device=self.accelerator.device)
-        return broadcast(fraction).item()
+        return max(steps, minutes)
 
-    def describe_failure(self, value: float, norm: Tensor, names: list[str], bits: Tensor) -> str:
+    def shall_stop(self, is_told: bool) -> bool:
+        """Whether any process is told to stop, as far as they have asked each other."""
+        if not self._is_shared:
+            return is_told
+        if is_told:
+            self.accelerator.set_trigger()
+        return self._is_in_step() and self.accelerator.check_trigger()
+
+    def _is_in_step(self) -> bool:
+        """Whether processes may ask each other now. If each step did, all would wait for all."""
+        return not self._is_shared or self.progress.step % SCALARS_EVERY == 0
+
+    def read(self, unread: list[Outcome]) -> list[float]:
+        """The training bits per pixel of some steps, in one wait for the device; none is left.
+
+        Raises:
+            InputError: a loss or a gradient wasn't finite.
+        """
+        if not unread:
+            return []
+        numbers = torch.stack([torch.stack([outcome.bits.sum(), outcome.norm.float()]) for outcome in unread])
+        totals = self.accelerator.reduce(numbers).tolist()  # over processes, which have the same norm
+        bits = [total / self.config.train.batch_size for total, _ in totals]
+        for outcome, value, (_, norm) in zip(unread, bits, totals, strict=True):
+            if not math.isfinite(value) or not math.isfinite(norm):
+                raise InputError(self._failure(outcome, value))
+        unread.clear()
+        return bits
+
+    def _failure(self, outcome: Outcome, value: float) -> str:
         """What to say if the loss or the gradient isn't finite, and of which pictures."""
-        culprits = gather_object([name for name, each in zip(names, bits, strict=True) if not each.isfinite()])
+        are_finite = outcome.bits.isfinite().tolist()
+        culprits = gather_object([name for name, is_fine in zip(outcome.names, are_finite, strict=True) if not is_fine])
         return (
-            f"the loss is {value} and its gradient's norm {norm:.3g} at step {self.progress.step}"
+            f"the loss is {value} and its gradient's norm {outcome.norm:.3g} at step {outcome.step}"
             f"{', by ' + ', '.join(culprits) if culprits else ''}, "
             "so training stopped: try a lower train.learning_rate, then --resume or start again"
         )
@@ -337,9 +385,10 @@ class Meter:
         """Move the bar to the part of the budget that has passed."""
         self.bar.update(min(fraction, 1) - self.bar.n)
 
-    def step(self, bits: float, rate_factor: float) -> None:
-        """Note the bits per pixel of a step, and its learning rate as a part of the peak."""
-        self._smoothed = bits if self._smoothed is None else 0.95 * self._smoothed + 0.05 * bits
+    def log(self, values: list[float], rate_factor: float) -> None:
+        """Take in the bits per pixel of some steps, and the learning rate as a part of the peak."""
+        for bits in values:
+            self._smoothed = bits if self._smoothed is None else 0.95 * self._smoothed + 0.05 * bits
         step, train = self.run.progress.step, self.run.config.train
         if step % SCALARS_EVERY != 0:
             return

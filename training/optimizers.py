@@ -112,6 +112,8 @@ class Muon(torch.optim.Optimizer):
         """Update all weights that have a gradient."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
             gradients = [weight.grad for weight in weights]
             for weight in weights:
                 if not self.state[weight]:

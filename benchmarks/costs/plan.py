@@ -1,5 +1,6 @@
 """Estimates of training on many GPUs, from measured costs and stated assumptions."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -15,7 +16,7 @@ from tincture.benchmarks.meters import medians, operations, tensor_bytes
 from tincture.benchmarks.tables import heading, row
 from tincture.benchmarks.work import Setting, Work
 from tincture.common import cli
-from tincture.data.augmentation import with_foreign_palettes
+from tincture.data.augmentation import opaque_first, with_foreign_palettes
 from tincture.data.index_maps import IndexMaps
 from tincture.data.resizing import fit_to_size
 from tincture.quantization.encoding import encode
@@ -186,10 +187,10 @@ def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
     indices = [encode(picture, palette) for picture, palette in zip(pictures, palettes, strict=True)]
     batch = PaletteBatch.from_palettes(palettes)
     maps = IndexMaps(torch.from_numpy(np.stack(indices)), batch, torch.zeros(len(files)).long(), ["all"], [""] * 9)
-    rows = torch.arange(64) % len(files)
+    rows, pool = torch.arange(64) % len(files), opaque_first(maps.palettes)
 
     def batches() -> None:
-        with_foreign_palettes(maps.batch(rows), maps.palettes, 0.25)
+        with_foreign_palettes(maps.batch(rows), pool, 0.25, functools.partial(torch.rand, len(rows)))
 
     works: dict[str, Callable[[], object]] = {
         "decoding and resizing": lambda: [_decode(file, size) for file in files],

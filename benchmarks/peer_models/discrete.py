@@ -1,5 +1,7 @@
 """Discrete diffusion by our processes with any denoiser: MD4's loss, and D3PM's hybrid loss."""
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +44,9 @@ class DiscretePeer:
 
     def loss(self, batch: Batch) -> Tensor:
         """The negative ELBO plus the weighted cross-entropy, bits per pixel."""
-        batch, _ = augment(batch, mirrored=0, shifted=0, jittered=self.palette_jitter)
+        batch, _ = augment(
+            batch, 0, 0, self.palette_jitter, functools.partial(torch.rand, len(batch.x_0), device=batch.x_0.device)
+        )
         t = low_discrepancy_times(len(batch.x_0)).to(batch.x_0.device)
         x_t = self.process.q_sample(batch.x_0, t, batch.palette)
         logits = self.network(x_t, t, batch.palette).float()

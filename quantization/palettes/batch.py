@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..color import srgb_to_oklab
@@ -69,6 +70,11 @@ class PaletteBatch:
         )
         hued = squares[..., 0] + weights**2 * squares[..., 1:].sum(dim=-1)
         return plain.where(is_near, hued / hued.amax(dim=1, keepdim=True).clamp_min(1))
+
+    def padded(self, size: int) -> "PaletteBatch":
+        """The same palettes, padded to ``size`` entries."""
+        more = size - self.mask_index
+        return PaletteBatch(F.pad(self.colors, (0, 0, 0, more)), F.pad(self.valid, (0, more)))
 
     def to(self, device: torch.device | str) -> "PaletteBatch":
         """The same batch on ``device``."""

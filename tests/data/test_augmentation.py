@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from tincture.data.augmentation import (
     draw_foreign_palettes,
     jitter,
     mirror,
+    opaque_first,
     rounded_luminance,
     shift,
     to_nearest_entries,
@@ -23,6 +26,10 @@ def _seed():
     torch.manual_seed(0)
 
 
+def rand_for(count):
+    return functools.partial(torch.rand, count, dtype=torch.float64)
+
+
 @pytest.fixture
 def batch():
     palette = Palette.from_hex(["00000000", "ff2000", "2030ff", "eeeeee", "777777"])
@@ -31,7 +38,7 @@ def batch():
 
 
 def test_a_share_of_the_pictures_is_mirrored(batch):
-    seen, told = mirror(batch.x_0, 0.25)
+    seen, told = mirror(batch.x_0, 0.25, rand_for(200))
     turned = (seen == batch.x_0.flip(2)).flatten(1).all(1)
     kept = (seen == batch.x_0).flatten(1).all(1)
     assert (turned ^ kept).all()
@@ -40,7 +47,7 @@ def test_a_share_of_the_pictures_is_mirrored(batch):
 
 
 def test_shifts_move_pictures_by_every_distance_and_repeat_the_border(batch):
-    seen, told = shift(batch.x_0, 2)
+    seen, told = shift(batch.x_0, 2, rand_for(200))
     padded = torch.nn.functional.pad(batch.x_0[:, None].float(), (2, 2, 2, 2), mode="replicate")[:, 0].long()
     moves = [(i, j) for i in range(5) for j in range(5)]
     windows = [padded[:, i : i + 6, j : j + 9] for i, j in moves]
@@ -52,7 +59,7 @@ def test_shifts_move_pictures_by_every_distance_and_repeat_the_border(batch):
 
 
 def test_jitter_changes_the_whole_palette_together_and_spares_transparency(batch):
-    seen = jitter(batch.palette, 0.5)
+    seen = jitter(batch.palette, 0.5, rand_for(200))
     assert torch.equal(seen.colors[:, 0], batch.palette.colors[:, 0])
     assert torch.equal(seen.colors[..., 3], batch.palette.colors[..., 3])
     lab, before = seen.oklab(), batch.palette.oklab()
@@ -61,15 +68,15 @@ def test_jitter_changes_the_whole_palette_together_and_spares_transparency(batch
     assert (order[:, 0] < order[:, 1]).float().mean() > 0.95  # lightness shifts alike
     turn = torch.atan2(lab[:, 1, 2], lab[:, 1, 1]) - torch.atan2(before[:, 1, 2], before[:, 1, 1])
     assert turn.std() > 0.5
-    assert torch.equal(jitter(batch.palette, 0.0).colors, batch.palette.colors)
+    assert torch.equal(jitter(batch.palette, 0.0, rand_for(200)).colors, batch.palette.colors)
 
 
 def test_nothing_is_changed_where_nothing_is_asked_for(batch):
-    seen, told = augment(batch, 0.0, 0, 0.0)
+    seen, told = augment(batch, 0.0, 0, 0.0, rand_for(200))
     assert torch.equal(told, torch.zeros(200, 3))
     assert seen.x_0 is batch.x_0
     assert seen.palette is batch.palette
-    changed, told = augment(batch, 1.0, 1, 1.0)
+    changed, told = augment(batch, 1.0, 1, 1.0, rand_for(200))
     assert [told[:, i].unique().tolist() for i in range(3)] == [[1], [-1, 0, 1], [-1, 0, 1]]
     assert torch.equal(changed.labels, batch.labels)
     assert (changed.x_0 != batch.x_0).any()
@@ -78,7 +85,7 @@ def test_nothing_is_changed_where_nothing_is_asked_for(batch):
 
 def test_rounded_luminance_has_few_levels_and_is_near(batch):
     exact = batch.palette.oklab()[..., 0].gather(1, batch.x_0.flatten(1)).view_as(batch.x_0)
-    luminance = rounded_luminance(batch)
+    luminance = rounded_luminance(batch, rand_for(200))
     transparent = batch.x_0 == 0
     assert (luminance[transparent] == TRANSPARENT).all()
     error = (luminance - exact).where(~transparent, 0.0).abs().amax((1, 2))
@@ -99,7 +106,7 @@ def pool():
 
 
 def test_foreign_palettes_are_made_of_the_pools_opaque_colors(pool):
-    drawn = draw_foreign_palettes(pool, 300, 12, no_transparency=0.3)
+    drawn = draw_foreign_palettes(opaque_first(pool), 12, 0.3, rand_for(300))
     known = {tuple(c) for c in pool.colors[pool.valid & (pool.colors[..., 3] > 0)].tolist()}
     transparent = drawn.colors[..., 3] == 0
     assert not transparent[:, 1:].any()
@@ -117,7 +124,7 @@ def test_every_entry_goes_to_the_nearest_and_transparency_stays():
 
 
 def test_recoloring_agrees_with_a_loop_over_entries(pool):
-    target = draw_foreign_palettes(pool, 4, 12, no_transparency=0.0)
+    target = draw_foreign_palettes(opaque_first(pool), 12, 0.0, rand_for(4))
     x = torch.stack([torch.randint(int(size), (6, 6)) for size in pool.sizes])
     moved = to_nearest_entries(x, pool, target)
     for image in range(4):
@@ -149,7 +156,7 @@ def test_a_share_of_the_batch_is_recolored_and_the_rest_is_kept(pool, max_entrie
     rows = torch.arange(4).repeat(100)
     x = torch.stack([torch.randint(int(pool.sizes[row]), (6, 6)) for row in rows])
     batch = Batch(x, pool[rows], rows)
-    out = with_foreign_palettes(batch, pool, 0.25, max_entries)
+    out = with_foreign_palettes(batch, opaque_first(pool), 0.25, rand_for(400), max_entries)
     size = pool.mask_index
     kept = (out.palette.colors[:, :size] == batch.palette.colors).flatten(1).all(1)
     kept &= (out.palette.valid[:, :size] == batch.palette.valid).all(1)
@@ -157,4 +164,4 @@ def test_a_share_of_the_batch_is_recolored_and_the_rest_is_kept(pool, max_entrie
     assert torch.equal(out.x_0[kept], x[kept])
     assert (out.x_0.flatten(1).amax(1) < out.palette.mask_index).all()
     assert out.palette.valid.gather(1, out.x_0.flatten(1)).all()
-    assert with_foreign_palettes(batch, pool, 0.0) is batch
+    assert with_foreign_palettes(batch, opaque_first(pool), 0.0, rand_for(400)) is batch

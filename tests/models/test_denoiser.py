@@ -1,3 +1,4 @@
+import functools
 import inspect
 from dataclasses import fields
 
@@ -114,7 +115,9 @@ def test_what_was_done_to_a_picture_matters_and_nothing_done_is_as_not_being_tol
     x_t, t, palette = random_batch(2, 9)
     plain = model(x_t, t, palette)
     told = torch.tensor([[0.0, 0, 0], [1, 0, 0]])
-    seen = model(x_t, t, palette, model.hide(Conditions(augmentation_labels=told)))
+    seen = model(
+        x_t, t, palette, model.hide(Conditions(augmentation_labels=told), functools.partial(torch.rand, len(told)))
+    )
     torch.testing.assert_close(seen[0], plain[0])
     assert (seen[1] - plain[1]).abs().max() > 1e-3
     deaf = randomize(build_denoiser(DenoiserConfig(kind=kind, **TINY), 3, 9))
@@ -124,14 +127,16 @@ def test_what_was_done_to_a_picture_matters_and_nothing_done_is_as_not_being_tol
 def test_labels_and_luminance_are_hidden_for_whole_images_as_often_as_asked_for():
     torch.manual_seed(0)
     model = PaletteDenoiser(num_classes=3, class_dropout=0.25, luminance_dropout=0.5, **SMALL)
-    seen = model.hide(Conditions(torch.arange(400) % 3, torch.full((400, 16, 16), 0.4)))
+    seen = model.hide(
+        Conditions(torch.arange(400) % 3, torch.full((400, 16, 16), 0.4)), functools.partial(torch.rand, 400)
+    )
     no_label, unknown = seen.class_labels == 3, seen.luminance.isnan()
     assert torch.equal(seen.class_labels[~no_label], (torch.arange(400) % 3)[~no_label])
     assert torch.equal(unknown.all((1, 2)), unknown.any((1, 2)))
     assert (seen.luminance[~unknown] == 0.4).all()
     assert 60 < no_label.sum() < 140
     assert 150 < unknown[:, 0, 0].sum() < 250
-    nothing = model.hide(Conditions())
+    nothing = model.hide(Conditions(), torch.rand)
     assert nothing.class_labels is None
     assert nothing.luminance is None
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from wandb.proto import wandb_internal_pb2
 
 from tincture import evaluate
+from tincture.benchmarks.meters import dispatched
 from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.data.index_maps import load_index_maps
@@ -23,7 +24,7 @@ from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.examples import ExampleMaker
+from tincture.training.examples import ExampleMaker, cut_batch
 from tincture.training.feeds import WholeSet, batch_rows
 from tincture.training.optimizers import learning_rate_factor
 from tincture.training.run_config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
@@ -207,9 +208,40 @@ def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config
     assert torch.equal(examples.x_0, torch.where(mirrored[:, None, None], x_0.flip(2), x_0))
 
 
+def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, sides):
+    pool, process = sides[0], config.process.make_scheduler().process
+    denoiser = build_denoiser(TINY, len(pool.label_names), 16)
+
+    def operations(batch_size):
+        options = replace(config.train, batch_size=batch_size, foreign_palettes=0.25)
+        make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
+        feed = WholeSet(pool, sides[1], batch_size, seed=0)
+        feed.pictures(3, slice(None))  # the order of an epoch is drawn once
+        return dispatched(lambda: make_examples(feed.pictures(3, slice(None)), 3, 0))
+
+    assert operations(64) == operations(16) <= 150
+
+
+def test_a_cut_batch_has_the_examples_of_the_whole_one(config, sides):
+    pool, process = sides[0], config.process.make_scheduler().process
+    denoiser = build_denoiser(replace(TINY, augmentation_labels=True, class_dropout=0.5), len(pool.label_names), 16)
+    options = replace(config.train, batch_size=20, foreign_palettes=0.5, mirror=0.5, shift=1, palette_jitter=0.3)
+    make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
+    feed = WholeSet(pool, sides[1], 20, seed=0)
+    whole = make_examples(feed.pictures(2, slice(None)), 2, 0)
+    parts = [make_examples(feed.pictures(2, here), 2, here.start) for here in cut_batch(20, 3)]
+    for name in ("x_0", "x_t", "t"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    for name in ("colors", "valid"):
+        assert torch.equal(torch.cat([getattr(part.palette, name) for part in parts]), getattr(whole.palette, name))
+    for name in ("class_labels", "augmentation_labels"):
+        told = [getattr(part.conditions, name) for part in parts]
+        assert torch.equal(torch.cat(told), getattr(whole.conditions, name))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(config, sides, tmp_path, monkeypatch):
-    losses = torch.ones(8, requires_grad=True) * torch.tensor([1, 1, math.nan, 1, 1, 1, math.inf, 1])
-    monkeypatch.setattr(loop, "hybrid_loss", lambda *_: (losses, losses))
+    factors = torch.tensor([1, 1, math.nan, 1, 1, 1, math.inf, 1])
+    monkeypatch.setattr(loop, "hybrid_loss", lambda *_: [torch.ones(8, requires_grad=True) * factors] * 2)
     names = [sides[0].names[row] for row in batch_rows(len(sides[0]), 8, 0, config.seed)[[2, 6]].tolist()]
     with pytest.raises(InputError, match=re.escape("the loss is nan and its gradient's norm")) as error:
         train(config, *sides, tmp_path / "run")

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from tincture.benchmarks.meters import dispatched
 from tincture.models.denoiser import DenoiserConfig, build_denoiser
 from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage, Muon, Orthogonalizer
 from tincture.training.run_config import TrainConfig
@@ -70,16 +70,6 @@ def test_every_parameter_is_optimized_exactly_once(name):
     assert sorted(taken) == sorted(id(parameter) for parameter in model.parameters())
 
 
-class Operations(TorchDispatchMode):
-    """Counts the tensor operations that are dispatched."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += 1
-        return function(*args, **(kwargs or {}))
-
-
 def test_a_networks_weights_are_updated_and_averaged_in_a_few_operations():
     model = build_denoiser(DenoiserConfig(), num_classes=3, num_entries=16).to(memory_format=torch.channels_last)
     optimizers = OPTIMIZERS["muon"](model, TrainConfig())
@@ -88,11 +78,8 @@ def test_a_networks_weights_are_updated_and_averaged_in_a_few_operations():
     for _ in range(2):  # the first step makes the optimizers' state
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
-        with Operations() as operations:
-            for optimizer in optimizers:
-                optimizer.step()
-            average.update_parameters(model)
-    assert operations.count <= 150
+        count = dispatched(lambda: [*(each.step() for each in optimizers), average.update_parameters(model)])
+    assert count <= 150
 
 
 def test_weights_of_many_shapes_are_orthogonalized_as_each_alone():
