@@ -127,7 +127,9 @@ def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch)
     """Move index maps to other palettes: each entry goes to the nearest one in OKLab.
 
     In a coarse palette that need not be the one that `quantization.metric` takes, which looks at
-    each palette on the CPU: a step of training has no time for that. Transparency goes to the target's transparent entry or, where it has none, to its lightest, like
+    each palette on the CPU: a step of training has no time for that.
+
+    Transparency goes to the target's transparent entry or, where it has none, to its lightest, like
     paper.
 
     Args:
