@@ -53,8 +53,9 @@ Save = Callable[[Path], list[dict]]
 
 PATIENCE = 5
 """Seconds between two lines that say how far a command has come, where no terminal shows a bar."""
-_REPORT_PERIOD = 1
-"""Seconds after which a report is written again; a killed process has written its last one."""
+_REPORT_GROWTH = 1.01
+"""A report is written again when it is so many times as long: at each of the first 100 files, and
+then less and less often. A killed process has written its last one."""
 
 
 class Filling(NamedTuple):
@@ -125,21 +126,20 @@ class OutputFolder:
             InputError: ``work``, or what it returned, raised it for some inputs. The others are
                 done.
         """
-        done = Filling([], set(), [])
         errors: dict[str, list[Path]] = {}
-        reported = 0.0
+        done, reported = Filling([], set(), []), 0  # files that the report names
         try:
             for path, more in progress(inputs, "image"):
                 try:
-                    self._add(work(path, more), done)
+                    save = work(path, more)
+                    is_due = len(done.files) + 1 > _REPORT_GROWTH * reported
+                    done = self._add(save, done, report, describe if is_due else None)
+                    reported = len(done.files) if is_due else reported
                 except InputError as error:
                     errors.setdefault(str(error), []).append(path)
                     done.errors[:] = _told(errors)
-                if done.files and time.monotonic() - reported > _REPORT_PERIOD:
-                    write_json(self.path / report, describe(done))
-                    reported = time.monotonic()
         finally:
-            if done.files:
+            if done.files and (errors or len(done.files) > reported):
                 write_json(self.path / report, describe(done))
         if errors:
             told = "; ".join(done.errors if done.files else errors)
@@ -148,16 +148,20 @@ class OutputFolder:
             raise InputError(f"{failed} of {len(inputs)} pictures failed{others}: {told}" if len(inputs) > 1 else told)
         return done.records
 
-    def _add(self, save: Save, done: Filling) -> None:
-        """Move what ``save`` writes into the folder; the first time, what it held goes."""
+    def _add(self, save: Save, done: Filling, report: str, describe: Callable[[Filling], dict] | None) -> Filling:
+        """Take in what ``save`` writes, with a new report. The first time, what was here goes."""
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self.path) as place:
-            records, names = save(Path(place)), files_in(Path(place))
+            folder = Path(place, "new")
+            folder.mkdir()
+            records = save(folder)
+            done_now = Filling(done.records + records, done.files.union(files_in(folder)), done.errors)
+            if describe is not None:
+                write_json(folder / report, describe(done_now))
             with nullcontext() if done.files else self.emptied():
-                for name in names:
+                for name in files_in(folder):
                     (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-                    Path(place, name).replace(self.path / name)
-        done.files.update(names)
-        done.records.extend(records)
+                    (folder / name).replace(self.path / name)
+        return done_now
 
 
 def _told(errors: dict[str, list[Path]]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from tincture.common import output_folder
 from tincture.common.errors import InputError
-from tincture.common.files import files_in
+from tincture.common.files import files_in, write_json
 from tincture.common.output_folder import claimed, progress, recorded_in
 
 
@@ -217,16 +217,43 @@ def test_a_batch_of_broken_inputs_writes_nothing(tmp_path, earlier):
 
 
 def test_a_killed_batch_has_written_its_report(tmp_path):
-    """A signal that nobody can catch comes after the first result."""
+    """A signal that nobody can catch comes after three results."""
     script = (
         "import os, signal; from pathlib import Path; from tincture.tests.common import test_output_folder as t;"
         "work = t.written_by;"
-        "t.written_by = lambda n, _: os.kill(os.getpid(), signal.SIGKILL) if n == 1 else work(n);"
+        "t.written_by = lambda n, _: os.kill(os.getpid(), signal.SIGKILL) if n == 3 else work(n);"
         f"t.fill(Path({str(tmp_path / 'out')!r}), {{}})"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
-    assert files_in(tmp_path / "out") == ["0.txt", "deep/0.txt", "report.json"]
+    assert files_in(tmp_path / "out") == sorted(
+        [*(f"{deep}{n}.txt" for deep in ("", "deep/") for n in range(3)), "report.json"]
+    )
     assert len(fill(tmp_path / "out", {})) == 5
+
+
+def test_a_disk_that_is_full_even_for_the_report_leaves_what_the_last_one_names(tmp_path, monkeypatch):
+    def write_json_while_there_is_room(path, value):
+        if len(value["done"]) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_json(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output_folder, "write_json", write_json_while_there_is_room)
+        with pytest.raises(OSError, match="No space"):
+            fill(tmp_path / "out", {})
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert len(report["done"]) == 3
+    assert sorted(report["files"]) == files_in(tmp_path / "out")
+    assert len(fill(tmp_path / "out", {})) == 5
+
+
+@pytest.mark.parametrize("count", [1, 90, 1000])
+def test_writing_reports_takes_no_longer_than_the_work(tmp_path, monkeypatch, count):
+    lengths = []
+    monkeypatch.setattr(output_folder, "write_json", lambda _, value: lengths.append(len(value["done"])))
+    fill(tmp_path / "out", {}, count)
+    assert lengths[-1] == count
+    assert sum(lengths) <= 101 * count
 
 
 def test_long_work_without_a_terminal_says_now_and_then_how_far_it_is(monkeypatch, capsys):
