@@ -1,8 +1,11 @@
 """What all commands do alike: one line for a user's mistake, an exit status, and config files."""
 
+import json
 import logging
+import os
 import re
 import sys
+import time
 import warnings
 from argparse import Action, Namespace
 from collections.abc import Callable
@@ -18,10 +21,13 @@ from tincture import __version__
 
 from .environment import describe_environment
 from .errors import InputError, did_you_mean
-from .files import is_disk_full, is_memory_full
+from .files import is_disk_full, is_memory_full, is_process_lost
 
 LONGEST_MESSAGE = 1000
 """Characters of an error, which may quote a whole file."""
+
+LAUNCHERS_PATIENCE = 5.0
+"""Seconds in which torchrun ends the other processes, once one has failed."""
 
 UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
 UNKNOWN_KEY = re.compile(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'(?: is not accepted)?$")
@@ -38,36 +44,59 @@ def run(main: Callable[[list[str]], None]) -> None:
     The status is 0 when it returns and 130 after Ctrl-C. It is 2 after ``error: …``, for a user's
     mistake, a file that can't be opened, or a machine that is full. Any other exception is a bug
     and keeps its traceback.
+
+    Of several processes that a launcher started, the first one speaks for all, unless only others
+    fail. Those that merely lost it wait until the launcher ends them.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    is_first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(message)s", stream=sys.stderr)
     for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module="torch|diffusers")
     try:
         main(sys.argv[1:])
-    except (InputError, ArgumentError) as error:
-        fail(str(error))
-    except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
-        if is_disk_full(error):
-            fail(f"no space is left on the disk ({error}); what was written whole before is whole still")
-        if is_memory_full(error):
-            fail(f"there isn't enough memory ({error}); ask for smaller pictures, batches or networks")
-        if isinstance(error, OSError) and error.filename is not None:
-            fail(f"{error.strerror}: {error.filename}")
-        raise
+    except Exception as error:
+        message = message_of(error)
+        if not is_first or is_process_lost(error):
+            time.sleep(LAUNCHERS_PATIENCE)
+        if message is None:
+            raise
+        fail(message)
     except KeyboardInterrupt:
-        print("interrupted; what was done before is whole", file=sys.stderr)
+        if is_first:
+            print("interrupted; what was done before is whole", file=sys.stderr)
         sys.exit(130)
 
 
-def fail(message: str) -> None:
+def message_of(error: Exception) -> str | None:
+    """What to print about an error; None if it is a bug."""
+    if isinstance(error, InputError | ArgumentError):
+        return str(error)
+    if isinstance(error, OSError | SafetensorError | MemoryError | RuntimeError):
+        if is_disk_full(error):
+            return f"no space is left on the disk ({error}); what was written whole before is whole still"
+        if is_memory_full(error):
+            return f"there isn't enough memory ({error}); ask for smaller pictures, batches or networks"
+        if is_process_lost(error):
+            return f"another process of this launch has ended, or can't be reached any more ({error})"
+        if isinstance(error, OSError) and error.filename is not None:
+            return f"{error.strerror}: {error.filename}"
+    return None
+
+
+def fail(message: str) -> NoReturn:
     """Print ``error: …`` as one line of plain text, and exit with status 2."""
     for bar in tuple(tqdm._instances):  # a bar that is half drawn would share the line
         bar.close()
     line = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
     )
-    print(f"error: {line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + ' …'}", file=sys.stderr)
+    line = f"error: {line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + ' …'}"
+    print(line, file=sys.stderr, flush=True)
+    if "TORCHELASTIC_ERROR_FILE" in os.environ:  # torchrun repeats it where it says which process failed
+        told = {"message": line, "extraInfo": {"py_callstack": line, "timestamp": str(int(time.time()))}}
+        Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps({"message": told}))
+        os._exit(2)  # others wait for this process, whose threads may abort if Python goes first
     sys.exit(2)
 
 

@@ -37,6 +37,12 @@ def is_memory_full(error: BaseException) -> bool:
     )
 
 
+def is_process_lost(error: BaseException) -> bool:
+    """Whether a process that shares the work can't be reached, as torch says it."""
+    named = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
+    return named or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
 def physical_memory() -> int:
     """Bytes of memory that this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -4,6 +4,8 @@ import signal
 import threading
 from types import FrameType
 
+from .files import is_process_lost
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -37,8 +39,10 @@ class SignalWatch:
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._restore()
+        if self.received is not None and error is not None and is_process_lost(error):
+            signal.raise_signal(self.received)  # the step can't be finished
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.received = number

@@ -102,6 +102,25 @@ def test_two_processes_draw_the_same_images_as_one(runs, tmp_path):
         assert one.getpalette() == two.getpalette()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data.source=folder", "--data.path=nowhere"], "error: no such folder of images: nowhere"),
+        pytest.param(["--train.batch_size=0"], "error: train.batch_size is 0; it must be", marks=pytest.mark.slow),
+        pytest.param(["--config=nowhere.yaml"], "error: the config nowhere.yaml can't be read", marks=pytest.mark.slow),
+    ],
+)
+def test_a_mistake_of_two_processes_is_one_line_before_the_launchers_own(tmp_path, words, message):
+    """The first process alone reads the data, while the other one waits at a barrier."""
+    finished = launch("train.py", "--config=icons16-smoke", "--track.wandb=false", "--output", tmp_path / "run", *words)
+    assert finished.returncode != 0
+    assert finished.stderr.count(message) == 2  # torchrun repeats it where it says which process failed
+    own = finished.stderr.split("Traceback")[0].splitlines()
+    said = [line for line in own if "torch/distributed/elastic" not in line and "OMP_NUM_THREADS" not in line]
+    assert [line[: len(message)] for line in said] == [message]
+    assert "[rank" not in finished.stderr
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
 def test_accelerate_reads_its_configs(path):
     config = load_config_from_file(str(path))
