@@ -22,7 +22,7 @@ from tincture.data.annotated_pictures import AnnotatedPicture, find_pictures
 from tincture.quantization.conversion import Conversion, convert
 from tincture.quantization.fit import choose_colors, error_curve
 from tincture.quantization.options import DEFAULT_METHOD, Chooser, DrawingOptions, PaletteOptions, make_chooser
-from tincture.quantization.palettes.files import write_palette
+from tincture.quantization.palettes.files import paths_of, write_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import Animation, read_animation
 from tincture.quantization.pictures.gif import write_gif
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
         require_matplotlib()
     pictures = find_pictures(parsed.images)
     check_apart(parsed.output, [path for path in parsed.images if path.is_dir()])
-    inputs = [*parsed.images, *(Path(name) for name in (options.palette.palette, options.palette.best_of) if name)]
+    inputs = [*parsed.images, *paths_of([options.palette.palette, options.palette.best_of])]
     with claimed(parsed.output, parsed.overwrite, recorded_in(REPORT_FILE), inputs) as output:
         run, choose = cli.describe_run(parsed), make_chooser(options.palette, options.drawing.dither != "none")
         if options.palette.shared:

@@ -14,7 +14,7 @@ from tincture.common.options import add_options, read_options
 from tincture.common.output_folder import Save, check_apart, claimed, recorded_in
 from tincture.data.annotated_pictures import AnnotatedPicture, check_names, find_pictures
 from tincture.data.versions import OTHERS, Matcher, Recoloring, Version, VersionMaker
-from tincture.quantization.palettes.files import is_list_of_colors
+from tincture.quantization.palettes.files import paths_of
 from tincture.quantization.recolor import recolor_solid
 
 REPORT_FILE = "report.json"
@@ -53,8 +53,7 @@ def main(arguments: list[str]) -> None:
     pictures = find_pictures(options.images, options.masks)
     if OTHERS in asked.ways and len(pictures) < 2:
         raise InputError(f"--by {OTHERS} needs at least 2 pictures; there is one")
-    names = [name for name in options.palette or () if name and not is_list_of_colors(name)]
-    named = [Path(name) for name in names if Path(name).exists()]
+    named = [path for path in paths_of(options.palette or ()) if path.exists()]
     named += [] if options.checkpoint is None else [options.checkpoint]
     check_apart(options.output, [*options.images, *options.masks, *named])
     # A picture of which one file is written keeps its name.

@@ -24,6 +24,7 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.options import COUNT
 from tincture.controls.views import AXES
 from tincture.pipelines.posterior_mean import dithered_means
+from tincture.quantization.palettes.files import paths_of
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import GIF_MILLISECONDS, write_animation
 from tincture.quantization.pictures.contact_sheet import contact_sheet, repeated
@@ -163,7 +164,7 @@ def make_parser() -> ArgumentParser:
 def inputs_of(options: Options, parsed: Namespace) -> list[Path]:
     """All files and folders that are read, and what is named as a palette, a file or not."""
     files = [value for name, value in vars(parsed).items() if isinstance(value, Path) and name != "output"]
-    return [*files, *map(Path, options.drawing.colors.names())]
+    return [*files, *paths_of(options.drawing.colors.names())]
 
 
 def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:

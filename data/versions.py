@@ -60,7 +60,8 @@ class Recoloring:
 
     Args:
         palette: palettes to move pictures to, in turn. A picture given as a palette is quantized,
-            as those to recolor are, where it has more than 256 colors. Files, pictures, or names
+            as those to recolor are, where it has more than 256 colors. Files, pictures, colors like
+            000,555,fff, or names
         by: how a color finds the one that it becomes, several ways in turn. If left out, areas with
             a palette and jitter without. Ways
         versions: of each picture; if left out, one for each palette, or 4 where chance decides.

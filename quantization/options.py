@@ -44,7 +44,7 @@ class PaletteOptions:
             left out, the elbow of the error over the number of colors decides on pictures of more
             than 64.
         method: how a palette is fitted; if left out, kmeans, or mixtures to be dithered.
-        palette: a palette to use as it is: a file, a picture or a name.
+        palette: a palette to use as it is: a file, a picture, colors like 000,555,fff, or a name.
         best_of: folder of palettes, of which the best fitting one is used.
         keep_colors: colors that a fitted palette must hold.
         channel_bits: only colors of such hardware: 3,3,3 or 5,5,5 bits.

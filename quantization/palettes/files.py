@@ -1,6 +1,6 @@
 """Palettes by name, by their colors, from files of ten kinds, and from pictures of few colors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ def read_palette(name_or_path: str | Path) -> Palette:
             or one of the colors is none.
     """
     path = Path(name_or_path)
-    if is_list_of_colors(name_or_path):
+    if _is_list_of_colors(name_or_path):
         return Palette.from_hex(str(name_or_path).split(","))
     if str(name_or_path) in named_palettes():
         path = NAMED_FOLDER / f"{name_or_path}.hex"
@@ -94,8 +94,12 @@ def is_picture(name_or_path: str | Path) -> bool:
     return Path(name_or_path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def is_list_of_colors(name_or_path: str | Path) -> bool:
-    """Whether a palette is given by its colors, and is no file."""
+def paths_of(names: Iterable[str | Path | None]) -> list[Path]:
+    """The files that are read for palettes of these names, if there are such files."""
+    return [Path(name) for name in names if name and not _is_list_of_colors(name)]
+
+
+def _is_list_of_colors(name_or_path: str | Path) -> bool:
     return "," in str(name_or_path) and Path(name_or_path).suffix.lower() not in READERS
 
 
