@@ -26,7 +26,7 @@ from tincture.quantization.palettes.files import paths_of, write_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import Animation, read_animation
 from tincture.quantization.pictures.gif import write_gif
-from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.indexed_image import IndexedImage, PngOptions
 from tincture.quantization.pictures.resizing import Resizing
 from tincture.quantization.plots import plot_quantization
 
@@ -48,6 +48,7 @@ class Options:
     resizing: Resizing | None = None
     palette: PaletteOptions = field(default_factory=PaletteOptions)
     drawing: DrawingOptions = field(default_factory=DrawingOptions)
+    png: PngOptions = field(default_factory=PngOptions)
 
 
 class Result(NamedTuple):
@@ -173,7 +174,7 @@ def save(result: Result, options: Options, name: str, palette_file: str, folder:
     indices, palettes, _ = result.converted
     if len(indices) == 1:
         file = f"{name}.png"  # a name may be a dot, so it is no path before it has its suffix
-        IndexedImage(indices[0], palettes[0]).save(folder / file)
+        IndexedImage(indices[0], palettes[0]).save(folder / file, options.png.png8)
     else:
         file = f"{name}.gif"
         write_gif(folder / file, indices, palettes, result.original.durations, result.original.loops)

@@ -6,7 +6,7 @@ Their annotations are carried along.
 from functools import partial
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from tincture.common import cli
 from tincture.common.errors import InputError
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         def recolored(_: Path, picture: AnnotatedPicture) -> Save:
             picture.check_turned()
             versions = list(zip(numbers, maker.versions_of(picture), strict=True))
-            return partial(save, picture, versions, options.originals)
+            return partial(save, picture, versions, options)
 
         records = output.filled(
             [(picture.path, picture) for picture in pictures],
@@ -78,17 +78,17 @@ def main(arguments: list[str]) -> None:
 
 
 def save(
-    picture: AnnotatedPicture, versions: list[tuple[int | None, Version]], originals: bool, folder: Path
+    picture: AnnotatedPicture, versions: list[tuple[int | None, Version]], options: Namespace, folder: Path
 ) -> list[dict]:
     """Write a picture's versions, and itself on request; returns a record of each file."""
     records = []
-    if originals:
+    if options.originals:
         file, annotations = picture.copy_itself(folder), picture.copy_annotations(folder, None, True)
         records.append(describe(picture, file, 0, None, annotations))
     for number, version in versions:
         file = picture.new_name(picture.folder, number, version.suffix)
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        version.picture.save(folder / file)
+        version.save(folder / file, options.png8)
         annotations = picture.copy_annotations(folder, number)
         records.append(describe(picture, file, number or 1, version, annotations))
     return records

@@ -29,7 +29,7 @@ from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import GIF_MILLISECONDS, write_animation
 from tincture.quantization.pictures.contact_sheet import contact_sheet, repeated
 from tincture.quantization.pictures.gif import check_gif_palette
-from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.indexed_image import IndexedImage, PngOptions
 from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
 
 SAMPLES_FILE = "samples.json"
@@ -113,6 +113,7 @@ class Options:
     run: Run
     drawing: Drawing
     exports: Exports
+    png: PngOptions
 
 
 class Drawn(NamedTuple):
@@ -220,10 +221,10 @@ def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedIm
 def write(folder: Path, drawn: Drawn, columns: int, options: Options) -> None:
     """Write the images, their sheet, and what `Exports` asks for besides."""
     images, exports, tile = drawn.images, options.exports, options.drawing.canvas.tile
-    scale = exports.scale or SHEET_SCALE
+    scale, png8 = exports.scale or SHEET_SCALE, options.png.png8
     named = {f"{number:04d}.png": image for number, image in enumerate(images)}
     for name, image in named.items():
-        image.save(folder / name)
+        image.save(folder / name, png8)
     contact_sheet(images, columns, scale).save(folder / "sheet.png")
     if tile is not None:
         times = [3 if tiled else 1 for tiled in AXES[tile]]
@@ -232,13 +233,13 @@ def write(folder: Path, drawn: Drawn, columns: int, options: Options) -> None:
         save_gif(folder / "trajectory.gif", [contact_sheet(step, columns, scale) for step in drawn.steps])
     if exports.sheet is not None:
         paddings = exports.sheet.shape_padding, exports.sheet.border_padding
-        make_sprite_sheet(named, columns, *paddings, exports.duration).save(folder / SPRITES_FILE)
+        make_sprite_sheet(named, columns, *paddings, exports.duration).save(folder / SPRITES_FILE, png8)
     if exports.variants_gif:
         write_animation(folder / VARIANTS_FILE, images, exports.duration)
     if exports.scale is not None:
         enlarged = {name: image.enlarged(exports.scale) for name, image in named.items()}
         for name, image in enlarged.items():
-            image.save(folder / SCALED_FOLDER / name)
+            image.save(folder / SCALED_FOLDER / name, png8)
         if exports.variants_gif:
             write_animation(folder / SCALED_FOLDER / VARIANTS_FILE, list(enlarged.values()), exports.duration)
 

@@ -18,7 +18,7 @@ from tincture.quantization.palettes.files import is_picture, named_palettes, rea
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
-from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.quantization.pictures.indexed_image import IndexedImage, PngOptions
 from tincture.quantization.pictures.reading import open_image, read_image
 from tincture.quantization.recolor import GENTLE
 
@@ -78,6 +78,7 @@ class Recoloring:
         checkpoint: the model of the ways role and model, a folder that train.py wrote.
         seed: a version depends on it and on its picture's name (others, on all names).
         jitter: how far colors move.
+        png: how PNGs are written.
 
     Raises:
         InputError: an option is out of range, does nothing, or contradicts another one.
@@ -96,6 +97,7 @@ class Recoloring:
     checkpoint: Path | None = None
     seed: Annotated[int, SEED] = 0
     jitter: PaletteJitter = field(default_factory=PaletteJitter)
+    png: PngOptions = field(default_factory=PngOptions)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -183,14 +185,14 @@ class Frames(NamedTuple):
         """Of the file that `save` writes."""
         return ".png" if len(self.durations) == 1 else ".gif"
 
-    def save(self, path: Path) -> None:
-        """Write a PNG, or a GIF of several frames.
+    def save(self, path: Path, png8: bool = False) -> None:
+        """Write a PNG, or a GIF of several frames; ``png8`` is as in `PngOptions`.
 
         Raises:
             InputError: an animation's palette has a half-transparent entry, which a GIF can't have.
         """
         if len(self.durations) == 1:
-            self.image.save(path)
+            self.image.save(path, png8)
         else:
             indices = np.split(self.image.indices, len(self.durations))
             write_gif(path, indices, self.image.palette, self.durations, self.loops)
@@ -235,13 +237,20 @@ class Version(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """Of the file that ``picture.save`` writes."""
+        """Of the file that `save` writes."""
         return self.picture.suffix if isinstance(self.picture, Frames) else ".png"
 
     @property
     def palette(self) -> Palette | None:
         """What the picture is drawn in; none in full detail."""
         return self.picture.image.palette if isinstance(self.picture, Frames) else None
+
+    def save(self, path: Path, png8: bool = False) -> None:
+        """Write the picture; ``png8`` is as in `PngOptions`, and does nothing in full detail."""
+        if isinstance(self.picture, Frames):
+            self.picture.save(path, png8)
+        else:
+            self.picture.save(path)
 
 
 class VersionMaker:

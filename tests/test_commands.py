@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from tincture import sample, train
+from tincture.common.options import read_options
 from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -80,6 +82,30 @@ def test_sample_exports_what_it_drew_exactly(run, checkpoint, tmp_path, palette)
         assert np.array_equal(large[::4, ::4], shown)
     if palette == "sweetie-16":
         assert IndexedImage.load(output / "sprites.png").palette == read_palette(palette)
+
+
+@pytest.mark.parametrize("entries", [2, 4, 7, 16])
+def test_png8_writes_a_byte_for_each_pixel_of_what_is_drawn(tmp_path, entries):
+    words = ["--checkpoint", "x", "--output", "y", "--sprite-sheet", "--scale", "2"]
+    image = IndexedImage(np.zeros((3, 3), np.uint8), Palette.from_hex(["08f"] * entries))
+    for folder, options in (("packed", []), ("whole", ["--png8"])):
+        asked = read_options(sample.Options, sample.make_parser().parse_args([*words, *options]))
+        sample.write(tmp_path / folder, sample.Drawn([image], 8, []), 8, asked)
+    for name in ("0000.png", "scaled/0000.png", "sprites.png"):
+        packed, whole = (tmp_path / folder / name for folder in ("packed", "whole"))
+        assert packed.read_bytes()[24] < whole.read_bytes()[24] == 8
+        assert IndexedImage.load(whole).palette == image.palette
+        assert np.array_equal(IndexedImage.load(whole).indices, IndexedImage.load(packed).indices)
+
+
+def test_many_colors_with_commas_between_them_are_no_path(tmp_path):
+    colors = ",".join(["102030"] * 60)  # longer than a file's name can be
+    words = ["--checkpoint", "x", "--output", "y", "--palettes", colors, "pico-8", "own.gpl"]
+    parsed = sample.make_parser().parse_args(words)
+    options = read_options(sample.Options, parsed)
+    assert sample.inputs_of(options, parsed) == [Path("x"), Path("pico-8"), Path("own.gpl")]
+    one = read_options(sample.Options, sample.make_parser().parse_args([*words[:4], "--palette", colors]))
+    assert one.drawing.read_palettes() == read_palette(colors)
 
 
 def test_a_picture_gives_a_palette(run, checkpoint, tmp_path, rng):

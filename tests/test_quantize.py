@@ -214,6 +214,22 @@ def test_a_given_palette_keeps_its_order_and_gets_a_place_for_transparency(run, 
     assert read_palette("out2/palette.hex") == read_palette("pico-8").with_transparency()
 
 
+@pytest.mark.parametrize("colors", [2, 4, 7, 16])
+def test_png8_writes_a_byte_for_each_pixel(run, folder, colors):
+    for output, options in (("packed", []), ("out", ["--png8"])):
+        assert run(quantize, "a/x.png", "--colors", colors, *options, "--output", output)[0] == 0
+    packed, whole = (IndexedImage.load(Path(output) / "x.png") for output in ("packed", "out"))
+    assert Path("packed/x.png").read_bytes()[24] < Path("out/x.png").read_bytes()[24] == 8
+    assert np.array_equal(packed.indices, whole.indices)
+    assert packed.palette == whole.palette
+
+
+@pytest.mark.parametrize("colors", [["000", "555", "aaa", "fff"], ["ff004d", "29adff80"], ["102030"] * 60])
+def test_a_palette_may_be_colors_with_commas_between_them(run, folder, colors):
+    assert run(quantize, "a/x.png", "--palette", ",".join(colors), "--output", "out")[0] == 0
+    assert IndexedImage.load(Path("out/x.png")).palette == Palette.from_hex(colors)
+
+
 def test_kept_colors_are_in_the_palette_exactly_and_once(run, folder):
     run(quantize, "a/x.png", "--colors", 6, "--keep-colors", "000000,#FF00fe", "--output", "out")
     palette = read_palette("out/palette.hex").to_hex()

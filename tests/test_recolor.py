@@ -125,6 +125,23 @@ def test_a_picture_that_comes_out_as_it_was_is_counted(run, folder, monkeypatch,
     assert [record["unchanged"] for record in records("moved")] == [False]
 
 
+def test_png8_writes_a_byte_for_each_pixel(run, folder):
+    for output, options in (("packed", []), ("out", ["--png8"])):
+        assert run(recolor, "set", "--palette", "000,f00,0f0,fff", *options, "--output", output)[0] == 0
+    for record in records():
+        bits = [(Path(output) / record["file"]).read_bytes()[24] for output in ("packed", "out")]
+        assert (bits[0] < 8, bits[1]) == (True, 8)
+        packed, whole = (IndexedImage.load(Path(output) / record["file"]) for output in ("packed", "out"))
+        assert np.array_equal(packed.indices, whole.indices)
+        assert packed.palette == whole.palette
+
+
+def test_a_palette_may_be_many_colors_with_commas_between_them(run, folder):
+    colors = ",".join(f"{4 * k:02x}80{255 - 4 * k:02x}" for k in range(60))  # longer than a file's name can be
+    assert run(recolor, "set/cats", "--palette", colors, "000,fff", "--versions", 2, "--output", "out")[0] == 0
+    assert {len(record["palette"]) for record in records()} == {60, 2}
+
+
 def save_turned(size, orientation, name):
     """A picture that is stored in this size, and has an EXIF orientation."""
     image = Image.fromarray(np.random.default_rng(5).integers(0, 256, (*size[::-1], 3)).astype(np.uint8))

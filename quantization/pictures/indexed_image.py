@@ -1,5 +1,7 @@
 """An indexed image: an index map and its palette, saved as a PNG and read back bit for bit."""
 
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,39 @@ from tincture.common.files import write_atomically
 
 from ..palettes.palette import Palette
 from .reading import open_image, to_srgb
+
+
+@dataclass(frozen=True)
+class PngOptions:
+    """PNG files.
+
+    Args:
+        png8: a byte for each pixel, as some engines need it, even where the palette has so few
+            entries that 1, 2 or 4 bits would do.
+    """
+
+    png8: bool = False
+
+
+def write_png(image: Image.Image, path: Path | str, png8: bool = False) -> None:
+    """Write a PNG, whole or not at all; ``png8`` is for an image of mode P, as in `PngOptions`."""
+    if png8 and image.mode == "P":
+        write_atomically(path, lambda temporary: temporary.write_bytes(_png8(image)))
+    else:
+        write_atomically(path, lambda temporary: image.save(temporary, format="PNG", optimize=False))
+
+
+def _png8(image: Image.Image) -> bytes:
+    """A PNG of 8 bits for each index (W3C, "PNG Specification", 11.2); Pillow takes fewer."""
+    header = struct.pack(">IIBBBBB", *image.size, 8, 3, 0, 0, 0)
+    rows = np.pad(np.asarray(image), ((0, 0), (1, 0)))  # each begins with the filter type 0
+    chunks = {b"IHDR": header, b"PLTE": bytes(image.getpalette())}
+    chunks |= {b"tRNS": image.info["transparency"]} if "transparency" in image.info else {}
+    chunks |= {b"IDAT": zlib.compress(rows.tobytes()), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks.items()
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +147,9 @@ class IndexedImage:
         places[is_transparent] = places[first]
         return cls(places.astype(np.uint8)[indices], Palette(colors[is_kept]))
 
-    def save(self, path: Path | str) -> None:
-        """Write a PNG of mode P, whole or not at all."""
-        write_atomically(path, lambda temporary: self.to_pil().save(temporary, format="PNG", optimize=False))
+    def save(self, path: Path | str, png8: bool = False) -> None:
+        """Write a PNG of mode P, whole or not at all; ``png8`` is as in `PngOptions`."""
+        write_png(self.to_pil(), path, png8)
 
     @classmethod
     def load(cls, path: Path | str) -> "IndexedImage":

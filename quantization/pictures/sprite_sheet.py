@@ -15,10 +15,10 @@ from PIL import Image
 
 from tincture import __version__
 from tincture.common.errors import InputError
-from tincture.common.files import write_atomically, write_json
+from tincture.common.files import write_json
 
 from ..palettes.palette import MAX_ENTRIES, Palette
-from .indexed_image import IndexedImage
+from .indexed_image import IndexedImage, write_png
 
 APP = "Tincture"
 TAG = "all"
@@ -34,10 +34,13 @@ class SpriteSheet:
     frames: dict[str, dict[str, Any]]
     """The rectangle and the duration of each image by its name, as the JSON has them."""
 
-    def save(self, path: Path | str) -> None:
-        """Write the picture as a PNG at ``path``, and the JSON beside it, under the same name."""
+    def save(self, path: Path | str, png8: bool = False) -> None:
+        """Write the picture as a PNG at ``path``, and the JSON beside it, under the same name.
+
+        ``png8`` is as in `PngOptions`.
+        """
         path = Path(path)
-        write_atomically(path, lambda temporary: self.picture.save(temporary, format="PNG", optimize=False))
+        write_png(self.picture, path, png8)
         write_json(path.with_suffix(".json"), self.to_json(path.name))
 
     def to_json(self, picture_name: str) -> dict[str, Any]:

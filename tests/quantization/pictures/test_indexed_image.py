@@ -144,6 +144,36 @@ def test_an_image_is_not_enlarged_by_less_than_one():
         IndexedImage(np.zeros((2, 2), np.uint8), Palette.from_hex(["000000"])).enlarged(0)
 
 
+def depth_of(path):
+    """Bits for each pixel, and the color type, of a PNG's head."""
+    return tuple(path.read_bytes()[24:26])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([1, 2, 3, 4, 16, 17, 256]), st.integers(1, 20), st.integers(1, 20))
+def test_a_png8_has_a_byte_for_each_pixel_and_the_palette_as_it_is(tmp_path_factory, seed, entries, height, width):
+    rng = np.random.default_rng(seed)
+    colors = rng.integers(1, 256, (entries, 4), np.uint8)
+    image = IndexedImage(rng.integers(0, entries, (height, width)).astype(np.uint8), Palette(colors))
+    path = tmp_path_factory.getbasetemp() / "png8.png"
+    image.save(path, png8=True)
+    assert depth_of(path) == (8, 3)
+    loaded = IndexedImage.load(path)
+    assert np.array_equal(loaded.indices, image.indices)
+    assert loaded.palette == image.palette
+    with Image.open(path) as opened:
+        assert np.array_equal(np.asarray(opened.convert("RGBA")), image.to_rgba())
+
+
+@pytest.mark.parametrize(("entries", "bits"), [(2, 1), (4, 2), (16, 4), (17, 8)])
+def test_a_png_has_as_few_bits_as_its_palette_needs_unless_8_are_asked_for(tmp_path, rng, entries, bits):
+    image = IndexedImage(np.zeros((3, 3), np.uint8), make_palette(rng, entries, None))
+    image.save(tmp_path / "a.png")
+    assert depth_of(tmp_path / "a.png") == (bits, 3)
+    make_sprite_sheet({"a": image}).save(tmp_path / "s.png", png8=True)
+    assert depth_of(tmp_path / "s.png") == (8, 3)
+
+
 def test_a_path_may_be_a_string_wherever_files_are_read_and_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     palette = Palette.from_hex(["ff0000", "00ff00"])
