@@ -714,3 +714,22 @@ def test_frames_that_browsers_slow_down_are_told_once_and_kept(run, folder, dura
     assert ["browsers" in record.getMessage() for record in caplog.records] == [True] * hints
     before, after = (read_animation(Path(name)).durations for name in (f"m.{suffix}", "out/m.gif"))
     assert abs(sum(before) - sum(after)) <= 5
+
+
+@pytest.mark.parametrize("options", [["--palette", "e-paper-7"], ["--colors", 6], ["--colors", 6, "--size", "48x40"]])
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_what_stands_still_in_an_animation_stands_still_in_its_gif(run, folder, options, suffix):
+    still = gradient(7, (20, 24))
+    frames = [still.copy() for _ in range(5)]
+    for number, frame in enumerate(frames):
+        frame[:5] = np.roll(still[:5], 4 * number, axis=1)
+    images = [Image.fromarray(frame) for frame in frames]
+    more = {"lossless": True} if suffix == "webp" else {}
+    images[0].save(f"m.{suffix}", save_all=True, append_images=images[1:], duration=100, loop=0, **more)
+    assert run(quantize, f"m.{suffix}", *options, "--dither", "floyd-steinberg", "--output", "out")[0] == 0
+    shown = read_animation(Path("out/m.gif")).frames
+    assert len(shown) == 5
+    top = 14 if "--size" in options else 5  # with what is mixed with the strip above
+    for one, other in zip(shown, [*shown[1:], shown[0]], strict=True):
+        assert np.array_equal(one[top:], other[top:])
+    assert any((one[:5] != shown[0][:5]).any() for one in shown)

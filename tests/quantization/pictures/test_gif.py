@@ -10,8 +10,10 @@ from PIL import Image
 from tincture.common.errors import InputError
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
-from tincture.quantization.pictures.animation import read_animation
+from tincture.quantization.pictures import gif
+from tincture.quantization.pictures.animation import read_animation, write_animation
 from tincture.quantization.pictures.gif import CLEAR, KEEP, RESTORE, read_gif, write_gif
+from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 from tincture.tests.palettes import random_palette
 
@@ -178,3 +180,25 @@ def test_a_cut_off_file_is_refused(tmp_path, keep):
     (tmp_path / "a.gif").write_bytes(data[:keep])
     with pytest.raises((ValueError, OSError)):
         read_gif(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize(
+    ("durations", "hints"), [([100, 10], 1), ([0, 0], 1), ([20, 20], 0), ([33, 33, 33], 0), ([15, 15], 1), ([10], 0)]
+)
+def test_frames_that_browsers_show_longer_are_told_in_one_line_and_written_as_asked(tmp_path, caplog, durations, hints):
+    gif._hint_at_short_frames.cache_clear()
+    palette, frames = Palette.from_hex(["112233", "445566"]), [np.eye(3, dtype=np.uint8)] * len(durations)
+    for name in ("a.gif", "b.gif"):
+        write_gif(tmp_path / name, frames, palette, durations)
+    assert len(caplog.records) == hints
+    assert all("browsers" in record.getMessage() for record in caplog.records)
+    assert abs(sum(read_gif(tmp_path / "b.gif")[1]) - sum(durations)) <= 5
+
+
+@pytest.mark.parametrize(("duration", "hints"), [(10, 1), (14, 1), (19, 0), (100, 0)])
+def test_images_in_turn_get_the_same_hint(tmp_path, caplog, duration, hints):
+    gif._hint_at_short_frames.cache_clear()
+    images = [IndexedImage(np.full((2, 2), entry, np.uint8), read_palette("pico-8")) for entry in range(4)]
+    write_animation(tmp_path / "a.gif", images, duration)
+    assert len(caplog.records) == hints
+    assert abs(sum(read_gif(tmp_path / "a.gif")[1]) - 4 * duration) <= 5
