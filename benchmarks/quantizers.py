@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from statistics import mean, median
 
 import imagequant
@@ -24,12 +25,16 @@ from tincture.benchmarks.photographs import SIZE, gradient, photographs, with_al
 from tincture.benchmarks.tables import heading, row
 from tincture.common import cli
 from tincture.common.errors import choose
+from tincture.data.icons import icons
 from tincture.quantization.color import linear_to_oklab
 from tincture.quantization.dither import dither
 from tincture.quantization.dither.hull import mixable
 from tincture.quantization.encoding import encode
-from tincture.quantization.fit import fit_palette, fit_palettes
+from tincture.quantization.fidelity import fidelity
+from tincture.quantization.fit import fit_palette, fit_palettes, quantize
+from tincture.quantization.histogram import rgba_histogram
 from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
 COLORS = (8, 16, 64, 256)
@@ -286,6 +291,39 @@ def drift() -> None:
         print(row(name, *cells, f"{mean(apart):.4f}"), flush=True)
 
 
+def soft() -> None:
+    """Print the mean ΔE of icons with soft edges and shadows: alone, and 400 of them on a sheet."""
+    pictures = [image.pixels for image in islice(icons(0.2).images, 400)]
+    sheet = np.concatenate([np.concatenate(pictures[start : start + 20], axis=1) for start in range(0, 400, 20)])
+    alone = [each for each in pictures if len(rgba_histogram([each])[0]) > 64][:100]
+    print("\n" + heading("method", *(f"{name}, K = {k}" for name in ("icons", "sheet") for k in SOFT_COLORS)))
+    for name, drawn in SOFT.items():
+        cells = [mean(drawn(each, k) for each in images) for images in (alone, [sheet]) for k in SOFT_COLORS]
+        print(row(name, *(f"{cell:.4f}" for cell in cells)), flush=True)
+
+
+def soft_error(rgba: np.ndarray, k: int, alpha: str) -> float:
+    """ΔE of a picture in its own palette of this project."""
+    image = quantize(rgba, k, alpha=alpha)
+    return fidelity([rgba], [image.indices], image.palette).delta_e
+
+
+def libimagequant_error(rgba: np.ndarray, k: int) -> float:
+    """ΔE of a picture in libimagequant's palette; entries that no pixel holds are left out."""
+    indices, palette = imagequant.quantize_raw_rgba_bytes(rgba.tobytes(), *rgba.shape[1::-1], 0.0, k)
+    drawn = IndexedImage.merged(
+        np.frombuffer(indices, np.uint8).reshape(rgba.shape[:2]), np.array(palette, np.uint8).reshape(-1, 4)
+    )
+    return fidelity([rgba], [drawn.indices], drawn.palette).delta_e
+
+
+SOFT_COLORS = (8, 16, 32, 64)
+SOFT = {
+    "kmeans, soft": functools.partial(soft_error, alpha="soft"),
+    "kmeans, hard": functools.partial(soft_error, alpha="hard"),
+    "libimagequant": libimagequant_error,
+}
+
 PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
     "plain": lambda photos: table("Photographs, no dithering", PLAIN, photos, ["PSNR, dB", "ΔE in OKLab"]),
     "dithered": lambda photos: table("Photographs, dithered", DITHERED, photos, ["blurred SSIM"]),
@@ -296,6 +334,7 @@ PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
     "limits": many_and_large,
     "memory": lambda _: memories(),
     "drift": lambda _: drift(),
+    "soft": lambda _: soft(),
 }
 
 

@@ -162,7 +162,8 @@ def make_chooser(wanted: PaletteOptions, is_dithered: bool) -> Chooser:
         colors = wanted.colors or DEFAULT_COLORS
         if colors == "auto":
             counting = wanted.method or DEFAULT_METHOD
-            colors = choose_colors(frames, counting, wanted.space, wanted.seed, wanted.max_error, **limits)
+            kind = {"alpha": "soft"} if wanted.is_free and own is not None and own.palette.is_soft else {}
+            colors = choose_colors(frames, counting, wanted.space, wanted.seed, wanted.max_error, **limits | kind)
         if own is not None and wanted.is_free and (kept := own_palette(frames, own, int(colors))) is not None:
             return kept, OWN
         return fit_palette(frames, int(colors), method, wanted.space, wanted.seed, **limits), method

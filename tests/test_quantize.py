@@ -144,6 +144,7 @@ def test_sorting_reorders_an_indexed_picture_that_fits(run, folder, order):
         ("ffffff 000000 808080 ff0000", [3, 1, 0, 1], 3, "ffffff 000000 ff0000"),
         ("0000ff 102030 ffff00 00000000 ff00ff", [2, 3, 0, 2], "auto", "0000ff ffff00 00000000"),
         ("808080 ffffff 000000 ff0000", [3, 3, 1, 1], 2, "ffffff ff0000"),
+        ("00000060 ff8000 00000030 00000000 00ff00", [0, 2, 3, 1], "auto", "00000060 ff8000 00000030 00000000"),
     ],
 )
 def test_unused_entries_go_only_where_the_palette_is_too_large_with_them(run, folder, hexes, indices, colors, kept):

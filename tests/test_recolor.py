@@ -358,6 +358,31 @@ def test_all_pixels_of_a_color_are_recolored_alike(run, icon, tmp_path, request,
         assert len({*zip(image.indices.flat, after.indices.flat, strict=True)}) == 6
 
 
+SOFT = {
+    "two half transparent": ["000000", "c81e1e80", "ffffff", "1e1ec860", "c81e1e"],
+    "a shadow": ["00000000", "00000040", "00000080", "ff8040"],
+    "nearly opaque": ["fffffffe", "ffffff", "00000001", "000000"],
+    "glass": ["40c0ff80", "40c0ff40", "40c0ff"],
+}
+
+
+@pytest.mark.parametrize("way", ["areas", "reversible", "role", "model"])
+@pytest.mark.parametrize("hexes", SOFT.values(), ids=list(SOFT))
+def test_a_picture_keeps_the_alphas_that_the_palette_has(run, tmp_path, request, hexes, way):
+    model = ("--checkpoint", request.getfixturevalue("checkpoint")) if way in ("role", "model") else ()
+    palette = Palette.from_hex(hexes)
+    write_palette(palette, tmp_path / "own.hex")
+    image = IndexedImage(np.arange(len(palette), dtype=np.uint8)[None].repeat(3, axis=0), palette)
+    image.save(tmp_path / "indexed.png")
+    Image.fromarray(image.to_rgba()).save(tmp_path / "full.png")
+    words = ("--palette", tmp_path / "own.hex", "--by", way, *model, "--output", tmp_path / "out")
+    assert run(recolor, tmp_path / "indexed.png", tmp_path / "full.png", *words)[0] == 0
+    for name in ("indexed.png", "full.png"):
+        after = IndexedImage.load(tmp_path / "out" / name)
+        assert after.palette == palette
+        assert np.array_equal(after.indices, image.indices)
+
+
 @pytest.mark.parametrize(
     ("transparency", "has_one", "expected"),
     [("auto", False, False), ("auto", True, True), ("always", False, True), ("never", True, False)],

@@ -8,9 +8,10 @@ from PIL import Image
 from tincture.common.errors import InputError
 from tincture.data import index_maps
 from tincture.data.image_folder import image_folder
-from tincture.data.index_maps import load_index_maps
-from tincture.data.sources import DataConfig
+from tincture.data.index_maps import encode_picture, load_index_maps
+from tincture.data.sources import DataConfig, LabelledImage
 from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
 
 
 @pytest.fixture
@@ -129,6 +130,15 @@ def test_a_shared_palette_is_the_same_for_all_and_fitted_to_the_training_side(co
     colors = torch.cat([training.palettes.colors, heldout.palettes.colors])
     assert (colors == colors[0]).all()
     assert training.palettes.sizes.unique().tolist() == [9]
+
+
+@pytest.mark.parametrize(
+    "hexes", [["000000", "c81e1e80", "ffffff", "c81e1e"], ["00000000", "00000040", "00000080"], ["8080ff10", "8080ff"]]
+)
+def test_pixels_that_are_soft_entries_of_a_given_palette_take_them(config, hexes):
+    palette = Palette.from_hex(hexes)
+    picture = LabelledImage("soft", palette.colors[None], "", heldout=False)
+    assert encode_picture(picture, config, palette).indices.tolist() == [list(range(len(palette)))]
 
 
 def test_a_named_palette_is_taken_as_it_stands(config):
