@@ -297,31 +297,33 @@ def soft() -> None:
     sheet = np.concatenate([np.concatenate(pictures[start : start + 20], axis=1) for start in range(0, 400, 20)])
     alone = [each for each in pictures if len(rgba_histogram([each])[0]) > 64][:100]
     print("\n" + heading("method", *(f"{name}, K = {k}" for name in ("icons", "sheet") for k in SOFT_COLORS)))
-    for name, drawn in SOFT.items():
-        cells = [mean(drawn(each, k) for each in images) for images in (alone, [sheet]) for k in SOFT_COLORS]
+    for name, draw in SOFT.items():
+        cells = [
+            mean(visible_error(each, draw(each, k)) for each in images)
+            for images in (alone, [sheet])
+            for k in SOFT_COLORS
+        ]
         print(row(name, *(f"{cell:.4f}" for cell in cells)), flush=True)
 
 
-def soft_error(rgba: np.ndarray, k: int, alpha: str) -> float:
-    """ΔE of a picture in its own palette of this project."""
-    image = quantize(rgba, k, alpha=alpha)
-    return fidelity([rgba], [image.indices], image.palette).delta_e
+def visible_error(rgba: np.ndarray, drawn: IndexedImage) -> float:
+    """ΔE over the pixels that can be seen in the original."""
+    is_visible = rgba[..., 3] > 0
+    return fidelity([rgba[is_visible][None]], [drawn.indices[is_visible][None]], drawn.palette).delta_e
 
 
-def libimagequant_error(rgba: np.ndarray, k: int) -> float:
-    """ΔE of a picture in libimagequant's palette; entries that no pixel holds are left out."""
+def libimagequant_image(rgba: np.ndarray, k: int) -> IndexedImage:
+    """A picture as libimagequant draws it with alpha."""
     indices, palette = imagequant.quantize_raw_rgba_bytes(rgba.tobytes(), *rgba.shape[1::-1], 0.0, k)
-    drawn = IndexedImage.merged(
-        np.frombuffer(indices, np.uint8).reshape(rgba.shape[:2]), np.array(palette, np.uint8).reshape(-1, 4)
-    )
-    return fidelity([rgba], [drawn.indices], drawn.palette).delta_e
+    colors = np.array(palette, np.uint8).reshape(-1, 4)
+    return IndexedImage.merged(np.frombuffer(indices, np.uint8).reshape(rgba.shape[:2]), colors)
 
 
 SOFT_COLORS = (8, 16, 32, 64)
 SOFT = {
-    "kmeans, soft": functools.partial(soft_error, alpha="soft"),
-    "kmeans, hard": functools.partial(soft_error, alpha="hard"),
-    "libimagequant": libimagequant_error,
+    "kmeans, soft": functools.partial(quantize, alpha="soft"),
+    "kmeans, hard": quantize,
+    "libimagequant": libimagequant_image,
 }
 
 PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
