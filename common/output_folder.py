@@ -46,12 +46,11 @@ except ImportError:  # Windows can't lock folders; there, two commands may write
 Written = Callable[[Path], Collection[str]]
 """From a folder to the names of the files in it that the command wrote, and may replace."""
 
-
 Input = TypeVar("Input")
 Save = Callable[[Path], list[dict]]
 """Writes what came of one input into a folder, and returns what the report says of it."""
 
-PATIENCE = 5
+PROGRESS_SECONDS = 5
 """Seconds between two lines that say how far a command has come, where no terminal shows a bar."""
 _REPORT_GROWTH = 1.01
 """A report is written again when it is so many times as long: at each of the first 100 files, and
@@ -178,7 +177,7 @@ def progress(items: Sequence[Input], unit: str) -> Iterator[Input]:
         return
     told = time.monotonic()
     for number, item in enumerate(items):
-        if time.monotonic() - told > PATIENCE:
+        if time.monotonic() - told > PROGRESS_SECONDS:
             print(f"{number} of {len(items)} {unit}s are done", file=sys.stderr, flush=True)
             told = time.monotonic()
         yield item

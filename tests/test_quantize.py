@@ -589,7 +589,7 @@ def test_what_is_done_stays_when_a_batch_is_stopped(run, folder, monkeypatch, st
 
 
 def test_a_batch_of_some_length_shows_how_far_it_is_without_a_terminal(run, folder, monkeypatch):
-    monkeypatch.setattr(output_folder, "PATIENCE", -1)
+    monkeypatch.setattr(output_folder, "PROGRESS_SECONDS", -1)
     assert run(quantize, "a/x.png", "b/x.png", "t.png", "--colors", 4, "--output", "out")[2].splitlines() == [
         f"{number} of 3 images are done" for number in range(3)
     ]

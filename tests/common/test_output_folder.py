@@ -259,6 +259,6 @@ def test_writing_reports_takes_no_longer_than_the_work(tmp_path, monkeypatch, co
 def test_long_work_without_a_terminal_says_now_and_then_how_far_it_is(monkeypatch, capsys):
     assert list(progress(range(3), "image")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(output_folder, "PATIENCE", -1)
+    monkeypatch.setattr(output_folder, "PROGRESS_SECONDS", -1)
     assert list(progress(range(3), "image")) == [0, 1, 2]
     assert capsys.readouterr().err.splitlines() == [f"{number} of 3 images are done" for number in range(3)]
