@@ -48,6 +48,8 @@ class Files:
     Args:
         checkpoint: folder that train.py wrote.
         output: JSON file.
+        data: the data set that it was trained on; where its config says if left out. A published
+            model's config names no folders.
         plots: folder for figures and the closest pairs of drawn and training images.
         overwrite: replace the file, and the figures of that folder.
         device: where to measure; auto takes a GPU if there is one.
@@ -57,6 +59,7 @@ class Files:
 
     checkpoint: Path
     output: Path
+    data: str | None = None
     plots: Path | None = None
     overwrite: bool = False
     device: Literal["auto", "cpu"] = "auto"
@@ -139,7 +142,7 @@ def evaluate(options: Options, state: PartialState, record: dict[str, Any]) -> N
     pipeline.denoiser.to(state.device)
     if options.sampling.sampler is not None:
         pipeline.scheduler.with_changes(sampler=options.sampling.sampler, sampler_options={})  # may not fit the process
-    data, train = saved_config(files.checkpoint)
+    data, train = saved_config(files.checkpoint, files.data)
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data)
     reference, other = (heldout, training) if measuring.split == "heldout" else (training, heldout)
@@ -257,25 +260,27 @@ def log_to_wandb(files: Files, record: dict[str, Any], figures: list[Path]) -> N
     run.finish()
 
 
-def saved_config(checkpoint: Path) -> tuple[DataConfig, TrainConfig]:
+def saved_config(checkpoint: Path, path: str | None = None) -> tuple[DataConfig, TrainConfig]:
     """The data set that a model was trained on, and how its pictures were mirrored and moved.
 
-    The rest of the training config has its defaults.
+    ``path`` says where the data are, if not where the config says. The rest of the training config
+    has its defaults.
 
     Raises:
         InputError: the folder holds no config of a run, or a broken one.
     """
-    path = checkpoint / "config.yaml"
-    if not path.is_file():
+    file = checkpoint / "config.yaml"
+    if not file.is_file():
         raise InputError(f"there is no config.yaml in {checkpoint}: give the folder that train.py wrote")
     parser = cli.make_parser("")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(TrainConfig, "train")
-    values = cli.read_config(path, parser)
+    values = cli.read_config(file, parser)
     if "data" not in values:
-        raise InputError(f"{path} doesn't say which data the model was trained on")
+        raise InputError(f"{file} doesn't say which data the model was trained on")
+    given = {} if path is None else {"path": path}
     moved = {name: value for name, value in values.get("train", {}).items() if name in ("mirror", "shift")}
-    config = parser.instantiate(parser.parse_object({"data": values["data"], "train": moved}))
+    config = parser.instantiate(parser.parse_object({"data": values["data"] | given, "train": moved}))
     return config.data, config.train
 
 

@@ -1,48 +1,187 @@
-"""Make a trained model small enough for a repository.
+"""Make a trained model small enough for a repository, with a card, and without your folders' names.
 
 ::
 
     python publish.py --checkpoint runs/reference --output checkpoints/icons16 --sampler remasking
 
-This writes the pipeline with weights in half precision, and the config of its run, by which
-``evaluate.py`` finds the data. Evaluate what was written here, not what it was made from.
+This writes what would be uploaded, and uploads nothing: the pipeline with weights in half
+precision, a model card, and the config of its run, by which ``evaluate.py`` finds the data. Paths
+of this machine are left out of it. Evaluate what was written here, not what it was made from.
 """
 
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tincture.common import cli
 from tincture.common.errors import InputError
-from tincture.common.files import files_in, write_atomically
+from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
+from tincture.evaluation.report import table
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.training.run_config import CONFIG_FILE
 from tincture.training.tracking import METRICS_FILE
 
+CARD, EVALUATION = "README.md", "evaluation.json"
+
+ICONS = (
+    "Fugue Icons by Yusuke Kamiyamane (CC BY 3.0) and Silk Icons by Mark James (CC BY 2.5): credit\nboth where you show "
+    "what was drawn with it"
+)
+
 
 def main(arguments: list[str]) -> None:
     """Load, and save smaller."""
-    parser = cli.make_parser("Make a trained model small enough for a repository: weights in half precision.")
+    parser = cli.make_parser(
+        "Make a trained model small enough for a repository: weights in half precision, and a card."
+    )
     add = parser.add_argument
-    add("--checkpoint", type=Path, required=True, help="folder that train.py wrote")
-    add("--output", type=Path, required=True, help="folder for the smaller one")
-    add("--overwrite", action="store_true", help="replace a smaller one there")
+    add("--checkpoint", type=Path, required=True, help="folder that train.py wrote, or one of its checkpoints")
+    add("--output", type=Path, required=True, help="folder for the smaller one; nothing is uploaded")
+    add("--overwrite", action="store_true", help="replace a smaller one there, but for a card")
     add("--sampler", type=str | None, default=None, help="how it draws where nobody says; as before if left out")
+    add("--license", type=str | None, default=None, help="of the weights, as hubs call it (cc-by-4.0); in the card")
+    add(
+        "--evaluation",
+        type=Path | None,
+        default=None,
+        help=f"evaluate.py's file; {EVALUATION} beside the run if left out",
+    )
     options = parser.parse_args(arguments)
+    if options.license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", options.license):
+        raise InputError(
+            f"--license is {options.license!r}; hubs call licenses cc-by-4.0, mit, apache-2.0, other and so on"
+        )
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     if options.sampler is not None:
         scheduler = pipeline.scheduler.with_changes(sampler=options.sampler, sampler_options={})
         pipeline.register_modules(scheduler=scheduler)
-    config = options.checkpoint / CONFIG_FILE
-    if not config.is_file():
-        raise InputError(f"there is no {CONFIG_FILE} in {options.checkpoint}: give the folder that train.py wrote")
+    config = public_config(options.checkpoint)
+    figures = measured_figures(options.checkpoint, options.evaluation)
     if options.output.resolve() == options.checkpoint.resolve() or (options.output / METRICS_FILE).exists():
         raise InputError(f"{options.output} is a training run, whose weights would be lost; name another folder")
     with claimed(options.output, options.overwrite, _published_files):
         pipeline.save_pretrained(options.output, half=True)
-        text = config.read_text()
+        text = yaml.safe_dump(config, sort_keys=False)
         write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
-    size = sum(file.stat().st_size for file in options.output.rglob("*") if file.is_file())
-    print(f"{options.output}: {size / 1e6:.1f} MB")
+        has_card = (options.output / CARD).exists()
+        if not has_card:
+            card = model_card(options.output.resolve().name, pipeline, config["data"], figures, options.license)
+            write_atomically(options.output / CARD, lambda path: path.write_text(card, encoding="utf-8"))
+    for name in files_in(options.output):
+        print(f"{(options.output / name).stat().st_size:>12,} bytes  {name}")
+    size = sum((options.output / name).stat().st_size for name in files_in(options.output))
+    print(f"{options.output}: {size / 1e6:.1f} MB" + (f"; {CARD} is the one that was there" if has_card else ""))
+
+
+def public_config(checkpoint: Path) -> dict[str, Any]:
+    """A run's config, without what is this machine's: paths, and where it was tracked.
+
+    Raises:
+        InputError: the folder has no config of a run, or a broken one.
+    """
+    path = checkpoint / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"there is no {CONFIG_FILE} in {checkpoint}: give the folder that train.py wrote")
+    config = cli.read_config(path, cli.make_parser(""))
+    data = config.get("data")
+    if not isinstance(data, dict):
+        raise InputError(f"{path} doesn't say which data the model was trained on")
+    config.pop("track", None)
+    data.pop("cache_dir", None)
+    if not is_hub_name(data):
+        data["path"] = None
+    data["palette"] = re.split(r"[/\\]", str(data.get("palette", "own")))[-1]
+    return config
+
+
+def is_hub_name(data: Mapping[str, Any]) -> bool:
+    """Whether the data are a set that anybody finds under the same name."""
+    name = str(data.get("path"))
+    is_name = data.get("source") == "datasets" and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name)
+    return bool(is_name) and not Path(name).exists()
+
+
+def measured_figures(checkpoint: Path, evaluation: Path | None) -> dict[str, float]:
+    """What evaluate.py measured or, if it hasn't, training's last held-out figures, or nothing.
+
+    Raises:
+        InputError: ``evaluation`` isn't evaluate.py's.
+    """
+    found = evaluation or checkpoint / EVALUATION
+    if evaluation is not None or found.is_file():
+        record = read_json(found)
+        metrics = record.get("metrics") if isinstance(record, dict) else None
+        if not isinstance(metrics, dict):
+            raise InputError(f"{found} holds no metrics: give a file that evaluate.py wrote")
+    else:
+        path = checkpoint / METRICS_FILE
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        held = [{name: each for name, each in line.items() if name.startswith("heldout/")} for line in lines]
+        metrics = next(filter(None, reversed(held)), {})
+    return {name: float("nan") if each is None else float(each) for name, each in metrics.items()}
+
+
+def model_card(
+    name: str,
+    pipeline: PaletteDiffusionPipeline,
+    data: Mapping[str, Any],
+    figures: dict[str, float],
+    licence: str | None,
+) -> str:
+    """The text of a model card, with the header that hubs read."""
+    is_icons, size = data.get("source", "icons") == "icons", pipeline.config.size
+    licence = licence or ("cc-by-3.0" if is_icons else None)
+    header: dict[str, Any] = {"license": licence} if licence else {}
+    header |= {"library_name": "diffusers", "pipeline_tag": "unconditional-image-generation"}
+    header["tags"] = ["tincture", "discrete-diffusion", "pixel-art", "palette"]
+    if is_hub_name(data):
+        header["datasets"] = [data["path"]]
+    heldout = int(pipeline.palette_bank.heldout.sum())
+    learned = len(pipeline.palette_bank.heldout) - heldout
+    origin = ICONS if is_icons else f"the set {data['path']}" if is_hub_name(data) else "a folder of pictures"
+    of_stream = "The first pictures of the stream: " if data.get("streaming") else ""
+    counts = f"{of_stream}{learned:,} to learn from and {heldout:,} held out."
+    terms = f"The weights' license is {licence}." if licence else "No license was named; ask who publishes them."
+    classes = f" It knows {len(pipeline.config.label_names)} classes." if pipeline.config.label_names else ""
+    weights = sum(weight.numel() for weight in pipeline.denoiser.parameters())
+    measured = (
+        f"""## Figures
+
+Measured on held-out pictures, before the weights were stored in half precision; ± is a standard
+error.
+
+```
+{table(figures)}
+```
+"""
+        if figures
+        else ""
+    )
+    return f"""---
+{yaml.safe_dump(header, sort_keys=False)}---
+
+# {name}
+
+A discrete diffusion model of {size}×{size} pictures, whose pixels are entries of a palette. It was
+made with Tincture ({weights:,} weights, {pipeline.scheduler.config.process} process).{classes}
+
+```python
+from tincture import PaletteDiffusionPipeline
+
+images = PaletteDiffusionPipeline.from_pretrained("{name}")(16).images
+```
+
+## Data
+
+{origin[0].upper()}{origin[1:]}.
+{counts} Their palettes are part of the model. {terms}
+
+{measured}"""
 
 
 def _published_files(folder: Path) -> list[str]:

@@ -1,10 +1,15 @@
+import json
+import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from tincture import publish, sample
+from tincture import evaluate, publish, sample
+from tincture.common.errors import InputError
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 
@@ -24,7 +29,13 @@ def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoin
         torch.testing.assert_close(tensor.float(), before[name].float(), rtol=1e-3, atol=1e-6)
     pipeline = PaletteDiffusionPipeline.from_pretrained(output)
     assert pipeline.scheduler.config.sampler == "remasking"
-    assert (output / "config.yaml").read_text() == (checkpoint / "config.yaml").read_text()
+    config, public = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (checkpoint, output))
+    del config["data"]["cache_dir"], config["track"]
+    assert public == config
+    assert all(f"  {path.relative_to(output)}\n" in out for path in output.rglob("*") if path.is_file())
+    header, text = (output / "README.md").read_text().split("---\n")[1:]
+    assert yaml.safe_load(header)["license"] == "cc-by-3.0"
+    assert "## Figures" in text
     drawn = ("--output", tmp_path / "drawn", "--num-images", 1, "--steps", 2)
     assert run(sample, "--checkpoint", output, *drawn)[0] == 0
 
@@ -43,7 +54,7 @@ def test_a_training_run_is_not_replaced_by_a_published_model(run, checkpoint, tm
     assert run(publish, "--checkpoint", small, "--output", small, "--overwrite")[0] == 2
 
 
-@pytest.mark.parametrize("fault", ["taken", "no config", "sampler"])
+@pytest.mark.parametrize("fault", ["taken", "no config", "sampler", "license", "evaluation"])
 def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fault):
     model, output, more = tmp_path / "model", tmp_path / "small", []
     shutil.copytree(checkpoint, model)
@@ -53,8 +64,100 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fau
     elif fault == "no config":
         (model / "config.yaml").unlink()
     else:
-        more = ["--sampler", "random"]
+        more = {
+            "sampler": ["--sampler", "random"],
+            "license": ["--license", "my own"],
+            "evaluation": ["--evaluation", "x"],
+        }
+        more = more[fault]
     status, out, err = run(publish, "--checkpoint", model, "--output", output, *more)
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and len(err.splitlines()) == 1
     assert [path.name for path in output.glob("*")] == (["mine.txt"] if fault == "taken" else [])
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "palette"),
+    [
+        ({"source": "folder", "path": "/home/ada/secret/sprites", "palette": "/home/ada/mine.hex"}, None, "mine.hex"),
+        ({"source": "folder", "path": "sprites", "palette": "own"}, None, "own"),
+        ({"source": "folder", "path": "~/sprites"}, None, "own"),
+        ({"source": "datasets", "path": "user/sprites", "palette": "pico-8"}, "user/sprites", "pico-8"),
+        ({"source": "datasets", "path": "here/sprites"}, None, "own"),
+        ({"source": "datasets", "path": "/mnt/ada/*.parquet", "palette": "..\\ada\\x.gpl"}, None, "x.gpl"),
+        ({"source": "datasets", "path": "C:\\Users\\ada\\sprites"}, None, "own"),
+        ({"source": "datasets", "path": "../ada"}, None, "own"),
+    ],
+)
+def test_a_published_config_names_no_folder_of_the_machine(tmp_path, monkeypatch, data, path, palette):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here" / "sprites").mkdir(parents=True)
+    values = {"data": data | {"size": 8, "cache_dir": "/home/ada/cache"}, "track": {"project": "secret"}, "seed": 1}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    public = publish.public_config(tmp_path)
+    assert (public["data"]["path"], public["data"]["palette"]) == (path, palette)
+    assert (public["seed"], public["data"]["size"]) == (1, 8)
+    assert not any(private in str(public) for private in ("ada", "secret", "here"))
+
+
+def test_nothing_that_is_published_holds_a_path_of_the_machine(run, checkpoint, tmp_path):
+    private = tmp_path / "private"
+    shutil.copytree(checkpoint, private)
+    config = yaml.safe_load((private / "config.yaml").read_text())
+    config["data"] |= {"source": "folder", "path": str(tmp_path / "sprites"), "cache_dir": str(tmp_path / "cache")}
+    (private / "config.yaml").write_text(yaml.safe_dump(config))
+    record = {"metrics": {"heldout/bits_per_pixel": 1.5}, "options": {"checkpoint": str(private)}}
+    (private / "evaluation.json").write_text(json.dumps(record))
+    output = tmp_path / "public"
+    assert run(publish, "--checkpoint", private, "--output", output, "--license", "cc0-1.0")[0] == 0
+    for path in (path for path in output.rglob("*") if path.is_file()):
+        assert str(tmp_path).encode() not in path.read_bytes(), path
+        assert b"private" not in path.read_bytes(), path
+    config, _ = evaluate.saved_config(output, "elsewhere")
+    assert (config.source, config.path) == ("folder", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "metrics", "figures"),
+    [
+        ({"metrics": {"a": 1.5, "a_stderr": None}}, [{"heldout/b": 2}], {"a": 1.5, "a_stderr": math.nan}),
+        (None, [{"heldout/b": 3}, {"heldout/b": 2, "step": 9}, {"train/b": 1}], {"heldout/b": 2}),
+        (None, [{"train/b": 1}], {}),
+        (None, None, {}),
+    ],
+)
+def test_figures_are_those_of_the_evaluation_or_the_last_of_training(tmp_path, evaluation, metrics, figures):
+    if evaluation is not None:
+        (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    if metrics is not None:
+        (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
+    assert publish.measured_figures(tmp_path, None) == pytest.approx(figures, nan_ok=True)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"metrics": 3}', "no JSON"])
+def test_a_file_that_evaluate_did_not_write_is_refused(tmp_path, content):
+    (tmp_path / "mine.json").write_text(content)
+    with pytest.raises(InputError, match=r"mine\.json"):
+        publish.measured_figures(tmp_path, tmp_path / "mine.json")
+
+
+@pytest.mark.parametrize(
+    ("data", "licence", "expected"),
+    [
+        ({"source": "icons"}, None, {"license": "cc-by-3.0"}),
+        ({"source": "folder", "path": None}, "cc0-1.0", {"license": "cc0-1.0"}),
+        ({"source": "folder", "path": None}, None, {}),
+        ({"source": "datasets", "path": "user/set"}, "mit", {"license": "mit", "datasets": ["user/set"]}),
+        ({"source": "datasets", "path": "user/set", "streaming": True}, None, {"datasets": ["user/set"]}),
+    ],
+)
+def test_a_card_says_what_hubs_read(data, licence, expected):
+    pipeline = PaletteDiffusionPipeline.from_pretrained(Path(publish.__file__).parent / "checkpoints" / "icons16")
+    card = publish.model_card("mine", pipeline, data, {"heldout/b": 1.25, "heldout/b_stderr": math.nan}, licence)
+    header = yaml.safe_load(card.split("---\n")[1])
+    common = {"library_name", "pipeline_tag", "tags"}
+    assert {name: value for name, value in header.items() if name not in common} == expected
+    assert common <= set(header)
+    assert "4,104 to learn from and 467 held out" in card
+    assert "1.25 ± ?" in card
+    assert ("No license was named" in card) == ("license" not in expected)
