@@ -512,11 +512,11 @@ def test_what_is_done_stays_whole_when_a_batch_is_stopped(run, folder, monkeypat
     """It stops at a picture's first file or at its second."""
     calls = []
 
-    def save_until_stopped(image, path):
+    def save_until_stopped(image, path, *options):
         calls.append(path)
         if len(calls) == place:
             raise stop
-        original(image, path)
+        original(image, path, *options)
 
     original = IndexedImage.save
     with monkeypatch.context() as patch:
