@@ -21,7 +21,7 @@ from torch import Tensor
 from tincture.common.errors import InputError, Range
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.histogram import OPAQUE_ALPHA
-from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch, on_black_and_white
 from tincture.quantization.palettes.luminance import TRANSPARENT, entry_luminance
 
 FIDELITIES = Range(0, float("inf"))
@@ -154,16 +154,10 @@ def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
     distances = distances.where(opacity[:, None] > 0, to_clear)
     is_between = (opacity > 0) & (opacity < 255)
     if is_between.any():
-        seen, wanted = _on_black_and_white(entries, alpha), _on_black_and_white(oklab, opacity)
+        seen, wanted = on_black_and_white(entries, alpha), on_black_and_white(oklab, opacity)
         soft = (seen[:, :, None, None] - wanted[:, None]).square().sum(dim=-1)
         distances = soft.where(is_between[:, None], distances)
     return distances
-
-
-def _on_black_and_white(oklab: Tensor, alpha: Tensor) -> Tensor:
-    """`quantization.spaces.alpha_coordinates`, from OKLab ``[..., 3]`` and alphas ``[...]``."""
-    middle = oklab.new_tensor([0.5, 0.0, 0.0])
-    return torch.cat([oklab - middle, torch.full_like(oklab[..., :1], 0.5)], dim=-1) * (alpha[..., None] / 255)
 
 
 def lightness_distances(palette: PaletteBatch, luminance: Tensor) -> Tensor:

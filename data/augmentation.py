@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tincture.quantization.color import oklab_to_srgb, srgb_to_oklab
-from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.batch import PaletteBatch, on_black_and_white
 from tincture.quantization.palettes.luminance import luminance_of_indices, round_to_levels
 
 from .index_maps import Batch
@@ -124,7 +124,7 @@ def draw_foreign_palettes(pool: PaletteBatch, max_entries: int, no_transparency:
 
 
 def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch) -> Tensor:
-    """Move index maps to other palettes: each entry goes to the nearest one in OKLab.
+    """Move index maps to other palettes: each entry goes to the nearest one in OKLab and alpha.
 
     In a coarse palette that need not be the one that `quantization.metric` takes, which looks at
     each palette on the CPU: a step of training has no time for that.
@@ -141,12 +141,13 @@ def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch)
         int64 ``[B, H, W]``, indices of ``target``.
     """
     both = torch.cat([palette.colors, target.colors], dim=1)
-    lab, target_lab = srgb_to_oklab(both[..., :3]).split([palette.mask_index, target.mask_index], dim=1)
+    oklab, sizes = srgb_to_oklab(both[..., :3]), [palette.mask_index, target.mask_index]
+    points, target_points = on_black_and_white(oklab, both[..., 3]).split(sizes, dim=1)
     transparent = target.valid & (target.colors[..., 3] == 0)
     no_color = transparent | ~target.valid  # [B, L]
-    distance = torch.cdist(lab, target_lab).masked_fill(no_color[:, None, :], torch.inf)  # [B, K, L]
+    distance = torch.cdist(points, target_points).masked_fill(no_color[:, None, :], torch.inf)  # [B, K, L]
     nearest = distance.argmin(dim=2)  # [B, K]
-    lightest = target_lab[..., 0].masked_fill(no_color, -torch.inf).argmax(dim=1)
+    lightest = oklab[:, palette.mask_index :, 0].masked_fill(no_color, -torch.inf).argmax(dim=1)
     paper = torch.where(transparent.any(dim=1), transparent.int().argmax(dim=1), lightest)
     mapping = nearest.where(palette.colors[..., 3] > 0, paper[:, None])
     return mapping.gather(1, x_0.flatten(1)).view_as(x_0)

@@ -83,3 +83,9 @@ class PaletteBatch:
     def __getitem__(self, rows: Tensor | slice) -> "PaletteBatch":
         """The palettes at ``rows``."""
         return PaletteBatch(self.colors[rows], self.valid[rows])
+
+
+def on_black_and_white(oklab: Tensor, alpha: Tensor) -> Tensor:
+    """`quantization.spaces.alpha_coordinates` of OKLab ``[..., 3]`` and alphas ``[...]``."""
+    middle = oklab.new_tensor([0.5, 0.0, 0.0])
+    return torch.cat([oklab - middle, torch.full_like(oklab[..., :1], 0.5)], dim=-1) * (alpha[..., None] / 255)

@@ -123,6 +123,21 @@ def test_every_entry_goes_to_the_nearest_and_transparency_stays():
     assert moved.tolist() == [[[3, 1], [2, 0]]]
 
 
+@pytest.mark.parametrize(
+    "hexes",
+    [
+        ["000000", "c81e1e80", "ffffff", "1e1ec860", "c81e1e"],
+        ["00000040", "00000080", "00000000", "000000"],
+        ["40c0ff", "40c0ff80", "40c0ff10"],
+        ["fffffffe", "ffffff", "ffffff80"],
+    ],
+)
+def test_a_soft_entry_goes_to_the_one_that_equals_it(hexes):
+    source, target = PaletteBatch.from_palettes([Palette.from_hex(hexes)]), Palette.from_hex([*hexes[::-1], "808080"])
+    moved = to_nearest_entries(torch.arange(len(hexes))[None, None], source, PaletteBatch.from_palettes([target], 9))
+    assert moved.tolist() == [[list(range(len(hexes)))[::-1]]]
+
+
 def test_recoloring_agrees_with_a_loop_over_entries(pool):
     target = draw_foreign_palettes(opaque_first(pool), 12, 0.0, rand_for(4))
     x = torch.stack([torch.randint(int(size), (6, 6)) for size in pool.sizes])
