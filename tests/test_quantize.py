@@ -568,11 +568,11 @@ def test_what_is_done_stays_when_a_batch_is_stopped(run, folder, monkeypatch, st
     assert run(quantize, "t.png", "--output", "out")[0] == 0
     calls = []
 
-    def save_until_stopped(image, path):
-        calls.append(path)
+    def save_until_stopped(*arguments):
+        calls.append(arguments)
         if len(calls) == 3:
             raise stop
-        original(image, path)
+        original(*arguments)
 
     original = IndexedImage.save
     monkeypatch.setattr(IndexedImage, "save", save_until_stopped)
