@@ -30,9 +30,10 @@ def as_rgba(image: np.ndarray) -> np.ndarray:
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
+        is_float = image.dtype.kind == "f"
+        advice = "scale it to 0 … 255 and round it first" if is_float else "several are a list of such arrays"
         raise InputError(
-            f"a picture is sRGB, uint8 [H, W, 3] or [H, W, 4], not {image.dtype} {list(image.shape)}; "
-            "several are a list of such arrays"
+            f"a picture is sRGB, uint8 [H, W, 3] or [H, W, 4], not {image.dtype} {list(image.shape)}; {advice}"
         )
     return image if image.shape[2] == 4 else np.insert(image, 3, np.uint8(255), axis=2)
 

@@ -52,9 +52,10 @@ def _means(points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Points as they are, float32 ``[N, 4]``, and their weights; of many, the means of cells."""
     if len(points) <= _MANY_POINTS:
         return points, weights.astype(np.float64)
-    _, cell = np.unique(np.floor(points / _CELL).astype(np.int16), axis=0, return_inverse=True)
-    mass = np.bincount(cell.ravel(), weights)
-    sums = [np.bincount(cell.ravel(), weights * axis) for axis in points.T]
+    places = (points / _CELL + 128).astype(np.int64)  # 0 to 255 along each axis
+    _, cell = np.unique(places @ (1 << np.arange(24, -1, -8)), return_inverse=True)
+    mass = np.bincount(cell, weights)
+    sums = [np.bincount(cell, weights * axis) for axis in points.T]
     return (np.stack(sums, axis=1) / mass[:, None]).astype(np.float32), mass
 
 
