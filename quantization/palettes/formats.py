@@ -26,6 +26,8 @@ from .palette import Palette
 
 MAX_FILE_BYTES = 1 << 22
 """Of palette files other than pictures. 256 colors with long names take a hundredth of it."""
+MAX_UNPACKED_BYTES = 4 * MAX_FILE_BYTES
+"""Of a zip: a printer's ICC profile takes a tenth of it."""
 
 
 def read_hex(path: Path) -> Palette:
@@ -343,23 +345,17 @@ def read_kpl(path: Path) -> Palette:
     try:
         with ZipFile(path) as archive:
             files = archive.namelist()
+            if sum(file.file_size for file in archive.infolist()) > MAX_UNPACKED_BYTES:
+                raise InputError("it unpacks to far more than a palette needs")
             elements = _elements(archive, "colorset.xml")
             named = _elements(archive, "profiles.xml") if "profiles.xml" in files else []
             file_of = {values.get("name"): values.get("filename") for _, values in named}
             spaces = {values.get("space") for _, values in elements}
-            profiles = {name: _unpacked(archive, file_of[name]) for name in spaces if file_of.get(name) in files}
+            profiles = {name: archive.read(file_of[name]) for name in spaces if file_of.get(name) in files}
         return _of_swatches(_kpl_swatches(elements, profiles))
     except (BadZipFile, LookupError, ValueError, EOFError, RuntimeError, zlib.error, expat.ExpatError) as error:
         reason = str(error) if isinstance(error, InputError) else "it is broken or cut off"
         raise InputError(f"not a Krita palette that can be read: {reason}") from None
-
-
-def _unpacked(archive: ZipFile, name: str) -> bytes:
-    with archive.open(name) as file:
-        content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise InputError(f"its {name} is far longer than a palette needs")
-    return content
 
 
 def _elements(archive: ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
@@ -372,7 +368,7 @@ def _elements(archive: ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda element, attributes: found.append((element, attributes))
     parser.EntityDeclHandler = refuse
-    parser.Parse(_unpacked(archive, name), True)
+    parser.Parse(archive.read(name), True)
     return found
 
 

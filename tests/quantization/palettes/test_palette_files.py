@@ -292,8 +292,10 @@ def test_a_profile_in_a_krita_palette_is_used(tmp_path):
         name, offset, size = struct.unpack(">4sII", data[132 + 12 * tag : 144 + 12 * tag])
         places[name] = slice(offset, offset + size)
     data[places[b"rXYZ"]], data[places[b"gXYZ"]] = data[places[b"gXYZ"]], data[places[b"rXYZ"]]
-    krita_palette(tmp_path / "p.kpl", krita_entry(rgb(1, 0, 0, "odd.icc")), "odd.icc", bytes(data))
-    assert np.abs(read_palette(tmp_path / "p.kpl").colors[0].astype(int) - [0, 255, 0, 255]).max() <= 2
+    entries = krita_entry(rgb(1, 0, 0, "odd.icc")) + krita_entry('<Gray g="0.2" space="odd.icc"/>', 1)
+    krita_palette(tmp_path / "p.kpl", entries, "odd.icc", bytes(data))
+    expected = [[0, 255, 0, 255], [51, 51, 51, 255]]
+    assert np.abs(read_palette(tmp_path / "p.kpl").colors.astype(int) - expected).max() <= 2
 
 
 @pytest.mark.parametrize(
@@ -316,8 +318,8 @@ def test_wrong_krita_palettes_are_named(tmp_path, entries, message):
 
 
 def test_a_krita_palette_that_unpacks_to_far_more_is_refused(tmp_path):
-    krita_palette(tmp_path / "long.kpl", " " * 10_000_000)
-    with pytest.raises(InputError, match=r"colorset\.xml is far longer"):
+    krita_palette(tmp_path / "long.kpl", krita_entry(rgb(0, 0, 0)), icc=bytes(20_000_000))
+    with pytest.raises(InputError, match=r"unpacks to far more"):
         read_palette(tmp_path / "long.kpl")
     krita_palette(tmp_path / "laughs.kpl", krita_entry(rgb(0, 0, 0)))
     with ZipFile(tmp_path / "laughs.kpl", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
