@@ -1,8 +1,5 @@
 # The verbs of Tincture: make venv, sample, demo, test, test-slow, lint.
 
-# Threads that wait give their core away soon, so that a busy machine slows training down without stalling it.
-export GOMP_SPINCOUNT ?= 2000
-
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo

@@ -7,10 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import torch
-from accelerate import PartialState
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tincture.common import cli
 from tincture.common.errors import InputError, Range
@@ -29,12 +26,15 @@ from tincture.evaluation.feature_metrics import MIN_IMAGES
 from tincture.evaluation.features import EXTRACTORS, load_extractor
 from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
-from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
+from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, indices_of, named, table
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.training.run_config import TrainConfig
 from tincture.training.tracking import start_wandb
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
 DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> None:
         evaluate(options, state, cli.describe_run(parsed))
 
 
-def evaluate(options: Options, state: PartialState, record: dict[str, Any]) -> None:
+def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) -> None:
     """Measure, write, report.
 
     Args:
@@ -231,9 +231,8 @@ def memorization(
     Returns:
         The scalars, and the figures that were drawn if there is a folder for them.
     """
-    indices = torch.stack([torch.from_numpy(image.indices.copy()) for image in drawn])
     ways = {"max_shift": max(1, train.shift), "mirrored": train.mirror > 0}
-    nearest = nearest_training(indices, training.indices, **ways)
+    nearest = nearest_training(indices_of(drawn), training.indices, **ways)
     control = nearest_training(heldout.indices, training.indices, **ways)
     scalars = copy_scalars(nearest, control, options.sampling.seed)
     folder = options.files.plots

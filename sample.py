@@ -7,11 +7,10 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace
 from PIL import Image
-from torch import Tensor
 
 from tincture.common import cli
 from tincture.common.errors import Range
@@ -31,6 +30,9 @@ from tincture.quantization.pictures.contact_sheet import contact_sheet, repeated
 from tincture.quantization.pictures.gif import check_gif_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage, PngOptions
 from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAMPLES_FILE = "samples.json"
 SPRITES_FILE, VARIANTS_FILE, SCALED_FOLDER = "sprites.png", "variants.gif", "scaled"
@@ -179,7 +181,7 @@ def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
     controls, height, width = asked.read_controls(palettes, pipeline.config.size, is_told)
     batches: list[list[list[IndexedImage]]] = []
 
-    def keep_step(_: Any, step: int, __: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+    def keep_step(_: Any, step: int, __: "Tensor", state: dict[str, Any]) -> dict[str, Any]:
         if step == 0:
             batches.append([])
         if sum(len(batch[0]) for batch in batches[:-1] if batch) < MAX_TRAJECTORY_IMAGES:

@@ -23,6 +23,12 @@ from .environment import describe_environment
 from .errors import InputError, did_you_mean
 from .files import is_disk_full, is_memory_full, is_process_lost
 
+# A thread of torch's that waits gives its core away soon. By default it keeps it for long, and two
+# commands on one machine stall each other. OpenMP reads this when torch is loaded, so a command
+# imports this module first.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
 LONGEST_MESSAGE = 1000
 """Characters of an error, which may quote a whole file."""
 

@@ -74,6 +74,11 @@ def rgba_of(images: Sequence[IndexedImage]) -> torch.Tensor:
     return torch.from_numpy(np.stack([image.to_rgba() for image in images]))
 
 
+def indices_of(images: Sequence[IndexedImage]) -> torch.Tensor:
+    """uint8 ``[N, H, W]``."""
+    return torch.from_numpy(np.stack([image.indices for image in images]))
+
+
 def named(name: str, measured: Measured) -> Scalars:
     """A value and its standard error by their names."""
     return {name: measured.value, f"{name}_stderr": measured.stderr}

@@ -1,9 +1,14 @@
+import ast
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tincture.__main__ import COMMANDS
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.signals import SignalWatch
@@ -99,6 +104,37 @@ def test_torchrun_is_told_what_was_wrong(failed, monkeypatch, tmp_path, error, m
     told = json.loads((tmp_path / "error.json").read_text())["message"]
     assert told["message"] == told["extraInfo"]["py_callstack"]
     assert told["message"].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "2000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"GOMP_SPINCOUNT": "infinite", "OMP_WAIT_POLICY": "passive"}, "infinite"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+    ],
+)
+def test_threads_that_wait_give_their_core_away_unless_the_user_says_otherwise(given, expected):
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    script = "import os; import tincture.common.cli; print(os.environ.get('GOMP_SPINCOUNT'))"
+    finished = subprocess.run(
+        [sys.executable, "-c", script], env=environment | given, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_loads_torch_after_that(command):
+    """OpenMP reads the environment once; isort puts torch before this project."""
+    tree = ast.parse((Path(cli.__file__).parent.parent / f"{command}.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [alias.name if isinstance(node, ast.Import) else node.module for node in imports for alias in node.names]
+    roots = [name.split(".")[0] for name in names]
+    assert not {"torch", "accelerate", "diffusers"} & set(roots)
+    assert names[roots.index("tincture")] == "tincture.common"  # cli
 
 
 @pytest.mark.parametrize("error", LOST)
