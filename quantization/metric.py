@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from .nearest import nearest
-from .spaces import SPACES
+from .spaces import SPACES, mixing_coordinates
 
 NEAR = 0.1
 """In OKLab: a nearer entry is taken as it is, since it looks about like the color."""
@@ -25,9 +25,9 @@ _TINTED, _STRONG = 0.06, 0.12
 """A gray may become an entry of the first chroma, but of the second one none; between, in part."""
 _GRAYS = 65
 """So many grays are tried between the darkest and the lightest neutral."""
-_AXES = {"oklab": np.array([1, 0, 0], np.float32), "srgb": np.full(3, 3**-0.5, np.float32)}
-"""The direction of the grays in each of `SPACES`."""
-_CASTS = {"oklab": 0.015, "srgb": 0.045}
+_AXES = {"oklab": np.array([1, 0, 0], np.float32)} | dict.fromkeys(("srgb", "linear"), np.full(3, 3**-0.5, np.float32))
+"""The direction of the grays in each space."""
+_CASTS = {"oklab": 0.015, "srgb": 0.045, "linear": 0.045}
 """How far from the axis pictures have their grays."""
 
 
@@ -36,35 +36,44 @@ def hue_weight(colors: np.ndarray, space: str = "oklab") -> float:
 
     Args:
         colors: the palette's opaque entries, sRGB bytes ``[K, 3]``; further columns are ignored.
-        space: a name in `SPACES`, where distances are measured.
+        space: where distances are measured, ``linear`` or a name in `SPACES`.
 
     Returns:
         At least 1, and at most about 5.
     """
-    points, axis = SPACES[space].from_bytes(colors), _AXES[space]
+    grays = neutrals(colors)
+    if len(grays) < 2:
+        return 1.0
+    points, axis = mixing_coordinates(colors[:, :3], space), _AXES[space]
     along = points @ axis
     across = np.linalg.norm(points - along[:, None] * axis, axis=1)
-    chroma = across if space == "oklab" else np.linalg.norm(SPACES["oklab"].from_bytes(colors)[:, 1:], axis=1)
-    neutrals = along[chroma <= _NEUTRAL]
-    strength = np.clip((chroma - _TINTED) / (_STRONG - _TINTED), 0, 1)
-    return _least_weight(neutrals, along, across, strength, _CASTS[space]) if len(neutrals) > 1 else 1.0
+    strength = np.clip((_chroma(colors) - _TINTED) / (_STRONG - _TINTED), 0, 1)
+    return _least_weight(along[grays], along, across, strength, _CASTS[space])
+
+
+def neutrals(colors: np.ndarray) -> np.ndarray:
+    """Which of the entries, sRGB bytes ``[K, 3]``, count as grays, int64."""
+    return np.flatnonzero(_chroma(colors) <= _NEUTRAL)
+
+
+def _chroma(colors: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(SPACES["oklab"].from_bytes(colors)[:, 1:], axis=1)
 
 
 @njit(cache=True, nogil=True)
-def _least_weight(
-    neutrals: np.ndarray, along: np.ndarray, across: np.ndarray, strength: np.ndarray, cast: float
-) -> float:
+def _least_weight(grays: np.ndarray, along: np.ndarray, across: np.ndarray, strength: np.ndarray, cast: float) -> float:
     """The least weight w ≥ 1 by which all grays keep away from strong entries.
 
     A gray at g with a cast t shall be no nearer to an entry than to the nearest neutral:
     (g - along)² + w² (across - t)² ≥ gap² + w² t².
     """
     square = 1.0
-    for gray in np.linspace(neutrals.min(), neutrals.max(), _GRAYS):
-        gap = np.abs(neutrals - gray).min()
+    for gray in np.linspace(grays.min(), grays.max(), _GRAYS):
+        gap = np.abs(grays - gray).min()
         for k in np.flatnonzero(strength):
             lacking = (strength[k] * gap) ** 2 - (gray - along[k]) ** 2
-            square = max(square, lacking / (across[k] ** 2 - 2 * across[k] * cast))
+            near = min(cast, across[k] / 4)  # dark colors lie near the axis of sRGB
+            square = max(square, lacking / (across[k] ** 2 - 2 * across[k] * near))
     return np.sqrt(square)
 
 

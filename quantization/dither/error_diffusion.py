@@ -2,7 +2,8 @@
 
 Rows are scanned in alternating directions. Errors add up in the space of mixing. Where that is
 linear light, the nearest entry is still looked for in sRGB. Steps of sRGB look about alike, while
-those of OKLab grow so steep near black that dark flat areas would fill with colored grain.
+those of OKLab grow so steep near black that dark flat areas would fill with colored grain. Hue
+counts more in coarse palettes (metric.py), or grays would be made of orange and blue.
 
 A color that the palette can't mix would pile up errors without end and smear them over what
 follows. There are two ways out:
@@ -18,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from ..histogram import OPAQUE_ALPHA
+from ..metric import hue_weight, stretch_hue
 from ..nearest import candidates, nearest_of
 from ..spaces import SPACES, linear_to_srgb_value, mixing_coordinates
 from .hull import mixable
@@ -54,7 +56,7 @@ _LONG = 0.2
 """Exact: the error from which on the space of mixing chooses, in diagonals of the entries' box."""
 
 _CELLS = 32
-"""Cells along each side of the grid of size 1 that remembers which entries may be the nearest."""
+"""Cells along each side of the grid that remembers which entries may be the nearest."""
 
 
 def diffuse(
@@ -74,7 +76,11 @@ def diffuse(
     errors are passed on, too.
     """
     is_linear = space == "linear"
-    entries = mixing_coordinates(colors, space)
+    entries, choosing = mixing_coordinates(colors, space), "srgb" if is_linear else space
+    # Hue counts more in both spaces, so that grays are made of grays. Both have the same gray axis.
+    weight = max(hue_weight(colors, each) for each in ({choosing, space} if exact else {choosing}))
+    stretch = stretch_hue(np.eye(3, dtype=np.float32), weight, choosing)
+    targets, centers = entries @ stretch, SPACES[choosing].from_bytes(colors) @ stretch
     low, high = entries.min(axis=0), entries.max(axis=0)
     if exact:
         values = mixable(image, colors, space)
@@ -85,12 +91,13 @@ def diffuse(
         values = mixing_coordinates(image[..., :3], space)
         margin = _MARGIN * (high - low).max()
         limits = np.stack([low - margin, high + margin]).astype(np.float32)
-        apart = ((entries[:, None] - entries) ** 2).sum(-1)  # [K, K]
+        apart = ((targets[:, None] - targets) ** 2).sum(-1)  # [K, K]
         # Entries of one color are no neighbors: a distance of 0 would cut every error.
         longest = _REACH**2 * np.where(apart > 0, apart, np.inf).min(axis=1).astype(np.float32)
         long = np.inf
-    centers = SPACES["srgb" if is_linear else space].from_bytes(colors)
-    corner = np.zeros(3, np.float32) if is_linear else np.array([0, -0.5, -0.5], np.float32)  # OKLab: a, b from -½ to ½
+    cube = np.indices((2, 2, 2), np.float32).reshape(3, 8).T - np.float32([0, 0, 0] if is_linear else [0, 0.5, 0.5])
+    low, high = (cube @ stretch).min(axis=0), (cube @ stretch).max(axis=0)
+    grid = np.stack([low, _CELLS / (high - low)])
     offsets = np.array([(down, ahead) for down, ahead, _ in kernel])
     shares = np.array([share * strength for _, _, share in kernel], np.float32)
     lists = np.empty((_CELLS**3, len(colors)), np.uint8)
@@ -98,7 +105,21 @@ def diffuse(
     if kept is None:
         kept = np.full(opaque.shape, -1, np.int16)
     return _diffuse(
-        opaque, kept, values, entries, centers, corner, limits, is_linear, offsets, shares, lists, longest, long
+        opaque,
+        kept,
+        values,
+        entries,
+        targets,
+        centers,
+        stretch,
+        grid,
+        limits,
+        is_linear,
+        offsets,
+        shares,
+        lists,
+        longest,
+        long,
     )
 
 
@@ -108,8 +129,10 @@ def _diffuse(
     kept: np.ndarray,  # the entries of pixels that are chosen already, -1 for the others, [H, W]
     values: np.ndarray,  # the pixels in the space of mixing, [H, W, 3]
     entries: np.ndarray,  # the entries in the space of mixing, [K, 3]
-    centers: np.ndarray,  # the entries in the space of choosing, [K, 3]
-    corner: np.ndarray,  # the lowest corner of the grid over the space of choosing, [3]
+    targets: np.ndarray,  # the entries in the space of mixing, with hue stretched, [K, 3]
+    centers: np.ndarray,  # the entries in the space of choosing, with hue stretched, [K, 3]
+    stretch: np.ndarray,  # what stretches hue in both, [3, 3]
+    grid: np.ndarray,  # over the space of choosing: the lowest corner, and cells per unit, [2, 3]
     limits: np.ndarray,  # the lowest and highest coordinates of a pixel with its errors, [2, 3]
     is_linear: bool,  # whether entries mix in light and are chosen in sRGB; else the spaces are the same
     offsets: np.ndarray,  # of the kernel's neighbors, rows down and columns ahead, [N, 2]
@@ -145,7 +168,8 @@ def _diffuse(
             if kept[y, x] >= 0:
                 best = np.int64(kept[y, x])
             elif size > long:
-                best = nearest_of(value[0], value[1], value[2], entries, everyone)
+                p = _times((value[0], value[1], value[2]), stretch)
+                best = nearest_of(p[0], p[1], p[2], targets, everyone)
             else:
                 point = (value[0], value[1], value[2])
                 if is_linear:
@@ -154,7 +178,7 @@ def _diffuse(
                         linear_to_srgb_value(value[1]),
                         linear_to_srgb_value(value[2]),
                     )
-                best = _nearest(point, corner, centers, counts, lists)
+                best = _nearest(_times(point, stretch), grid, centers, counts, lists)
             out[y, x] = best
 
             # The error that is left, cut where it is too long for its entry.
@@ -174,27 +198,38 @@ def _diffuse(
     return out
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _times(
+    point: tuple[np.float32, np.float32, np.float32], matrix: np.ndarray
+) -> tuple[np.float32, np.float32, np.float32]:
+    """A point times a symmetric matrix."""
+    x, y, z = point
+    return (
+        matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z,
+        matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z,
+        matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z,
+    )
+
+
 @njit(cache=True, nogil=True)
 def _nearest(
     point: tuple[np.float32, np.float32, np.float32],
-    corner: np.ndarray,
+    grid: np.ndarray,
     centers: np.ndarray,
     counts: np.ndarray,
     lists: np.ndarray,
 ) -> int:
     """The center nearest to a point of the grid; a cell lists its candidates at its first use."""
-    i = min(max(int((point[0] - corner[0]) * _CELLS), 0), _CELLS - 1)
-    j = min(max(int((point[1] - corner[1]) * _CELLS), 0), _CELLS - 1)
-    k = min(max(int((point[2] - corner[2]) * _CELLS), 0), _CELLS - 1)
+    i = min(max(int((point[0] - grid[0, 0]) * grid[1, 0]), 0), _CELLS - 1)
+    j = min(max(int((point[1] - grid[0, 1]) * grid[1, 1]), 0), _CELLS - 1)
+    k = min(max(int((point[2] - grid[0, 2]) * grid[1, 2]), 0), _CELLS - 1)
     cell = (i * _CELLS + j) * _CELLS + k
     if counts[cell] < 0:
         box = np.empty((2, 3), np.float32)
-        margin = np.float32(1e-3) / _CELLS
-        box[0, 0], box[0, 1], box[0, 2] = i / _CELLS, j / _CELLS, k / _CELLS
-        box[0] += corner
-        box[1] = box[0] + np.float32(1 / _CELLS)
-        box[0] -= margin
-        box[1] += margin
+        margin = np.float32(1e-3)
+        box[0, 0], box[0, 1], box[0, 2] = i - margin, j - margin, k - margin
+        box[1] = box[0] + (1 + 2 * margin)
+        box = grid[0] + box / grid[1]
         scratch, found = np.empty((2, len(centers)), np.float32), np.empty(len(centers) + 1, np.int32)
         counts[cell] = candidates(box, np.ascontiguousarray(centers.T), len(centers), scratch, found)
         lists[cell, : counts[cell]] = found[: counts[cell]]

@@ -18,12 +18,15 @@ from tincture.common.threads import over_slices
 
 from ..fit.mixtures import GRAIN
 from ..histogram import color_key, distinct_colors
+from ..metric import NEAR, hue_weight, neutrals
 from ..nearest import nearest
 from ..spaces import SPACES, linear_to_oklab_pixel, mixing_coordinates
 
 BLUE_NOISE_SIZE = 64
 _SIGMA = 1.5
 """The width of the Gaussian that measures how clustered points are: Ulichney's choice."""
+_GRAY = (0.01, 0.03)
+"""A color of at most the first chroma in OKLab is a gray; of the second one and more it is none."""
 
 
 def ordered(
@@ -38,9 +41,12 @@ def ordered(
     keys, distinct = distinct_colors(image)
     points, centers = SPACES["oklab"].from_bytes(distinct), SPACES["oklab"].from_bytes(colors)
     mixing, entries = mixing_coordinates(distinct, space), mixing_coordinates(colors, space)
-    firsts = nearest(points, centers)[0]
+    firsts, squares = nearest(points, centers)
+    grays, weights = neutrals(colors), _hue_weights(points, squares, colors)
     parts = over_slices(
-        lambda a, b: _mixtures(points[a:b], mixing[a:b], firsts[a:b], centers, entries, space == "linear", strength),
+        lambda a, b: _mixtures(
+            points[a:b], mixing[a:b], firsts[a:b], weights[a:b], centers, entries, grays, space == "linear", strength
+        ),
         len(points),
         4096,
     )
@@ -55,21 +61,45 @@ def ordered(
     return out
 
 
+def _hue_weights(points: np.ndarray, squares: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """How many times hue counts for each color in OKLab, float32 ``[N]``.
+
+    As often as in `nearest_entries`: ``squares`` are the distances to the nearest entries. For
+    grays it counts twice as often, since dots of a strong color are seen in them.
+    """
+    weight = hue_weight(colors)
+    if len(neutrals(colors)) < 2:
+        return np.ones(len(points), np.float32)
+    weights = np.where(squares > NEAR**2, weight, 1)
+    gray, colored = _GRAY
+    share = np.clip((colored - np.hypot(points[:, 1], points[:, 2])) / (colored - gray), 0, 1)
+    return (weights + share * (2 * weight - weights)).astype(np.float32)
+
+
 @njit(cache=True, nogil=True)
 def _mixtures(
     points: np.ndarray,  # the colors in OKLab, where nearness is judged, [N, 3]
     mixing: np.ndarray,  # the colors in the space of mixing, [N, 3]
     firsts: np.ndarray,  # the position of each color's nearest entry, [N]
+    weights: np.ndarray,  # how many times hue counts for each color, [N]
     centers: np.ndarray,  # the entries in OKLab, [K, 3]
     entries: np.ndarray,  # the entries in the space of mixing, [K, 3]
+    grays: np.ndarray,  # which entries are neutral, [G]
     is_linear: bool,  # whether that space is linear light; else it is OKLab
     strength: float,  # what the share of the entry that isn't the nearest one is multiplied by
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each color's two entries, int16 ``[N, 2]``, the darker first; the second's share, ``[N]``."""
     pairs, shares = np.empty((len(points), 2), np.int16), np.empty(len(points), np.float32)
+    ends = np.empty(2, np.int64)
     for i in range(len(points)):
-        first = firsts[i]
-        second, share = _partner(points[i], mixing[i], centers, entries, is_linear, first)
+        # Pairs with the nearest entry; for a gray, also those with the nearest neutral.
+        square = weights[i] ** 2
+        ends[0] = firsts[i] if square == 1 else _nearest(points[i], centers, square)
+        ends[1] = ends[0]
+        if len(grays) > 1 and np.hypot(points[i, 1], points[i, 2]) < _GRAY[1]:
+            ends[1] = grays[np.argmin(np.abs(centers[grays, 0] - points[i, 0]))]
+        count = 1 if ends[0] == ends[1] else 2
+        first, second, share = _best_pair(points[i], mixing[i], ends[:count], centers, entries, is_linear, square)
         share *= np.float32(strength)
         # The darker entry comes first, so that neighbors that mix the same two agree on which
         # threshold shows which.
@@ -79,46 +109,74 @@ def _mixtures(
     return pairs, shares
 
 
-@njit(cache=True, nogil=True)
-def _partner(
-    point: np.ndarray, mixed: np.ndarray, centers: np.ndarray, entries: np.ndarray, is_linear: bool, first: int
-) -> tuple[int, np.float32]:
-    """The entry that ``first`` is mixed with, and its share; ``first`` itself if none helps.
+@njit(cache=True, nogil=True, inline="always")
+def _length(lightness: np.float32, a: np.float32, b: np.float32, square: np.float32) -> np.float32:
+    """The squared length of a difference in OKLab, with hue counting ``square`` times."""
+    return lightness * lightness + square * (a * a + b * b)
 
-    The entry alone doesn't compete with mixtures. It has no grain, so it would win wherever it is
-    near, and the mean would be its color.
-    """
-    second, share, least = first, np.float32(0), np.float32(np.inf)
-    mixture = np.empty(3, np.float32)
+
+@njit(cache=True, nogil=True)
+def _nearest(point: np.ndarray, centers: np.ndarray, square: np.float32) -> int:
+    best, least = 0, np.float32(np.inf)
     for k in range(len(centers)):
-        # Project the color on the line from `first` to k, in both spaces.
-        along, length, seen, apart = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for axis in range(3):
-            way = entries[k, axis] - entries[first, axis]
-            along += (mixed[axis] - entries[first, axis]) * way
-            length += way * way
-            way = centers[k, axis] - centers[first, axis]
-            seen += (point[axis] - centers[first, axis]) * way
-            apart += way * way
-        if along <= 0 or length <= 0:
-            continue
-        t = min(along / length, np.float32(1))
-        # The price of the grain. The share in OKLab counts, not the one in light: one bright dot
-        # among dark ones is a small share of the light, and is seen.
-        u = min(max(seen / apart, np.float32(0)), np.float32(1))
-        off = np.float32(GRAIN) * apart * u * (1 - u)
-        if off >= least:
-            continue
-        # The price of the mixture's own error, as it looks from afar.
-        for axis in range(3):
-            mixture[axis] = entries[first, axis] + t * (entries[k, axis] - entries[first, axis])
-        if is_linear:
-            mixture[0], mixture[1], mixture[2] = linear_to_oklab_pixel(mixture[0], mixture[1], mixture[2])
-        for axis in range(3):
-            off += (mixture[axis] - point[axis]) ** 2
-        if off < least:
-            second, share, least = k, t, off
-    return second, share
+        d = _length(point[0] - centers[k, 0], point[1] - centers[k, 1], point[2] - centers[k, 2], square)
+        if d < least:
+            best, least = k, d
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _best_pair(
+    point: np.ndarray,
+    mixed: np.ndarray,
+    firsts: np.ndarray,
+    centers: np.ndarray,
+    entries: np.ndarray,
+    is_linear: bool,
+    square: np.float32,
+) -> tuple[int, int, np.float32]:
+    """One of ``firsts``, the entry that it is mixed with, and that one's share.
+
+    It is the nearest entry twice if none helps. That entry alone doesn't compete with mixtures. It
+    has no grain, so it would win wherever it is near, and the mean would be its color.
+    """
+    pair, share, least = (firsts[0], firsts[0]), np.float32(0), np.float32(np.inf)
+    mixture = np.empty(3, np.float32)
+    for first in firsts:
+        for k in range(len(centers)):
+            # Project the color on the line from `first` to k, in the space of mixing.
+            along, length = np.float32(0), np.float32(0)
+            for axis in range(3):
+                way = entries[k, axis] - entries[first, axis]
+                along += (mixed[axis] - entries[first, axis]) * way
+                length += way * way
+            if along <= 0 or length <= 0 or (first != firsts[0] and along >= length):
+                continue
+            t = min(along / length, np.float32(1))
+            # The price of the grain. The share in OKLab counts, not the one in light: one bright
+            # dot among dark ones is a small share of the light, and is seen.
+            d0, d1, d2 = (
+                centers[k, 0] - centers[first, 0],
+                centers[k, 1] - centers[first, 1],
+                centers[k, 2] - centers[first, 2],
+            )
+            seen = (point[0] - centers[first, 0]) * d0 + square * (
+                (point[1] - centers[first, 1]) * d1 + (point[2] - centers[first, 2]) * d2
+            )
+            apart = _length(d0, d1, d2, square)
+            u = min(max(seen / apart, np.float32(0)), np.float32(1))
+            off = np.float32(GRAIN) * apart * u * (1 - u)
+            if off >= least:
+                continue
+            # The price of the mixture's own error, as it looks from afar.
+            for axis in range(3):
+                mixture[axis] = entries[first, axis] + t * (entries[k, axis] - entries[first, axis])
+            if is_linear:
+                mixture[0], mixture[1], mixture[2] = linear_to_oklab_pixel(mixture[0], mixture[1], mixture[2])
+            off += _length(mixture[0] - point[0], mixture[1] - point[1], mixture[2] - point[2], square)
+            if off < least:
+                pair, share, least = (first, k), t, off
+    return pair[0], pair[1], share
 
 
 @njit(cache=True, nogil=True)

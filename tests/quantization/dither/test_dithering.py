@@ -16,6 +16,7 @@ from tincture.quantization.nearest import nearest
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
+from tincture.tests.quantization.test_metric import PANELS, STRONG, chroma, panel
 
 GRAYS = Palette.from_hex(["000000", "404040", "808080", "c0c0c0", "ffffff"])
 
@@ -33,33 +34,69 @@ def test_the_mean_light_of_a_flat_picture_is_kept(method, value):
 
 
 @pytest.mark.parametrize("space", ["linear", "oklab"])
-def test_ordered_dithering_mixes_the_best_pair(rng, space):
+@pytest.mark.parametrize("weight", [1, 2.5])
+def test_ordered_dithering_mixes_the_best_pair(rng, space, weight):
     """Against all partners of the nearest entry, one after the other: the error of the mixture as
     it is seen, plus its grain.
     """
     colors, entries = (rng.integers(0, 256, (count, 3), np.uint8) for count in (50, 12))
-    to_oklab = SPACES["oklab"].from_bytes
+    to_oklab, stretch = SPACES["oklab"].from_bytes, np.array([1, weight, weight], np.float32)
     points, centers = to_oklab(colors), to_oklab(entries)
     mixed, ends = (LINEAR_OF_BYTE[colors], LINEAR_OF_BYTE[entries]) if space == "linear" else (points, centers)
+    weights, no_grays = np.full(len(colors), weight, np.float32), np.zeros(0, np.int64)
     firsts = nearest(points, centers)[0]
-    pairs, shares = _mixtures(points, mixed, firsts, centers, ends, space == "linear", 1.0)
+    pairs, shares = _mixtures(points, mixed, firsts, weights, centers, ends, no_grays, space == "linear", 1.0)
     for point, target, (dark, light), share in zip(points, mixed, pairs, shares, strict=True):
-        first = int(((point - centers) ** 2).sum(1).argmin())
+        first = int((((point - centers) * stretch) ** 2).sum(1).argmin())
         partner, part = (light, share) if dark == first else (dark, 1 - share)
         costs = {}
         for k in set(range(len(entries))) - {first}:
-            way, seen = ends[k] - ends[first], centers[k] - centers[first]
+            way, seen = ends[k] - ends[first], (centers[k] - centers[first]) * stretch
             t = np.clip((target - ends[first]) @ way / (way @ way), 0, 1)
-            u = np.clip((point - centers[first]) @ seen / (seen @ seen), 0, 1)
+            u = np.clip((point - centers[first]) * stretch @ seen / (seen @ seen), 0, 1)
             shown = torch.from_numpy(ends[first] + t * way)
             shown = linear_to_oklab(shown).numpy() if space == "linear" else shown.numpy()
             if t > 0:
-                costs[k] = (((shown - point) ** 2).sum() + GRAIN * seen @ seen * u * (1 - u), t)
+                costs[k] = ((((shown - point) * stretch) ** 2).sum() + GRAIN * seen @ seen * u * (1 - u), t)
         if partner == first:
             assert not costs
             continue
         assert costs[partner][0] == pytest.approx(min(cost for cost, _ in costs.values()), abs=1e-5)
         assert part == pytest.approx(costs[partner][1], abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["bayer8", "blue-noise", "floyd-steinberg"])
+@pytest.mark.parametrize(
+    ("value", "colors"),
+    [
+        (128, ["000000", "ffffff", "ff0000"]),
+        (60, ["000000", "ffffff", "ff0000", "ffff00"]),
+        (128, ["000000", "ffffff", "00ff00", "0000ff", "ff0000", "ffff00", "ff8000"]),
+        (180, ["000000", "ffffff", "2157ba", "125f20", "b21318", "efde44"]),
+        (200, ["000000", "ffffff", "00aa00"]),
+    ],
+)
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_flat_gray_is_made_of_black_and_white(method, value, colors, exact):
+    palette = Palette.from_hex(colors)
+    indices = dither(flat(value), palette, method, exact=exact)
+    assert indices.max() == 1
+    is_calm = method == "floyd-steinberg" and not exact
+    light = LINEAR_OF_BYTE[palette.colors[indices, 0]].mean()
+    assert light == pytest.approx(LINEAR_OF_BYTE[value], abs=0.05 if is_calm else 0.01)
+
+
+@pytest.mark.parametrize("method", DITHERERS)
+@pytest.mark.parametrize("name", PANELS)
+@pytest.mark.parametrize("exact", [False, True])
+def test_gray_pictures_and_the_edges_of_text_have_no_colored_dots(method, name, exact):
+    palette, ramp = panel(name), np.linspace(0, 255, 64).round().astype(np.uint8)
+    text = np.repeat(np.array([255, 255, 190, 60, 0, 0, 120, 255], np.uint8), 4)
+    image = np.dstack([np.concatenate([np.tile(ramp, (32, 1)), np.tile(text, (16, 2))])] * 3)
+    shown = palette.colors[dither(image, palette, method, exact=exact)]
+    is_strong = chroma(shown.reshape(-1, 4)).reshape(image.shape[:2]) > STRONG
+    assert is_strong[:32].mean() < 0.02
+    assert is_strong[32:].mean() < 0.01
 
 
 @pytest.mark.parametrize("method", ["bayer8", "bayer16", "blue-noise"])
