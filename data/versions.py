@@ -12,14 +12,16 @@ from PIL import Image
 
 from tincture.common.errors import SEED, InputError, Range, choose
 from tincture.common.options import OneOf, check_options
+from tincture.quantization.encoding import encode
 from tincture.quantization.fit import quantize
 from tincture.quantization.histogram import OPAQUE_ALPHA, rgba_histogram
+from tincture.quantization.options import own_palette
 from tincture.quantization.palettes.files import is_picture, named_palettes, read_palette
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage, PngOptions
-from tincture.quantization.pictures.reading import open_image, read_image
+from tincture.quantization.pictures.reading import read_image
 from tincture.quantization.recolor import GENTLE
 
 from .annotated_pictures import AnnotatedPicture
@@ -204,14 +206,17 @@ def read_frames(path: Path, colors: int | None) -> Frames:
     Args:
         path: its file.
         colors: entries to which every picture is quantized. None: an indexed picture keeps its
-            index map and palette. Another one keeps its colors if they are at most 256, and gets 64
+            index map and palette, and an animation the palette of its first frame, if that holds
+            all frames. Another one keeps its colors if they are at most 256, and gets 64
             otherwise. A still picture keeps its alphas if there is room for all colors with them.
     """
     animation = read_animation(path)
-    rgba = np.concatenate(animation.frames)
-    if colors is None and len(animation.frames) == 1 and (image := open_image(path)).mode == "P":
-        indexed = IndexedImage.from_pil(image)
-    elif colors is None and len(animation.frames) == 1 and len(rgba_histogram([rgba])[0]) <= MAX_ENTRIES:
+    rgba, own, is_still = np.concatenate(animation.frames), animation.indexed, len(animation.frames) == 1
+    if colors is None and own is not None and is_still:
+        indexed = own
+    elif colors is None and own is not None and own_palette(animation.frames, own, MAX_ENTRIES) is not None:
+        indexed = IndexedImage(encode(rgba, own.palette), own.palette)
+    elif colors is None and is_still and len(rgba_histogram([rgba])[0]) <= MAX_ENTRIES:
         indexed = quantize(rgba, MAX_ENTRIES, alpha="soft")
     else:
         indexed = quantize(rgba, colors or (MAX_ENTRIES if _has_few_colors(rgba) else DEFAULT_COLORS))

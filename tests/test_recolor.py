@@ -13,6 +13,7 @@ from tincture import recolor
 from tincture.quantization.palettes.files import read_palette, write_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import read_animation
+from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 
@@ -356,6 +357,19 @@ def test_all_pixels_of_a_color_are_recolored_alike(run, icon, tmp_path, request,
         after = IndexedImage.load(tmp_path / "out" / name)
         assert after.palette == read_palette("pico-8").with_transparency()
         assert len({*zip(image.indices.flat, after.indices.flat, strict=True)}) == 6
+
+
+@pytest.mark.parametrize("hexes", ["ffcc00 101010 e04040", "ffffff 00000000 000000 ff0000", "808080 000000 ffffff"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_jittered_pictures_and_animations_keep_the_order_of_their_palette(run, tmp_path, hexes, count):
+    palette = Palette.from_hex(hexes.split())
+    order = np.arange(len(palette), dtype=np.uint8)[None]
+    write_gif(tmp_path / "a.gif", [np.roll(order, step) for step in range(count)], palette, [100] * count)
+    words = ("--by", "jitter", "--versions", 1, "--output", tmp_path / "out")
+    assert run(recolor, tmp_path / "a.gif", *words)[0] == 0
+    after = IndexedImage.load(tmp_path / "out" / ("a.gif" if count > 1 else "a.png"))
+    assert np.array_equal(after.indices, order)
+    assert len(after.palette) >= len(palette)
 
 
 SOFT = {
