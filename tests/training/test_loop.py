@@ -216,7 +216,7 @@ def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, si
         options = replace(config.train, batch_size=batch_size, foreign_palettes=0.25)
         make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
         feed = WholeSet(pool, sides[1], batch_size, seed=0)
-        feed.pictures(3, slice(None))  # the order of an epoch is drawn once
+        make_examples(feed.pictures(3, slice(None)), 3, 0)  # an epoch's order is drawn, and matrices are made, once
         return dispatched(lambda: make_examples(feed.pictures(3, slice(None)), 3, 0))
 
     assert operations(64) == operations(16) <= 150
