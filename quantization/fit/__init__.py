@@ -22,6 +22,7 @@ from .channel_bits import ChannelBits, check_representable, snap
 from .kmeans import kmeans
 from .mixtures import fit_mixtures
 from .pillow import median_cut_colors, octree_colors
+from .rare_hues import keep_rare_hues
 from .soft import fit_soft
 from .uniform import uniform_colors
 
@@ -49,12 +50,21 @@ def _learned(*arguments: Any) -> np.ndarray:
     return fit_learned(*arguments)
 
 
+def _with_rare_hues(fit: Fit) -> Fit:
+    """The method, but hues that it lost replace similar shades."""
+
+    def keep(colors: np.ndarray, counts: np.ndarray, k: int, space: Space, seed: int, fixed: np.ndarray) -> np.ndarray:
+        return keep_rare_hues(colors, counts, fit(colors, counts, k, space, seed, fixed), fixed)
+
+    return keep
+
+
 QUANTIZERS: dict[str, Fit] = {
-    "kmeans": _clustering(kmeans),
-    "learned": _clustering(_learned),
+    "kmeans": _with_rare_hues(_clustering(kmeans)),
+    "learned": _with_rare_hues(_clustering(_learned)),
     "median-cut": lambda colors, counts, k, *_: median_cut_colors(colors, counts, k),
     "octree": lambda colors, counts, k, *_: octree_colors(colors, counts, k),
-    "mixtures": fit_mixtures,
+    "mixtures": _with_rare_hues(fit_mixtures),
     "uniform": lambda colors, counts, k, *_: uniform_colors(k),
     "fixed": lambda colors, *_: colors[:0],  # the kept colors are the palette
 }
@@ -66,6 +76,7 @@ FEW_COLORS = 64
 """Pictures of at most so many colors need all of them: somebody chose each, and a rare one is no
 less meant."""
 
+_NONE = np.zeros((0, 3), np.uint8)
 _ROUNDS = 4
 """How often the places of entries that fell together are filled."""
 
@@ -194,7 +205,7 @@ def _fit_on_device(
         centers |= dict(zip(places, cluster_sets(sets, k, device), strict=True))
     palettes = []
     for i, image in enumerate(images):
-        ready = [space.to_bytes(centers[i])] if i in centers else []
+        ready = [keep_rare_hues(*histograms[i], space.to_bytes(centers[i]), _NONE)] if i in centers else []
 
         def find(k: int, fixed: np.ndarray, i: int = i, ready: list[np.ndarray] = ready) -> np.ndarray:
             # Entries that fell together leave places, which the processor fills.
