@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from statistics import mean, median
+from typing import Any
 
 import imagequant
 import numpy as np
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
@@ -33,7 +35,10 @@ from tincture.quantization.encoding import encode
 from tincture.quantization.fidelity import fidelity
 from tincture.quantization.fit import fit_palette, fit_palettes, quantize
 from tincture.quantization.histogram import rgba_histogram
-from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.metric import nearest_entries, stretch_hue
+from tincture.quantization.nearest import nearest
+from tincture.quantization.palettes.files import named_palettes, read_palette
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.spaces import LINEAR_OF_BYTE, SPACES
 
@@ -326,6 +331,69 @@ SOFT = {
     "libimagequant": libimagequant_image,
 }
 
+
+def sparse() -> None:
+    """Print what several metrics do in coarse palettes: panels, named ones, and 60 random ones.
+
+    All have at most 16 entries, two of them neutral. Grays have casts of up to 4 in 255. Colors are
+    those of chroma above 0.1 in a lattice of 16³; hue is right within 30° of a color, and wrong
+    from 60° on.
+    """
+    rng, to_oklab = np.random.default_rng(0), SPACES["oklab"].from_bytes
+    texts = ["ff0000", "ffff00", "ff0000 ffff00", "438a1c 6440ff bf0000 fff338 e87e00"]
+    palettes = [Palette.from_hex(["000000", "ffffff", *text.split()]).colors for text in texts]
+    palettes.append(Palette.from_hex(["191e21", "e8e8e8", "2157ba", "125f20", "b21318", "efde44"]).colors)
+    palettes += [palette.colors for palette in map(read_palette, named_palettes()) if len(palette) <= 16]
+    for size in np.tile(np.arange(1, 7), 10):
+        palettes.append(np.concatenate([palettes[0][:2], rng.integers(0, 256, (size, 4), np.uint8)]))
+    grays = (np.arange(256)[:, None] + rng.integers(-4, 5, (256, 3))).clip(0, 255).astype(np.uint8)
+    lattice = 17 * np.stack(np.meshgrid(*[np.arange(16)] * 3), axis=-1).reshape(-1, 3).astype(np.uint8)
+    colors = lattice[np.linalg.norm(to_oklab(lattice)[:, 1:], axis=1) > 0.1]
+
+    def weighted(weight: float, colors: np.ndarray, entries: np.ndarray) -> np.ndarray:
+        return nearest(stretch_hue(to_oklab(colors), weight), stretch_hue(to_oklab(entries), weight))[0]
+
+    def by(distance: Callable[[np.ndarray, np.ndarray], np.ndarray], space: Callable[[np.ndarray], np.ndarray]) -> Any:
+        return lambda colors, entries: distance(space(colors)[:, None], space(entries)[None]).argmin(axis=1)
+
+    def hyab(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return abs(a - b)[..., 0] + np.linalg.norm((a - b)[..., 1:], axis=-1)
+
+    metrics = {
+        "OKLab": functools.partial(weighted, 1),
+        "OKLab, hue twice": functools.partial(weighted, 2),
+        "OKLab, hue three times": functools.partial(weighted, 3),
+        "HyAB in OKLab": by(hyab, to_oklab),
+        "CIEDE2000": by(deltaE_ciede2000, lambda rgb: rgb2lab(rgb[:, :3] / 255)),
+        "ours": nearest_entries,
+        "ours, --space srgb": functools.partial(nearest_entries, space="srgb"),
+    }
+    print("\n" + heading("metric", "grays that turn to color", "colors of a wrong hue", "of the right hue", "mean ΔE"))
+    for name, metric in metrics.items():
+        found = []
+        for entries in palettes:
+            points, gray_points, hued = to_oklab(entries), to_oklab(grays), to_oklab(colors)
+            chroma = np.linalg.norm(points[:, 1:], axis=1)
+            neutral = points[chroma <= 0.04, 0]
+            if len(neutral) < 2:
+                continue
+            between = (gray_points[:, 0] >= neutral.min()) & (gray_points[:, 0] <= neutral.max())
+            turned = np.angle(np.exp(1j * np.subtract.outer(*(np.arctan2(p[:, 2], p[:, 1]) for p in (hued, points)))))
+            labels, is_color = metric(colors, entries), chroma > 0.1
+            off, rows = np.abs(turned), np.arange(len(colors))
+            can = ((off < np.pi / 6) & is_color).any(axis=1)
+            found.append(
+                (
+                    (chroma[metric(grays, entries)] > 0.12)[between].mean(),
+                    (is_color[labels] & (off[rows, labels] > np.pi / 3)).mean(),
+                    (is_color[labels] & (off[rows, labels] < np.pi / 6))[can].mean() if can.any() else np.nan,
+                    np.linalg.norm(hued - points[labels], axis=1).mean(),
+                )
+            )
+        shares = [f"{100 * value:.1f} %" for value in np.nanmean(found, axis=0)[:3]]
+        print(row(name, *shares, f"{np.mean(found, axis=0)[3]:.3f}"), flush=True)
+
+
 PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
     "plain": lambda photos: table("Photographs, no dithering", PLAIN, photos, ["PSNR, dB", "ΔE in OKLab"]),
     "dithered": lambda photos: table("Photographs, dithered", DITHERED, photos, ["blurred SSIM"]),
@@ -336,6 +404,7 @@ PARTS: dict[str, Callable[[list[np.ndarray]], None]] = {
     "limits": many_and_large,
     "memory": lambda _: memories(),
     "drift": lambda _: drift(),
+    "sparse": lambda _: sparse(),
     "soft": lambda _: soft(),
 }
 

@@ -126,6 +126,29 @@ def dithers(output: Path, _: Path | None) -> None:
     save([[calm, exact, dither(image, palette, "blue-noise")]], palette, "given")
 
 
+def gray_on_panels(output: Path, _: Path | None) -> None:
+    """gray-on-panels.png: a gray photograph and its colors on three e-paper panels.
+
+    Columns: black, white and red; the seven colors of e-paper-7; six as measured on a panel. Rows:
+    no dithering, Floyd-Steinberg, blue noise; below, the colors by Floyd-Steinberg. Each pixel is
+    doubled.
+    """
+    colors = Image.fromarray(photographs()["chelsea"]).resize((180, 120), Image.Resampling.LANCZOS)
+    gray = np.array(colors.convert("L").convert("RGB"))
+    panels = [
+        Palette.from_hex(["000000", "ffffff", "ff0000"]),
+        read_palette("e-paper-7"),
+        Palette.from_hex(["191e21", "e8e8e8", "2157ba", "125f20", "b21318", "efde44"]),
+    ]
+    rows = [(gray, "none"), (gray, "floyd-steinberg"), (gray, "blue-noise"), (np.array(colors), "floyd-steinberg")]
+    shown = [
+        np.hstack([panel.colors[dither(image, panel, method, exact=True), :3] for panel in panels])
+        for image, method in rows
+    ]
+    sheet = Image.fromarray(np.vstack(shown).repeat(2, axis=0).repeat(2, axis=1))
+    sheet.quantize(dither=Image.Dither.NONE).save(output / "gray-on-panels.png", optimize=True)
+
+
 def augmentation(output: Path, _: Path | None) -> None:
     """augmentation.png: icons and a picture as recolor.py recolors them."""
     count, scale, names, gap = 14, 3, 190, 4
@@ -283,6 +306,7 @@ PICTURES: dict[str, Callable[[Path, Path | None], None]] = {
     "named-palettes": named_palettes_sheet,
     "forward-processes": forward_processes,
     "dither": dithers,
+    "gray-on-panels": gray_on_panels,
     "augmentation": augmentation,
     "icons16-reference": reference,
     "samplers": samplers,
