@@ -41,7 +41,7 @@ from .sources import (
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 5
+ENCODING_VERSION = 6
 """Part of the cache's key: raise it when the same pictures would be encoded otherwise."""
 
 NAMED_CLASSES = 12
