@@ -54,8 +54,9 @@ from tincture.training.run_config import RunConfig, TrainConfig
 
 PALETTES = {"shared": 64, "own": 16}
 """Sets of palettes, as in `DataConfig.palette`, and their entries."""
-GONE = {"shard": False}
-"""Options that older records have and the config doesn't, with the values that changed nothing."""
+GONE = {"shard": False, "resize": "area"}
+"""Options that older records have and the config hasn't, or has with another default; with the
+values that changed nothing. No icon is resized."""
 MEMORY_STEPS = 3
 SHOWN = 32
 """Drawings on a sheet."""
