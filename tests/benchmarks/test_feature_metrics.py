@@ -1,6 +1,9 @@
+import pytest
+
 from tincture.benchmarks import feature_metrics
 
 
+@pytest.mark.slow
 def test_real_images_are_nearer_than_an_untrained_models_drawings_in_either_palettes(run, checkpoint, cache_dir):
     options = ["--checkpoint", checkpoint, "--num-samples", 20, "--steps", 2, "--data.cache_dir", cache_dir]
     status, out, err = run(feature_metrics, "--tables", "floor", *options)

@@ -41,7 +41,9 @@ def maps():
     return IndexMaps(indices, PaletteBatch.from_palettes([PALETTE] * 30), torch.zeros(30).long(), ["all"], [""] * 30)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize(
+    "name", [name if name == "per-index" else pytest.param(name, marks=pytest.mark.slow) for name in PEERS]
+)
 def test_every_peer_learns_and_draws_entries(name, maps):
     if name.startswith("flow-matching"):
         pytest.importorskip("flow_matching")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tincture.quantization.fit import fit_palette, fit_palettes
+from tincture.quantization.fit import fit_palette, fit_palettes, learned
 from tincture.quantization.fit.rare_hues import keep_rare_hues
 from tincture.quantization.histogram import histogram
 from tincture.quantization.palettes.palette import Palette
@@ -47,7 +47,8 @@ def test_a_rare_hue_survives_before_two_similar_shades_do(name, method, space):
     assert distance(palette, ACCENTS[name]) < 0.06
 
 
-def test_learned_palettes_keep_rare_hues_too():
+def test_learned_palettes_keep_rare_hues_too(monkeypatch):
+    monkeypatch.setattr(learned, "STEPS", 100)
     assert distance(fit_palette([PICTURES["a flag"][::2, ::2]], 6, "learned"), ACCENTS["a flag"]) < 0.06
 
 
