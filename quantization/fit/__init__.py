@@ -120,26 +120,39 @@ def fit_palette(
     fit, metric = choose("quantizer", method, QUANTIZERS), choose("color space", space, SPACES)
     if method == "fixed" and keep is None:
         raise InputError("the method 'fixed' takes its colors from kept ones; give some")
-    pixels, counts = _histogram(images, alpha)
-    is_opaque = pixels[:, 3] == 255
-    distinct, numbers = pixels[is_opaque, :3], counts[is_opaque]
+    soft = _soft_histogram(images) if _is_soft(alpha) else None
+    if soft is None:
+        distinct, numbers = histogram(images)
+    else:
+        is_opaque = soft[0][:, 3] == 255
+        distinct, numbers = soft[0][is_opaque, :3], soft[1][is_opaque]
 
     def find(k: int, fixed: np.ndarray) -> np.ndarray:
         return fit(distinct, numbers, k, metric, seed, fixed)
 
     def find_soft(k: int, fixed: np.ndarray) -> np.ndarray:
-        return fit_soft(pixels, counts, k, metric, fixed)
+        return np.zeros((0, 4), np.uint8) if soft is None else fit_soft(*soft, k, metric, fixed)
 
     has_clear = _has_transparency(images, alpha)
     return _assemble(has_clear, distinct, numbers, colors, method, find, keep, channel_bits, find_soft)
 
 
+def _is_soft(alpha: str) -> bool:
+    return choose("kind of alpha", alpha, dict.fromkeys(ALPHAS, alpha)) == "soft"
+
+
+def _soft_histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The colors that aren't transparent, and how often each occurs; none where none is soft."""
+    pixels, counts = rgba_histogram(images)
+    if not ((pixels[:, 3] > 0) & (pixels[:, 3] < 255)).any():
+        return None
+    return pixels[pixels[:, 3] > 0], counts[pixels[:, 3] > 0]
+
+
 def _histogram(images: Sequence[np.ndarray], alpha: str) -> tuple[np.ndarray, np.ndarray]:
     """The colors to be fitted, uint8 ``[N, 4]``, none transparent, and how often each occurs."""
-    if choose("kind of alpha", alpha, dict.fromkeys(ALPHAS, alpha)) == "soft":
-        pixels, counts = rgba_histogram(images)
-        if ((pixels[:, 3] > 0) & (pixels[:, 3] < 255)).any():
-            return pixels[pixels[:, 3] > 0], counts[pixels[:, 3] > 0]
+    if _is_soft(alpha) and (soft := _soft_histogram(images)) is not None:
+        return soft
     distinct, counts = histogram(images)
     return np.concatenate([distinct, np.full((len(distinct), 1), 255, np.uint8)], axis=1), counts
 

@@ -7,6 +7,7 @@ No photograph of benchmarks/photographs.py loses a hue so far from 8 colors on.
 """
 
 import numpy as np
+from numba import njit
 
 from ..nearest import nearest
 from ..spaces import SPACES
@@ -79,9 +80,20 @@ def _similar_pair(centers: np.ndarray, masses: np.ndarray, fixed: int, apart: fl
     return (fixed + int(giver), int(partner)) if np.isfinite(costs[giver, partner]) else None
 
 
+@njit(cache=True, nogil=True)
 def _in_cells(colors: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean colors of cells, uint8 ``[cells, 3]``, and how many pixels each has."""
-    cell = (colors >> 3).astype(np.int64) @ np.array([1 << 10, 1 << 5, 1])
-    sums = np.stack([np.bincount(cell, counts * column, 1 << 15) for column in (1, *colors.T)])
-    sums = sums[:, sums[0] > 0]
-    return (sums[1:] / sums[0]).T.round().astype(np.uint8), sums[0]
+    sums = np.zeros((1 << 15, 4))
+    for i in range(len(colors)):
+        red, green, blue = np.int64(colors[i, 0]), np.int64(colors[i, 1]), np.int64(colors[i, 2])
+        total = sums[(red >> 3) << 10 | (green >> 3) << 5 | blue >> 3]
+        total[0] += counts[i] * red
+        total[1] += counts[i] * green
+        total[2] += counts[i] * blue
+        total[3] += counts[i]
+    sums = sums[sums[:, 3] > 0]
+    means = np.empty((len(sums), 3), np.uint8)
+    for i in range(len(sums)):
+        for axis in range(3):
+            means[i, axis] = round(sums[i, axis] / sums[i, 3])
+    return means, sums[:, 3].copy()
