@@ -95,6 +95,7 @@ def time_step(options: Namespace, config: RunConfig) -> None:
     memory = peak_memory(step.run, device)
     examples = step.load(0)
     network_operations, update_operations = operations(lambda: step.learn_from(examples)), operations(step.update)
+    step.learn_from(examples)  # an update takes the gradients away
     launches = {"loading": dispatched(lambda: step.load(1)), "optimizer and average": dispatched(step.update)}
     number_format = torch.bfloat16 if config.train.mixed_precision == "bf16" else torch.float32
     matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=number_format)
