@@ -19,7 +19,7 @@ from .spaces import SPACES, mixing_coordinates
 
 NEAR = 0.1
 """In OKLab: a nearer entry is taken as it is, since it looks about like the color."""
-_NEUTRAL = 0.04
+NEUTRAL = 0.04
 """The most chroma in OKLab of an entry that counts as a gray."""
 _TINTED, _STRONG = 0.06, 0.12
 """A gray may become an entry of the first chroma, but of the second one none; between, in part."""
@@ -53,7 +53,7 @@ def hue_weight(colors: np.ndarray, space: str = "oklab") -> float:
 
 def neutrals(colors: np.ndarray) -> np.ndarray:
     """Which of the entries, sRGB bytes ``[K, 3]``, count as grays, int64."""
-    return np.flatnonzero(_chroma(colors) <= _NEUTRAL)
+    return np.flatnonzero(_chroma(colors) <= NEUTRAL)
 
 
 def _chroma(colors: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from tincture.common.errors import InputError
 
 from .histogram import OPAQUE_ALPHA
-from .metric import NEAR, hue_weight
+from .metric import NEAR, NEUTRAL, hue_weight
 from .palettes.palette import Palette
 from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
@@ -187,7 +187,8 @@ def color_costs(source: Palette, target: Palette, stretch: float = 0.5, *, symme
         target: M entries.
         stretch: 0: colors as they are; 1: both palettes run from black to white.
         symmetric: whether the costs are the transpose of those from ``target`` to ``source``. Else
-            hue counts more for entries of ``source`` to which no other is near (metric.py).
+            hue counts more for grays of ``source`` to which no other is near (metric.py). It
+            doesn't for colors: their shades would become one.
 
     Returns:
         float64 ``[N, M]``.
@@ -196,7 +197,8 @@ def color_costs(source: Palette, target: Palette, stretch: float = 0.5, *, symme
     squares = (first[:, None] - second) ** 2
     costs = squares.sum(axis=2)
     if not symmetric:
-        is_far = costs.min(axis=1) > NEAR**2
+        is_gray = np.linalg.norm(first[:, 1:3], axis=1) <= NEUTRAL
+        is_far = is_gray & (costs.min(axis=1) > NEAR**2)
         costs[is_far] += (hue_weight(target.colors) ** 2 - 1) * squares[is_far, :, 1:3].sum(axis=2)
     return costs
 
