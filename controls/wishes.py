@@ -21,6 +21,7 @@ from torch import Tensor
 from tincture.common.errors import InputError, Range
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.histogram import OPAQUE_ALPHA
+from tincture.quantization.metric import NEAR, hue_weight
 from tincture.quantization.palettes.batch import PaletteBatch, on_black_and_white
 from tincture.quantization.palettes.luminance import TRANSPARENT, entry_luminance
 
@@ -147,7 +148,7 @@ def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
     oklab = srgb_to_oklab((pixels[..., :3].float() / 255).masked_fill(is_white[..., None], 1.0))  # [B, H, W, 3]
     entries = palette.oklab()
 
-    distances = palette.squared_distances(oklab.flatten(1, 2), solid & palette.valid)
+    distances = _squared_distances(palette, oklab.flatten(1, 2), solid & palette.valid)
     distances = distances.unflatten(2, oklab.shape[1:3])  # [B, K, H, W]
     distances = distances.where(solid[:, :, None, None], TRANSPARENT_DISTANCE)
     to_clear = torch.where(clear, 0.0, TRANSPARENT_DISTANCE)[:, :, None, None]
@@ -158,6 +159,28 @@ def color_distances(palette: PaletteBatch, pixels: Tensor) -> Tensor:
         soft = (seen[:, :, None, None] - wanted[:, None]).square().sum(dim=-1)
         distances = soft.where(is_between[:, None], distances)
     return distances
+
+
+def _squared_distances(palette: PaletteBatch, points: Tensor, is_open: Tensor) -> Tensor:
+    """Squared distances from each entry, by which quantization/metric.py finds the nearest one.
+
+    Args:
+        palette: the entries.
+        points: colors in OKLab, float32 ``[B or 1, N, 3]``.
+        is_open: which entries may be taken, ``[B, K]``.
+
+    Returns:
+        float32 ``[B, K, N]``. Distances in OKLab; but of a point that is near to no open entry,
+        those in which hue counts more, divided by the largest one if that is above 1.
+    """
+    oklab = palette.oklab()
+    squares = (oklab[:, :, None] - points[:, None]).square()  # [B, K, N, 3]
+    plain = squares.sum(dim=-1)
+    known = zip(palette.colors.cpu().numpy(), is_open.cpu().numpy(), strict=True)
+    weights = oklab.new_tensor([hue_weight(entries[rows]) for entries, rows in known])[:, None, None]
+    is_near = (plain.masked_fill(~is_open[:, :, None], torch.inf).amin(dim=1, keepdim=True) <= NEAR**2) | (weights == 1)
+    hued = squares[..., 0] + weights**2 * squares[..., 1:].sum(dim=-1)
+    return plain.where(is_near, hued / hued.amax(dim=1, keepdim=True).clamp_min(1))
 
 
 def lightness_distances(palette: PaletteBatch, luminance: Tensor) -> Tensor:

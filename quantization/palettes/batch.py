@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..color import srgb_to_oklab
-from ..metric import NEAR, hue_weight
 from .palette import Palette
 
 
@@ -48,28 +47,6 @@ class PaletteBatch:
     def oklab(self) -> Tensor:
         """The entries in OKLab, float32 ``[B, K, 3]``."""
         return srgb_to_oklab(self.colors[..., :3])
-
-    def squared_distances(self, points: Tensor, is_open: Tensor) -> Tensor:
-        """Squared distances from each entry, by which metric.py finds the nearest one.
-
-        Args:
-            points: colors in OKLab, float32 ``[B or 1, N, 3]``.
-            is_open: which entries may be taken, ``[B, K]``.
-
-        Returns:
-            float32 ``[B, K, N]``. Distances in OKLab; but of a point that is near to no open entry,
-            those in which hue counts more, divided by the largest one if that is above 1.
-        """
-        oklab = self.oklab()
-        squares = (oklab[:, :, None] - points[:, None]).square()  # [B, K, N, 3]
-        plain = squares.sum(dim=-1)
-        known = zip(self.colors.cpu().numpy(), is_open.cpu().numpy(), strict=True)
-        weights = oklab.new_tensor([hue_weight(entries[rows]) for entries, rows in known])[:, None, None]
-        is_near = (plain.masked_fill(~is_open[:, :, None], torch.inf).amin(dim=1, keepdim=True) <= NEAR**2) | (
-            weights == 1
-        )
-        hued = squares[..., 0] + weights**2 * squares[..., 1:].sum(dim=-1)
-        return plain.where(is_near, hued / hued.amax(dim=1, keepdim=True).clamp_min(1))
 
     def padded(self, size: int) -> "PaletteBatch":
         """The same palettes, padded to ``size`` entries."""
