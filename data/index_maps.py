@@ -58,10 +58,6 @@ class Batch:
     labels: Tensor
     """int64 ``[B]``."""
 
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on ``device``."""
-        return Batch(self.x_0.to(device), self.palette.to(device), self.labels.to(device))
-
 
 @dataclass(frozen=True)
 class IndexMaps:

@@ -87,7 +87,7 @@ def heldout_estimates(
         repeat_seed = mixed_seed(seed, repeat)
         times[repeat] = low_discrepancy_times(len(images), torch.Generator().manual_seed(repeat_seed))
         for rows in own_batches(len(images), batch_size, distributed):
-            batch = images.batch(rows).to(device)
+            batch = images.batch(rows, device)
             denoise = bind(denoiser, batch.palette, conditions(batch))
             t = times[repeat, rows].to(device)
             generators = image_generators(repeat_seed, rows.start, len(t))
@@ -136,7 +136,7 @@ def exact_estimates(
     times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
     measured = torch.zeros(len(AnyOrderBits._fields), len(images), dtype=torch.float64)
     for rows in tqdm(own_batches(len(images), batch_size, distributed), desc="exact bits", unit="batch", leave=False):
-        batch = images.batch(rows).to(device)
+        batch = images.batch(rows, device)
         denoise = bind(denoiser, batch.palette, NO_CONDITIONS)
         generators = image_generators(seed, rows.start, len(batch.x_0))
         bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generators, times)

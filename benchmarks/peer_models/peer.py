@@ -112,7 +112,7 @@ class PeerTraining:
         torch.manual_seed(mixed_seed(self.seed, self.steps, 0))
         rows = batch_rows(len(self.training), self.config.batch_size, self.steps, self.seed)
         self.peer.network.train()
-        loss = self.peer.loss(self.training.batch(rows).to(self.device))
+        loss = self.peer.loss(self.training.batch(rows, self.device))
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         loss.backward()
