@@ -45,7 +45,7 @@ from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
 from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
 from tincture.evaluation.features import FeatureExtractor, load_extractor
-from tincture.models.denoiser import DenoiserConfig
+from tincture.models.options import DenoiserConfig
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.contact_sheet import contact_sheet

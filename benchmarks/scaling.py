@@ -27,7 +27,7 @@ from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import write_atomically, write_json
 from tincture.common.plotting import require_matplotlib
-from tincture.models.denoiser import DenoiserConfig
+from tincture.models.options import DenoiserConfig
 from tincture.training.run_config import RunConfig
 
 SIZES = (16, 24, 32, 48, 64, 96, 128)

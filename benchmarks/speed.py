@@ -22,8 +22,8 @@ from tincture.common import cli
 from tincture.data.index_maps import load_index_maps
 from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
-from tincture.models.denoiser import Denoiser, DenoiserConfig, build_denoiser
-from tincture.models.unet import UNetConfig
+from tincture.models.denoiser import Denoiser, build_denoiser
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.pipelines.asking import Reuse
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette

@@ -11,7 +11,8 @@ from tincture.diffusion.draws import categorical
 from tincture.diffusion.guidance import as_prediction
 from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.schedules import low_discrepancy_times
-from tincture.models.denoiser import NO_CONDITIONS, Denoiser, DenoiserConfig, build_denoiser
+from tincture.models.denoiser import NO_CONDITIONS, Denoiser, build_denoiser
+from tincture.models.options import DenoiserConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.examples import Examples
 from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage

@@ -6,8 +6,8 @@ baseline.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +17,14 @@ from diffusers.models.embeddings import get_timestep_embedding
 from einops import rearrange
 from torch import Tensor, nn
 
-from tincture.common.errors import SHARE, InputError, Range
+from tincture.common.errors import InputError
 from tincture.common.files import physical_memory
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
+from .options import DenoiserConfig, UNetConfig
 from .palette_encoder import PaletteEncoder
-from .unet import DEPTHS, WIDTHS, UNet, UNetConfig
+from .unet import UNet
 
 AUGMENTATIONS = 3
 """How many numbers say how a picture was changed: whether it was mirrored, and how many pixels it
@@ -264,48 +265,6 @@ class IndexDenoiser(Denoiser):
 def bind(denoiser: nn.Module, palette: PaletteBatch, conditions: Conditions) -> Callable[[Tensor, Tensor], Tensor]:
     """Fix palettes and conditions. The result takes (x_t, t), as samplers and bounds call it."""
     return lambda x_t, t: denoiser(x_t, t, palette, conditions)
-
-
-@dataclass(frozen=True)
-class DenoiserConfig:
-    """What a run says about its denoiser: the size and shape of the network.
-
-    Args:
-        kind: palette is equivariant to its palette; index is the usual per-index model, for one
-            fixed palette.
-        token_channels: features of a palette entry's token, and of a pixel that enters the UNet.
-        palette_depth: transformer blocks of the palette encoder (of the kind palette).
-        condition_channels: size of the vector that carries time and class.
-        class_dropout: how often training hides the label, 0 to 1.
-        time_conditioning: whether the network is told the time; the absorbing process doesn't need
-            it.
-        luminance_dropout: how often training hides the luminance map, 0 to 1; null for a model that
-            takes none.
-        augmentation_labels: whether the network is told how a training picture was mirrored and
-            moved. Then it learns from changed pictures and still draws unchanged ones (Karras et
-            al. 2022, arXiv 2206.00364, appendix F.2).
-
-    Raises:
-        InputError: a number is out of range.
-    """
-
-    kind: Literal["palette", "index"] = "palette"
-    token_channels: int = 64
-    palette_depth: int = 2
-    condition_channels: int = 128
-    class_dropout: float = 0.1
-    time_conditioning: bool = True
-    luminance_dropout: float | None = None
-    augmentation_labels: bool = False
-    unet: UNetConfig = field(default_factory=UNetConfig)
-
-    def __post_init__(self) -> None:
-        WIDTHS.check("model.token_channels", self.token_channels)
-        DEPTHS.check("model.palette_depth", self.palette_depth)
-        Range(2, WIDTHS.high).check("model.condition_channels", self.condition_channels)
-        SHARE.check("model.class_dropout", self.class_dropout)
-        if self.luminance_dropout is not None:
-            SHARE.check("model.luminance_dropout", self.luminance_dropout)
 
 
 TRAINING_COPIES = 4

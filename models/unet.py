@@ -4,71 +4,15 @@ The stem makes most of the work happen below full resolution.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from tincture.common.errors import SHARE, InputError, Range, choose
+from tincture.common.errors import InputError
 
-WIDTHS, DEPTHS, LEVELS, PATCHES = Range(1, 8192), Range(0, 64), Range(1, 8), Range(1, 64)
-"""Wider than any UNet ever trained. What lies outside is a mistake, or made to fill the memory."""
-
-GROUPS = 8
-"""Groups of every group normalization."""
-
-Normalization = Literal["group", "layer", "rms"]
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """Size and shape of a UNet.
-
-    Args:
-        patch_size: edge of a patch, pixels; 1 for none.
-        channels: features at each level, each level at half the resolution of the one before;
-            multiples of 8.
-        blocks: residual blocks of each level, on the way down and again on the way up (once for the
-            last level).
-        attention: whether each level has self-attention.
-        attention_head_channels: features of an attention head.
-        head_channels: features of the full-resolution head, a multiple of 8.
-        head_blocks: residual blocks of that head.
-        dropout: probability inside residual blocks, 0 to 1.
-        normalization: group: over all positions and the features of each of 8 groups; layer and
-            rms: at each position over all features.
-
-    Raises:
-        InputError: the numbers don't fit together.
-    """
-
-    patch_size: int = 2
-    channels: tuple[int, ...] = (64, 128)
-    blocks: tuple[int, ...] = (2, 2)
-    attention: tuple[bool, ...] = (False, True)
-    attention_head_channels: int = 32
-    head_channels: int = 64
-    head_blocks: int = 2
-    dropout: float = 0.0
-    normalization: Normalization = "group"
-
-    def __post_init__(self) -> None:
-        if not len(self.channels) == len(self.blocks) == len(self.attention) >= 1:
-            raise InputError("unet.channels, unet.blocks and unet.attention must name one value for each level")
-        LEVELS.check("the number of levels in unet.channels", len(self.channels))
-        PATCHES.check("unet.patch_size", self.patch_size)
-        WIDTHS.check("unet.attention_head_channels", self.attention_head_channels)
-        SHARE.check("unet.dropout", self.dropout)
-        choose("unet.normalization", self.normalization, NORMALIZATIONS)
-        for depth in (*self.blocks, self.head_blocks):
-            DEPTHS.check("a number in unet.blocks and unet.head_blocks", depth)
-        for width in (*self.channels, self.head_channels):
-            WIDTHS.check("a number in unet.channels and unet.head_channels", width)
-            if width < GROUPS or width % GROUPS:
-                raise InputError(f"unet.channels and unet.head_channels must be multiples of {GROUPS}, not {width}")
+from .options import GROUPS, Normalization, UNetConfig
 
 
 class FeatureGroupNorm(nn.GroupNorm):

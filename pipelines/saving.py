@@ -24,8 +24,8 @@ from torch import Tensor
 from tincture.common.errors import InputError, Range
 from tincture.common.files import TEMPORARY, folder_written_whole, read_json
 from tincture.diffusion.scheduler import PaletteScheduler
-from tincture.models.denoiser import DenoiserConfig, IndexDenoiser, PaletteDenoiser
-from tincture.models.unet import UNetConfig
+from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
+from tincture.models.options import DenoiserConfig, UNetConfig
 
 from .palette_bank import PaletteBank
 

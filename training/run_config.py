@@ -15,7 +15,7 @@ from tincture.common.options import check_options
 from tincture.common.processes import process_count
 from tincture.data.sources import DataConfig
 from tincture.diffusion.scheduler import PaletteScheduler
-from tincture.models.denoiser import DenoiserConfig
+from tincture.models.options import DenoiserConfig
 
 CONFIG_FILE = "config.yaml"
 """The resolved config, in the folder of a run and of its model."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from tincture.models.denoiser import DenoiserConfig
+from tincture.models.options import DenoiserConfig
 
 TERMS: dict[str, Callable[[float, float], float]] = {
     "pixels": lambda pixels, entries: pixels,

@@ -7,8 +7,7 @@ from typing import Any
 from tincture.benchmarks.costs.laws import TERMS, Law, Point, cost, fit, operations_law, residuals
 from tincture.benchmarks.tables import heading, row
 from tincture.common.plotting import make_figure, save_figure
-from tincture.models.denoiser import DenoiserConfig
-from tincture.models.unet import UNetConfig
+from tincture.models.options import DenoiserConfig, UNetConfig
 
 Record = dict[str, Any]
 """One setting: the fields of `Counts`, and seconds."""

@@ -9,7 +9,8 @@ from torch import nn
 from tincture.diffusion.absorbing import AbsorbingProcess
 from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import linear
-from tincture.models.denoiser import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import build_denoiser
+from tincture.models.options import DenoiserConfig
 
 from .ddpm import DDPMPeer, NoisePredictor
 from .discrete import DiscretePeer

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tincture.data.index_maps import Batch, IndexMaps
 from tincture.diffusion.draws import mixed_seed
-from tincture.models.denoiser import ConditionEmbedding, DenoiserConfig
+from tincture.models.denoiser import ConditionEmbedding
+from tincture.models.options import DenoiserConfig
 from tincture.models.unet import UNet
 from tincture.quantization.encoding import encode
 from tincture.quantization.palettes.batch import PaletteBatch

@@ -18,7 +18,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from tincture.models.denoiser import NO_CONDITIONS, ConditionEmbedding, Conditions
-from tincture.models.unet import GROUPS, AttentionBlock, ResBlock
+from tincture.models.options import GROUPS
+from tincture.models.unet import AttentionBlock, ResBlock
 from tincture.quantization.palettes.batch import PaletteBatch
 
 Backbone = Callable[[Tensor, Tensor], Tensor]

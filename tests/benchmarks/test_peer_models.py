@@ -12,8 +12,8 @@ from tincture.benchmarks.peer_models.peer import PeerTraining, nearest_width, nu
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.schedules import low_discrepancy_times
-from tincture.models.denoiser import NO_CONDITIONS, DenoiserConfig
-from tincture.models.unet import UNetConfig
+from tincture.models.denoiser import NO_CONDITIONS
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.training.checkpoints import list_checkpoints

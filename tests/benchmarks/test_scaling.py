@@ -10,8 +10,7 @@ from tincture.benchmarks.costs.laws import TERMS, Point, cost, fit, operations_l
 from tincture.benchmarks.costs.plan import Assumptions, Costs, PlannedRun, all_reduce_bytes, estimate
 from tincture.benchmarks.meters import operations, tensor_bytes
 from tincture.benchmarks.work import Setting, Work
-from tincture.models.denoiser import DenoiserConfig
-from tincture.models.unet import UNetConfig
+from tincture.models.options import DenoiserConfig, UNetConfig
 
 SMOKE = Path(__file__).parents[2] / "configs" / "icons16-smoke.yaml"
 UNET = UNetConfig(channels=(8, 32), blocks=(1, 1), head_channels=8, head_blocks=1)

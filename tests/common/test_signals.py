@@ -8,8 +8,7 @@ from safetensors.torch import load_file
 
 from tincture.common.signals import SignalWatch, StoppedBySignalError
 from tincture.data.index_maps import load_index_maps
-from tincture.models.denoiser import DenoiserConfig
-from tincture.models.unet import UNetConfig
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.training.checkpoints import list_checkpoints
 from tincture.training.feeds import WholeSet
 from tincture.training.loop import train

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
-from tincture.models.denoiser import Conditions, DenoiserConfig, IndexDenoiser, PaletteDenoiser, build_denoiser
-from tincture.models.unet import UNetConfig
+from tincture.models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser, build_denoiser
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 

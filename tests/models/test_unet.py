@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 import torch
 
-from tincture.models.unet import NORMALIZATIONS, UNet, UNetConfig
+from tincture.models.options import Normalization, UNetConfig
+from tincture.models.unet import NORMALIZATIONS, UNet
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)
@@ -31,7 +34,7 @@ def test_one_picture_of_one_position_is_normalized_as_among_others(name):
     torch.testing.assert_close(layer(x[:1]), layer(x)[:1])
 
 
-@pytest.mark.parametrize("name", ["layer", "rms"])
+@pytest.mark.parametrize("name", get_args(Normalization))
 def test_a_network_has_no_other_normalization_than_the_one_asked_for(name):
     unet = UNet(8, 8, 16, UNetConfig(channels=(8, 32), head_channels=8, normalization=name))
     norms = {type(module).__name__ for module in unet.modules() if "norm" in type(module).__name__.lower()}

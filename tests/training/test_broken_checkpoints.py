@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from tincture import train
 from tincture.common.errors import InputError
-from tincture.models.denoiser import DenoiserConfig, build_denoiser
-from tincture.models.unet import UNetConfig
+from tincture.models.denoiser import build_denoiser
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
 from tincture.training.checkpoints import Progress, list_checkpoints, load_checkpoint, save_checkpoint
 from tincture.training.optimizers import OPTIMIZERS

@@ -21,8 +21,7 @@ from tincture.common.errors import InputError
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
 from tincture.data.stream import Lanes, start_stream
-from tincture.models.denoiser import DenoiserConfig
-from tincture.models.unet import UNetConfig
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints

@@ -18,8 +18,8 @@ from tincture.benchmarks.meters import dispatched
 from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.data.index_maps import load_index_maps
-from tincture.models.denoiser import DenoiserConfig, build_denoiser
-from tincture.models.unet import UNetConfig
+from tincture.models.denoiser import build_denoiser
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from tincture.benchmarks.meters import dispatched
-from tincture.models.denoiser import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import build_denoiser
+from tincture.models.options import DenoiserConfig
 from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage, Muon, Orthogonalizer
 from tincture.training.run_config import TrainConfig
 
