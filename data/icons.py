@@ -17,7 +17,7 @@ import numpy as np
 from tincture.common.errors import InputError
 from tincture.quantization.pictures.reading import read_image
 
-from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash
+from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash, words_of
 
 SIZE = 16
 MIN_ICONS_PER_LABEL = 20
@@ -55,6 +55,10 @@ def silk_base_name(name: str) -> str:
     return "_".join(words)
 
 
+FUGUE_CREDIT = "Fugue icons by Yusuke Kamiyamane, CC BY 3.0"
+SILK_CREDIT = "Silk icons by Mark James, CC BY 2.5"
+
+
 def _fugue() -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield (name, base name, pixels) for each icon in the sheet."""
     folder = _package_folder("fugue_icons", "fugue-icons") / "static"
@@ -70,7 +74,7 @@ def _silk() -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def icons(heldout_fraction: float) -> Source:
-    """All icons. Their labels are the first words of their names.
+    """All icons. Their captions are their names, and their labels the first words of these.
 
     Labels of fewer than 20 icons become ``other``.
 
@@ -80,7 +84,8 @@ def icons(heldout_fraction: float) -> Source:
     Raises:
         InputError: one of the two packages is not installed.
     """
-    icons = [*_fugue(), *_silk()]
+    fugue, silk = list(_fugue()), list(_silk())
+    icons, credits = [*fugue, *silk], [FUGUE_CREDIT] * len(fugue) + [SILK_CREDIT] * len(silk)
     digest = hashlib.blake2b(digest_size=16)
     for name, _, pixels in icons:
         digest.update(name.encode())
@@ -89,9 +94,9 @@ def icons(heldout_fraction: float) -> Source:
     frequency = Counter(first_words)
 
     def images() -> Iterator[LabelledImage]:
-        for (name, base, pixels), word in zip(icons, first_words, strict=True):
+        for (name, base, pixels), word, credit in zip(icons, first_words, credits, strict=True):
             label = word if frequency[word] >= MIN_ICONS_PER_LABEL else OTHER_LABEL
             heldout = is_heldout(name_hash(base.replace("_", "-")), heldout_fraction)
-            yield LabelledImage(name, pixels, label, heldout)
+            yield LabelledImage(name, pixels, label, heldout, caption=words_of(name), credit=credit)
 
     return Source(digest.hexdigest(), len(icons), images())

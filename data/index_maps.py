@@ -41,8 +41,11 @@ from .sources import (
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 6
+ENCODING_VERSION = 7
 """Part of the cache's key: raise it when the same pictures would be encoded otherwise."""
+
+TEXTS = ("label_names", "names", "captions", "credits")
+"""The fields of `IndexMaps` that are words, in their order."""
 
 NAMED_CLASSES = 12
 """How many classes are counted by name when a set is reported."""
@@ -70,6 +73,10 @@ class IndexMaps:
     """int64 ``[N]``."""
     label_names: list[str]
     names: list[str]
+    captions: list[str]
+    """Words for each picture, empty where there are none."""
+    credits: list[str]
+    """Who made each picture, and under which license; empty where that isn't known."""
 
     @classmethod
     def of(cls, encoded: Sequence[EncodedPicture], label_names: list[str], entries: int | None = None) -> "IndexMaps":
@@ -80,7 +87,7 @@ class IndexMaps:
             PaletteBatch.from_palettes([picture.palette for picture in encoded], entries),
             torch.tensor([numbers[picture.label] for picture in encoded]),
             label_names,
-            [picture.name for picture in encoded],
+            *([getattr(picture, text) for picture in encoded] for text in ("name", "caption", "credit")),
         )
 
     def __len__(self) -> int:
@@ -92,8 +99,11 @@ class IndexMaps:
 
     def subset(self, rows: Tensor | slice) -> "IndexMaps":
         """The pictures at ``rows``, int64 ``[N]`` or a slice, as a data set."""
-        names = self.names[rows] if isinstance(rows, slice) else [self.names[row] for row in rows.tolist()]
-        return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, names)
+        texts = [
+            text[rows] if isinstance(rows, slice) else [text[row] for row in rows.tolist()]
+            for text in (self.names, self.captions, self.credits)
+        ]
+        return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, *texts)
 
     def random_rows(self, number: int, seed: int) -> Tensor:
         """``number`` different rows, or as many as there are, in random order, int64 ``[N]``.
@@ -233,7 +243,8 @@ def encode_picture(image: SourcePicture, config: DataConfig, given: Palette | No
     if len(palette) < 2:
         logger.info("skipped: %s has a single color, so there is nothing to draw", image.name)
         return None
-    return EncodedPicture(image.name, encode(image.pixels, palette), palette, image.label, image.heldout)
+    indices = encode(image.pixels, palette)
+    return EncodedPicture(image.name, indices, palette, image.label, image.heldout, image.caption, image.credit)
 
 
 def _encode(images: list[SourcePicture], config: DataConfig, given: Palette | None) -> tuple[IndexMaps, Tensor]:
@@ -268,9 +279,8 @@ def _write_cache(path: Path, maps: IndexMaps, heldout: Tensor, changes: Mapping[
         "labels": maps.labels,
         "heldout": heldout,
     }
-    lists = {"label_names": maps.label_names, "names": maps.names, "changes": changes}
-    lists = {name: json.dumps(value) for name, value in lists.items()}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, lists))
+    texts = {name: json.dumps(getattr(maps, name)) for name in TEXTS} | {"changes": json.dumps(changes)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, texts))
 
 
 def _read_cache(path: Path) -> tuple[IndexMaps, Tensor, Mapping[str, int]] | None:
@@ -280,12 +290,10 @@ def _read_cache(path: Path) -> tuple[IndexMaps, Tensor, Mapping[str, int]] | Non
             indices, colors, valid, labels, heldout = map(
                 file.get_tensor, ("indices", "colors", "valid", "labels", "heldout")
             )
-            label_names, names, changes = (
-                json.loads(file.metadata()[key]) for key in ("label_names", "names", "changes")
-            )
+            *texts, changes = (json.loads(file.metadata()[key]) for key in (*TEXTS, "changes"))
     except (OSError, SafetensorError):
         return None
-    return IndexMaps(indices, PaletteBatch(colors, valid), labels, label_names, names), heldout, changes
+    return IndexMaps(indices, PaletteBatch(colors, valid), labels, *texts), heldout, changes
 
 
 def _check_writable(cache: Path) -> None:

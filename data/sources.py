@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,10 @@ class LabelledImage:
     heldout: bool
     change: str = ""
     """What was done to bring it to its size (`data.resizing.Resized`)."""
+    caption: str = ""
+    """Its words, separated by spaces; empty where there are none."""
+    credit: str = ""
+    """Who made it, and under which license."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class EncodedPicture:
     palette: Palette
     label: str
     heldout: bool
+    caption: str = ""
+    credit: str = ""
 
 
 SourcePicture = LabelledImage | EncodedPicture
@@ -156,6 +163,15 @@ def report_broken(error: InputError, strict: bool) -> None:
 def name_hash(name: str) -> int:
     """An integer below 2⁶⁴ that depends on the name alone."""
     return int.from_bytes(hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "big")
+
+
+def words_of(name: str) -> str:
+    """The words in a file's or a frame's name: no numbers, no separators, in small letters.
+
+    ``folder--plus`` gives "folder plus", and ``RedDragon_02`` gives "red dragon".
+    """
+    parts = re.findall(r"[^\W\d_]+", name)
+    return " ".join(word for part in parts for word in re.sub(r"(?<=[a-z])(?=[A-Z])", " ", part).lower().split())
 
 
 def content_hash(pixels: np.ndarray) -> int:

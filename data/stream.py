@@ -64,6 +64,7 @@ class StreamStart:
         for side in (self.pool, self.heldout):
             for tensor in (side.indices, side.palettes.colors):
                 digest.update(tensor.numpy().tobytes())
+            digest.update("".join(side.captions).encode())  # without captions, the digest of before
         return digest.hexdigest()
 
     def index_maps(self, encoded: list[EncodedPicture]) -> IndexMaps:

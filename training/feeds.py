@@ -122,12 +122,19 @@ class WholeSet:
 
     @cached_property
     def _digests(self) -> dict[str, Tensor]:
-        return {"digest": _digest(self.pool), "heldout_digest": _digest(self.heldout)}
+        captions = _digest_of("\n".join([*self.pool.captions, *self.heldout.captions]))
+        return {"digest": _digest(self.pool), "heldout_digest": _digest(self.heldout), "captions_digest": captions}
 
 
 def _digest(images: IndexMaps) -> Tensor:
-    found = hashlib.blake2b("\n".join(images.names).encode(), digest_size=32)
-    for tensor in (images.indices, images.palettes.colors, images.palettes.valid, images.labels):
+    return _digest_of(
+        "\n".join(images.names), images.indices, images.palettes.colors, images.palettes.valid, images.labels
+    )
+
+
+def _digest_of(text: str, *tensors: Tensor) -> Tensor:
+    found = hashlib.blake2b(text.encode(), digest_size=32)
+    for tensor in tensors:
         found.update(tensor.contiguous().numpy())
     return torch.frombuffer(bytearray(found.digest()), dtype=torch.uint8)
 
@@ -233,10 +240,10 @@ class ShuffleBuffer:
         # Columns are longer than the buffer: only their first rows count, as many as there are
         # names.
         self._rows = {key: value[:0].clone() for key, value in _columns(like, 0).items()}
-        self._names: list[str] = []
+        self._texts: dict[str, list[str]] = {key: [] for key in ("names", "captions", "credits")}
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._texts["names"])
 
     @property
     def epochs(self) -> int:
@@ -252,17 +259,18 @@ class ShuffleBuffer:
                 room = value.new_empty(stop, *value.shape[1:])  # as much again, so that copying stays rare
                 self._rows[key] = torch.cat([self._rows[key][:start], value, room])
             self._rows[key][start:stop] = value
-        self._names += pictures.names
+        for key, texts in self._texts.items():
+            texts.extend(getattr(pictures, key))
 
     def take(self, count: int, seed: int) -> IndexMaps:
         """Take out ``count`` random pictures: of the oldest epoch first, then of the next."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         drawn = order[self._rows["epoch"][order].argsort(stable=True)][:count]
         taken = {key: value[drawn] for key, value in self._rows.items()}
-        names = [self._names[row] for row in drawn.tolist()]
+        texts = {key: [texts[row] for row in drawn.tolist()] for key, texts in self._texts.items()}
         self._remove(drawn)
         palettes = PaletteBatch(taken["colors"], taken["valid"])
-        return IndexMaps(taken["indices"], palettes, taken["labels"], self._label_names, names)
+        return IndexMaps(taken["indices"], palettes, taken["labels"], self._label_names, **texts)
 
     def _remove(self, drawn: Tensor) -> None:
         """Fill the holes with the last rows, so that the other rows needn't move."""
@@ -272,13 +280,15 @@ class ShuffleBuffer:
         holes, movers = torch.nonzero(~stays[:left])[:, 0], left + torch.nonzero(stays[left:])[:, 0]
         for value in self._rows.values():
             value[holes] = value[movers]
-        for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
-            self._names[hole] = self._names[mover]
-        del self._names[left:]
+        for texts in self._texts.values():
+            for hole, mover in zip(holes.tolist(), movers.tolist(), strict=True):
+                texts[hole] = texts[mover]
+            del texts[left:]
 
     def state(self) -> dict[str, Tensor]:
         """All that the buffer holds, as tensors."""
-        return {**{key: value[: len(self)] for key, value in self._rows.items()}, "names": _as_tensor(self._names)}
+        rows = {key: value[: len(self)] for key, value in self._rows.items()}
+        return rows | {key: _as_tensor(texts) for key, texts in self._texts.items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Hold what a `state` holds, in the same order.
@@ -286,12 +296,13 @@ class ShuffleBuffer:
         Raises:
             ValueError: it is no state of such a buffer.
         """
-        names = _from_tensor(state["names"])
+        texts = {key: _from_tensor(state[key]) for key in self._texts}
+        (count,) = {len(each) for each in texts.values()}
         for key, own in self._rows.items():
-            if (state[key].dtype, state[key].shape) != (own.dtype, (len(names), *own.shape[1:])):
+            if (state[key].dtype, state[key].shape) != (own.dtype, (count, *own.shape[1:])):
                 raise ValueError(f"{key} is {state[key].dtype} {list(state[key].shape)}")
         self._rows = {key: state[key].clone() for key in self._rows}
-        self._names = names
+        self._texts = texts
 
 
 def _columns(pictures: IndexMaps, epoch: int) -> dict[str, Tensor]:

@@ -186,7 +186,9 @@ def data_seconds(size: int, entries: int, rounds: int = 5) -> dict[str, float]:
     palettes = [fit_palette([picture], entries) for picture in pictures]
     indices = [encode(picture, palette) for picture, palette in zip(pictures, palettes, strict=True)]
     batch = PaletteBatch.from_palettes(palettes)
-    maps = IndexMaps(torch.from_numpy(np.stack(indices)), batch, torch.zeros(len(files)).long(), ["all"], [""] * 9)
+    maps = IndexMaps(
+        torch.from_numpy(np.stack(indices)), batch, torch.zeros(len(files)).long(), ["all"], *[[""] * len(files)] * 3
+    )
     rows, pool = torch.arange(64) % len(files), opaque_first(maps.palettes)
 
     def batches() -> None:

@@ -30,7 +30,7 @@ class Bowl(Peer):
 
 def maps():
     palettes = PaletteBatch.from_palettes([Palette.from_hex(["000000", "ffffff"])] * 4)
-    return IndexMaps(torch.zeros(4, 2, 2, dtype=torch.uint8), palettes, torch.zeros(4).long(), ["all"], [""] * 4)
+    return IndexMaps(torch.zeros(4, 2, 2, dtype=torch.uint8), palettes, torch.zeros(4).long(), ["all"], *[[""] * 4] * 3)
 
 
 def test_without_a_schedule_it_is_schedule_free_adamw_and_leaves_the_average_of_its_weights():

@@ -38,7 +38,9 @@ PALETTE = Palette.from_hex(["000000", "ff0000", "00ff00", "ffffff", "00000000"])
 def maps():
     """Pictures that are easy to learn: three flat ones, in one palette."""
     indices = torch.tensor([1, 3, 4]).repeat(10)[:, None, None].expand(-1, 16, 16).to(torch.uint8).contiguous()
-    return IndexMaps(indices, PaletteBatch.from_palettes([PALETTE] * 30), torch.zeros(30).long(), ["all"], [""] * 30)
+    return IndexMaps(
+        indices, PaletteBatch.from_palettes([PALETTE] * 30), torch.zeros(30).long(), ["all"], *[[""] * 30] * 3
+    )
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def test_no_base_name_stands_on_both_sides(images):
     assert 0.08 < sum(image.heldout for image in images) / len(images) < 0.12
 
 
+def test_captions_are_the_names_words(images):
+    captions = {image.name: image.caption for image in images}
+    assert captions["folder--plus"] == "folder plus"
+    assert captions["tag_blue_add"] == "tag blue add"
+    assert captions["arrow-045"] == "arrow"
+    assert all(image.caption and image.credit for image in images)
+
+
 def test_labels_are_first_words_and_rare_ones_are_merged(images):
     labels = defaultdict(int)
     for image in images:

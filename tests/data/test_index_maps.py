@@ -54,7 +54,7 @@ def test_the_second_call_reads_the_cache(config, monkeypatch):
     monkeypatch.setattr(index_maps, "_encode", lambda *_: pytest.fail("encoded again"))
     second = load_index_maps(config)
     assert torch.equal(first[0].indices, second[0].indices)
-    assert first[0].names == second[0].names
+    assert [first[0].names, first[0].captions] == [second[0].names, second[0].captions]
     with pytest.raises(pytest.fail.Exception, match="encoded again"):
         load_index_maps(replace(config, max_colors=12, min_colors=12))
 

@@ -117,7 +117,7 @@ def test_copies_are_seen_where_held_out_images_have_twins_in_the_training_set():
 def test_the_closest_pairs_come_first_drawn_then_trained(training):
     palette = Palette.from_hex([f"{level:02x}0000" for level in range(9)])
     palettes = PaletteBatch.from_palettes([palette] * 30)
-    maps = IndexMaps(training.to(torch.uint8), palettes, torch.zeros(30, dtype=torch.long), ["all"], [""] * 30)
+    maps = IndexMaps(training.to(torch.uint8), palettes, torch.zeros(30, dtype=torch.long), ["all"], *[[""] * 30] * 3)
     changed = training[[4, 7]].clone()
     changed[0, :6] = 0
     images = [IndexedImage(each.numpy().astype(np.uint8), palette) for each in changed]

@@ -32,7 +32,7 @@ def images():
     valid = torch.arange(8) < torch.tensor([4, 8]).repeat(50)[:, None]
     indices = (torch.rand(100, 16, 16, generator=generator) * valid.sum(1)[:, None, None]).to(torch.uint8)
     palettes = PaletteBatch(torch.zeros(100, 8, 4, dtype=torch.uint8), valid)
-    return IndexMaps(indices, palettes, torch.zeros(100, dtype=torch.long), ["all"], [""] * 100)
+    return IndexMaps(indices, palettes, torch.zeros(100, dtype=torch.long), ["all"], *[[""] * 100] * 3)
 
 
 def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_palettes_size(images):

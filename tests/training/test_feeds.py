@@ -25,7 +25,7 @@ from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
-from tincture.training.feeds import ShuffleBuffer, StreamFeed, dead_workers_reported
+from tincture.training.feeds import ShuffleBuffer, StreamFeed, WholeSet, dead_workers_reported
 from tincture.training.run_config import RunConfig, TrackConfig, TrainConfig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -132,7 +132,8 @@ def numbered(start, stop):
     indices = numbers.to(torch.uint8).view(-1, 1, 1).expand(-1, 2, 2).clone()
     colors = numbers.to(torch.uint8).view(-1, 1, 1).expand(-1, 3, 4).clone()
     names = [f"{number} ☂\n" for number in numbers.tolist()]
-    return IndexMaps(indices, PaletteBatch(colors, colors[..., 0] >= 0), numbers, ["a"], names)
+    captions, credits = ([f"{kind} {number}" for number in numbers.tolist()] for kind in ("caption", "credit"))
+    return IndexMaps(indices, PaletteBatch(colors, colors[..., 0] >= 0), numbers, ["a"], names, captions, credits)
 
 
 def numbers(pictures):
@@ -141,7 +142,18 @@ def numbers(pictures):
     assert torch.equal(pictures.indices, found.to(torch.uint8).view(-1, 1, 1).expand(-1, 2, 2))
     assert torch.equal(pictures.palettes.colors[:, 0, 0], found.to(torch.uint8))
     assert pictures.names == [f"{number} ☂\n" for number in found.tolist()]
+    assert pictures.captions == [f"caption {number}" for number in found.tolist()]
+    assert pictures.credits == [f"credit {number}" for number in found.tolist()]
     return found.tolist()
+
+
+def test_a_run_whose_captions_changed_cannot_be_resumed():
+    pool, heldout = numbered(0, 4), numbered(4, 6)
+    state = WholeSet(pool, heldout, 2, 0).state()
+    WholeSet(numbered(0, 4), heldout, 2, 0).restore(state, 1)
+    changed = replace(heldout, captions=["caption 4", "dragon"])
+    with pytest.raises(InputError, match="the data have changed"):
+        WholeSet(pool, changed, 2, 0).restore(state, 1)
 
 
 @pytest.fixture
