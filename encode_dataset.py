@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         "train with --data.source datasets and this data.path"
     )
     if any(changes):
-        print(describe_changes(changes, config.size))
+        print(describe_changes(changes, config.sizes))
 
 
 def encoded_files(folder: Path) -> list[str]:

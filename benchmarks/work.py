@@ -45,7 +45,7 @@ class Setting:
     def of_run(cls, config: RunConfig, images: int | None = None) -> "Setting":
         """The largest pictures and palettes of a training run, in its own batches or others."""
         images = images or config.train.batch_size
-        return cls(config.model, config.data.size, config.data.max_colors, images, config.train, config.process)
+        return cls(config.model, config.data.sizes[-1], config.data.max_colors, images, config.train, config.process)
 
     @property
     def stride(self) -> int:

@@ -163,7 +163,9 @@ def check_options(group: object, prefix: str = "") -> None:
             check_options(value, f"{prefix}{name}.")
         elif get_origin(hint) is Annotated and value is not None:
             for note in get_args(hint)[1:]:
-                for each in (value if isinstance(value, list) else [value]) if isinstance(note, Range | OneOf) else []:
+                for each in (
+                    (value if isinstance(value, list | tuple) else [value]) if isinstance(note, Range | OneOf) else []
+                ):
                     note.check(f"{prefix}{name}", each)
 
 

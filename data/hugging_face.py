@@ -285,10 +285,10 @@ def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> SourcePi
         raise InputError(f"the encoded picture {name} is damaged: {error}") from None
     if len(indices) and indices.max() >= len(palette):
         raise InputError(f"the encoded picture {name} has the index {indices.max()}, and {len(palette)} entries")
-    if len(indices) != config.size**2:
-        size = round(len(indices) ** 0.5)
+    size = round(len(indices) ** 0.5)
+    if size not in config.sizes or size**2 != len(indices):
         raise InputError(f"{name} was encoded at {size}×{size}, but data.size is {config.size}")
-    indices = indices.reshape(config.size, config.size)
+    indices = indices.reshape(size, size)
     heldout = is_heldout(side, config.heldout_fraction)
     if config.palette != "own":
         return LabelledImage(name, palette.colors[indices], label, heldout)

@@ -78,7 +78,7 @@ def places_in(folder: Path, files: Sequence[Path]) -> list[Place]:
     return [Place(path[0] if path else OTHER_LABEL, None) for path in paths]
 
 
-def image_folder(path: Path, size: int, resize: str, heldout_fraction: float) -> Source:
+def image_folder(path: Path, size: int | Sequence[int], resize: str, heldout_fraction: float) -> Source:
     """The pictures below ``path``; in the place of a broken one stands its InputError.
 
     A picture's label is the first folder of its path below ``path``. If the folders have a split of

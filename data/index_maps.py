@@ -53,7 +53,7 @@ NAMED_CLASSES = 12
 
 @dataclass(frozen=True)
 class Batch:
-    """Index maps with their palettes and labels."""
+    """Index maps of one size, with their palettes and labels."""
 
     x_0: Tensor
     """Clean index maps, int64 ``[B, H, W]``."""
@@ -67,7 +67,8 @@ class IndexMaps:
     """Encoded pictures, such as one side of the split of a data set."""
 
     indices: Tensor
-    """uint8 ``[N, H, W]``."""
+    """uint8 ``[N, H, W]``, as large as the largest picture. What lies outside a smaller one has no
+    meaning."""
     palettes: PaletteBatch
     labels: Tensor
     """int64 ``[N]``."""
@@ -77,24 +78,34 @@ class IndexMaps:
     """Words for each picture, empty where there are none."""
     credits: list[str]
     """Who made each picture, and under which license; empty where that isn't known."""
+    sizes: Tensor | None = None
+    """The edge lengths of pictures that differ in size, int64 ``[N]``. Each picture begins at the
+    top left of its index map. None: each fills it."""
 
     @classmethod
     def of(cls, encoded: Sequence[EncodedPicture], label_names: list[str], entries: int | None = None) -> "IndexMaps":
-        """Stack pictures of one size; palettes are padded to ``entries``, or to the largest one."""
+        """Stack square pictures; palettes are padded to ``entries``, or to the largest one."""
         numbers = {name: number for number, name in enumerate(label_names)}
+        sizes = [len(picture.indices) for picture in encoded]
+        indices = np.zeros((len(sizes), max(sizes), max(sizes)), np.uint8)
+        for row, picture in zip(indices, encoded, strict=True):
+            row[: len(picture.indices), : len(picture.indices)] = picture.indices
         return cls(
-            torch.from_numpy(np.stack([picture.indices for picture in encoded])),
+            torch.from_numpy(indices),
             PaletteBatch.from_palettes([picture.palette for picture in encoded], entries),
             torch.tensor([numbers[picture.label] for picture in encoded]),
             label_names,
             *([getattr(picture, text) for picture in encoded] for text in ("name", "caption", "credit")),
+            sizes=torch.tensor(sizes) if len({*sizes}) > 1 else None,
         )
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def batch(self, rows: Tensor | slice, device: torch.device | str = "cpu") -> Batch:
-        """The pictures at ``rows``, int64 ``[B]`` or a slice, on ``device``."""
+        """The pictures at ``rows``, int64 ``[B]`` or a slice, all of one size, on ``device``."""
+        if self.sizes is not None:
+            return self.subset(rows).batch(slice(None), device)
         return Batch(self.indices[rows].to(device).long(), self.palettes[rows].to(device), self.labels[rows].to(device))
 
     def subset(self, rows: Tensor | slice) -> "IndexMaps":
@@ -103,7 +114,17 @@ class IndexMaps:
             text[rows] if isinstance(rows, slice) else [text[row] for row in rows.tolist()]
             for text in (self.names, self.captions, self.credits)
         ]
-        return IndexMaps(self.indices[rows], self.palettes[rows], self.labels[rows], self.label_names, *texts)
+        indices, sizes = self.indices[rows], None if self.sizes is None else self.sizes[rows]
+        if sizes is not None and len(sizes):
+            largest = int(sizes.max())
+            indices, sizes = indices[:, :largest, :largest], sizes if sizes.min() < largest else None
+        return IndexMaps(indices, self.palettes[rows], self.labels[rows], self.label_names, *texts, sizes)
+
+    def rows_by_size(self) -> dict[int, Tensor]:
+        """The rows of the pictures of each size, int64 ``[n]``, in order; the largest size last."""
+        if self.sizes is None:
+            return {self.indices.shape[-1]: torch.arange(len(self))}
+        return {size: torch.nonzero(self.sizes == size)[:, 0] for size in self.sizes.unique().tolist()}
 
     def random_rows(self, number: int, seed: int) -> Tensor:
         """``number`` different rows, or as many as there are, in random order, int64 ``[N]``.
@@ -118,11 +139,15 @@ class IndexMaps:
 
     def pictures(self, rows: Tensor) -> list[IndexedImage]:
         """The pictures at ``rows``, int64 ``[N]``, each with its palette."""
-        return [IndexedImage(self.indices[row].numpy(), self.palette(row)) for row in rows.tolist()]
+        sizes = [self.indices.shape[-1]] * len(rows) if self.sizes is None else self.sizes[rows].tolist()
+        return [
+            IndexedImage(self.indices[row, :size, :size].numpy(), self.palette(row))
+            for row, size in zip(rows.tolist(), sizes, strict=True)
+        ]
 
 
 def _icons(config: DataConfig) -> Source:
-    if config.size != SIZE:
+    if SIZE not in config.sizes:
         raise InputError(f"icons are {SIZE}×{SIZE}: data.size is {config.size}")
     return icons(config.heldout_fraction)
 
@@ -168,12 +193,14 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         _write_cache(path, *cached)
     maps, heldout, changes = cached
     training, held_out = (maps.subset(torch.nonzero(heldout == side)[:, 0]) for side in (False, True))
-    report_sides(training, held_out, changes, config.size)
+    report_sides(training, held_out, changes, config.sizes)
     return training, held_out
 
 
-def report_sides(training: IndexMaps, heldout: IndexMaps, changes: Mapping[str, int], size: int, of: str = "") -> None:
-    """Say how many pictures there are, of which classes, and how they were brought to ``size``.
+def report_sides(
+    training: IndexMaps, heldout: IndexMaps, changes: Mapping[str, int], sizes: Sequence[int], of: str = ""
+) -> None:
+    """Say how many pictures there are, of which sizes and classes, and how they got to ``sizes``.
 
     ``of`` is empty if these are all of them.
     """
@@ -182,9 +209,11 @@ def report_sides(training: IndexMaps, heldout: IndexMaps, changes: Mapping[str, 
     named = ", ".join(f"{name} {count:,}" for count, name in classes[:NAMED_CLASSES])
     more = f" and {len(classes) - NAMED_CLASSES:,} more" if len(classes) > NAMED_CLASSES else ""
     told = f"; {len(classes):,} classes: {named}{more}" if len(classes) > 1 else ""
+    of_size = Counter(size for side in (training, heldout) for size, rows in side.rows_by_size().items() for _ in rows)
+    told = "".join(f"; {count:,} of {size}×{size}" for size, count in sorted(of_size.items()) if len(sizes) > 1) + told
     logger.info("%s%d pictures to learn from, %d held out%s", of, len(training), len(heldout), told)
     if any(changes):
-        logger.info("%s", describe_changes(changes, size))
+        logger.info("%s", describe_changes(changes, sizes))
 
 
 def given_palette(config: DataConfig) -> Palette | None:
@@ -278,7 +307,7 @@ def _write_cache(path: Path, maps: IndexMaps, heldout: Tensor, changes: Mapping[
         "valid": maps.palettes.valid,
         "labels": maps.labels,
         "heldout": heldout,
-    }
+    } | ({} if maps.sizes is None else {"sizes": maps.sizes})
     texts = {name: json.dumps(getattr(maps, name)) for name in TEXTS} | {"changes": json.dumps(changes)}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, texts))
 
@@ -290,10 +319,11 @@ def _read_cache(path: Path) -> tuple[IndexMaps, Tensor, Mapping[str, int]] | Non
             indices, colors, valid, labels, heldout = map(
                 file.get_tensor, ("indices", "colors", "valid", "labels", "heldout")
             )
+            sizes = file.get_tensor("sizes") if "sizes" in file.keys() else None  # noqa: SIM118  # no mapping
             *texts, changes = (json.loads(file.metadata()[key]) for key in (*TEXTS, "changes"))
     except (OSError, SafetensorError):
         return None
-    return IndexMaps(indices, PaletteBatch(colors, valid), labels, *texts), heldout, changes
+    return IndexMaps(indices, PaletteBatch(colors, valid), labels, *texts, sizes), heldout, changes
 
 
 def _check_writable(cache: Path) -> None:

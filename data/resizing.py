@@ -1,6 +1,6 @@
 """How a picture gets to the size of the index maps, and what that did to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,17 +25,18 @@ class Resized(NamedTuple):
     """A picture at the size of the index maps."""
 
     pixels: np.ndarray
-    """uint8 ``[size, size, 4]``."""
+    """uint8 ``[size, size, 4]``, at one of the sizes."""
     change: str
     """What was done, such as ``scaled and cropped``; empty if the picture had the size."""
 
 
-def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> Resized:
+def fit_to_size(pixels: np.ndarray, size: int | Sequence[int], resize: str) -> Resized:
     """Bring RGBA pixels to ``size × size``.
 
     Args:
         pixels: uint8 ``[H, W, 4]``.
-        size: edge length in pixels.
+        size: edge length in pixels; or several, of which the smallest is taken that holds the
+            picture whole. A picture larger than all of them is brought to the largest.
         resize: ``pad`` keeps pixels whole. If a picture is too large, pixel art that was enlarged
             by a whole factor is reduced, and else transparent margins are cut. What is missing is
             transparent. ``area`` scales the shorter side to ``size`` by averaging and crops the
@@ -46,13 +47,17 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> Resized:
         InputError: pixel art doesn't fit whole.
     """
     height, width = pixels.shape[:2]
+    sizes = [size] if isinstance(size, int) else sorted(size)
+    size = sizes[-1]
+    if len(sizes) > 1 and max(height, width) <= size:
+        return _centered(pixels, _holding(pixels, sizes))
     if (height, width) == (size, size):
         return Resized(pixels, "")
     if resize == "crop":
         return _centered(pixels, size, "")
     if resize in ("auto", "pad"):
         colors = len(Image.fromarray(_without_hidden_colors(pixels)).getcolors(MAX_ENTRIES) or range(MAX_ENTRIES + 1))
-        padded = _padded(pixels, size) if resize == "pad" or colors <= MAX_ENTRIES else None
+        padded = _padded(pixels, sizes) if resize == "pad" or colors <= MAX_ENTRIES else None
         is_small_art = colors <= FEW_COLORS and max(height, width) <= LARGEST_ART * size
         if padded is not None and (resize == "pad" or 2 * colors <= (pixels[..., 3] > 0).sum()):
             return padded
@@ -65,7 +70,7 @@ def fit_to_size(pixels: np.ndarray, size: int, resize: str) -> Resized:
     return _scaled(pixels, size, resize)
 
 
-def read_to_size(path: Path, size: int, resize: str, content: bytes | None = None) -> Resized:
+def read_to_size(path: Path, size: int | Sequence[int], resize: str, content: bytes | None = None) -> Resized:
     """Read a picture and bring it to its size; see `read_image` and `fit_to_size`."""
     pixels = read_image(path, content)
     try:
@@ -74,24 +79,29 @@ def read_to_size(path: Path, size: int, resize: str, content: bytes | None = Non
         raise InputError(f"{path}: {error}") from None
 
 
-def describe_changes(changes: Mapping[str, int], size: int) -> str:
+def describe_changes(changes: Mapping[str, int], sizes: Sequence[int]) -> str:
     """A line that counts the pictures that were brought to their size in one way or another."""
     counted = [
         f"{count:,} {change or 'had it'}" for change, count in sorted(changes.items(), key=lambda each: -each[1])
     ]
-    return f"brought to {size}×{size}: {', '.join(counted)}"
+    return f"brought to {' or '.join(f'{size}×{size}' for size in sizes)}: {', '.join(counted)}"
 
 
-def _padded(pixels: np.ndarray, size: int) -> Resized | None:
+def _holding(pixels: np.ndarray, sizes: Sequence[int]) -> int:
+    """The smallest size that holds all pixels; the largest if none does."""
+    return next((size for size in sizes if max(pixels.shape[:2]) <= size), sizes[-1])
+
+
+def _padded(pixels: np.ndarray, sizes: Sequence[int]) -> Resized | None:
     """The whole pixels in the middle of nothing; None if they are too many."""
-    done = []
+    done, size = [], sizes[-1]
     if max(pixels.shape[:2]) > size and (factor := _enlargement(pixels)) > 1:
         pixels, done = pixels[::factor, ::factor], [f"reduced {factor} times"]
     if max(pixels.shape[:2]) > size:
         rows, columns = (np.flatnonzero((pixels[..., 3] > 0).any(axis=axis)) for axis in (1, 0))
         if len(rows):
             pixels, done = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], [*done, "trimmed"]
-    return _centered(pixels, size, *done) if max(pixels.shape[:2]) <= size else None
+    return _centered(pixels, _holding(pixels, sizes), *done) if max(pixels.shape[:2]) <= size else None
 
 
 def _enlargement(pixels: np.ndarray) -> int:

@@ -45,7 +45,8 @@ class DataConfig:
         buffer: encoded pictures of a stream, in each process, among which the next one is drawn.
         workers: processes that read and encode a stream, for each process that trains; 0 to do it
             there.
-        size: edge length of the index maps, pixels.
+        size: edge length of the index maps, pixels; or several, such as [16, 24, 32]. Then each
+            picture goes, whole, to the smallest that holds it, and only larger ones are resized.
         resize: how pictures get to that size. pad keeps pixels whole and pads with transparency;
             pixel art that was enlarged is reduced. area averages, nearest doesn't mix colors, and
             both crop what is longer than wide. crop doesn't scale. auto is pad for pixel art and
@@ -75,7 +76,7 @@ class DataConfig:
     sample_images: Annotated[int, COUNT] = 2000
     buffer: Annotated[int, COUNT] = 10_000
     workers: Annotated[int, Range(0, 10_000)] = 1
-    size: Annotated[int, Range(1, 4096)] = 16
+    size: Annotated[int | tuple[int, ...], Range(1, 4096)] = 16
     resize: Literal["auto", "pad", "area", "nearest", "crop"] = "auto"
     palette: str = "own"
     min_colors: Annotated[int, Range(2, MAX_ENTRIES)] = 16
@@ -97,6 +98,15 @@ class DataConfig:
             )
         if self.streaming and self.source != "datasets":
             raise InputError(f"data.streaming is for data.source datasets, not {self.source}")
+        if not self.sizes:
+            raise InputError("data.size names no size")
+        if self.streaming and len(self.sizes) > 1:
+            raise InputError(f"a stream has one size, and data.size names {len(self.sizes)}: leave data.streaming out")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The edge lengths that `size` names, each once, the largest last."""
+        return (self.size,) if isinstance(self.size, int) else tuple(sorted(set(self.size)))
 
 
 def expanded(path: Path | str, option: str) -> Path:

@@ -98,7 +98,7 @@ def start_stream(config: DataConfig) -> StreamStart:
     label_names = [*(table.columns.class_names or sorted(seen - {OTHER_LABEL})), OTHER_LABEL]
     entries = len(given) if given else config.max_colors
     pool, kept = (_index_maps(side, label_names, entries) for side in sides)
-    report_sides(pool, kept, count_changes([*sample, *heldout]), config.size, "the stream begins with ")
+    report_sides(pool, kept, count_changes([*sample, *heldout]), config.sizes, "the stream begins with ")
     return StreamStart(config, table, given, pool, kept)
 
 

@@ -1,6 +1,6 @@
 """Random draws that are exact, and that belong to their image whatever its batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ def mixed_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
 
 
-def image_generators(seed: int, first: int, count: int) -> list[torch.Generator]:
-    """The generators of ``count`` images from the first one on. Each depends on (seed, i) alone."""
-    return [torch.Generator().manual_seed(mixed_seed(seed, i)) for i in range(first, first + count)]
+def image_generators(seed: int, images: Iterable[int]) -> list[torch.Generator]:
+    """The generators of images, by their numbers. That of image i depends on (seed, i) alone."""
+    return [torch.Generator().manual_seed(mixed_seed(seed, i)) for i in images]
 
 
 def seed_from(generator: torch.Generator) -> int:

@@ -52,6 +52,12 @@ class Estimates(NamedTuple):
         return BitsPerPixel(*mean_and_stderr(self.bits.mean(dim=0)))
 
 
+def own_rows(images: IndexMaps, batch_size: int, distributed: bool) -> list[Tensor]:
+    """This process's share of the images, in batches of one size, int64 ``[B]`` each."""
+    sizes = images.rows_by_size().values()
+    return [rows[own] for rows in sizes for own in own_batches(len(rows), batch_size, distributed)]
+
+
 @torch.inference_mode()
 def heldout_estimates(
     denoiser: Denoiser,
@@ -86,11 +92,11 @@ def heldout_estimates(
     for repeat in range(times_per_image):
         repeat_seed = mixed_seed(seed, repeat)
         times[repeat] = low_discrepancy_times(len(images), torch.Generator().manual_seed(repeat_seed))
-        for rows in own_batches(len(images), batch_size, distributed):
+        for rows in own_rows(images, batch_size, distributed):
             batch = images.batch(rows, device)
             denoise = bind(denoiser, batch.palette, conditions(batch))
             t = times[repeat, rows].to(device)
-            generators = image_generators(repeat_seed, rows.start, len(t))
+            generators = image_generators(repeat_seed, rows.tolist())
             bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generators).cpu()
     denoiser.train(was_training)
     return Estimates(times, joined(bits, distributed))
@@ -132,13 +138,13 @@ def exact_estimates(
     device = next(denoiser.parameters()).device
     was_training = denoiser.training
     denoiser.eval()
-    pixels = images.indices[0].numel()
-    times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
     measured = torch.zeros(len(AnyOrderBits._fields), len(images), dtype=torch.float64)
-    for rows in tqdm(own_batches(len(images), batch_size, distributed), desc="exact bits", unit="batch", leave=False):
+    for rows in tqdm(own_rows(images, batch_size, distributed), desc="exact bits", unit="batch", leave=False):
         batch = images.batch(rows, device)
         denoise = bind(denoiser, batch.palette, NO_CONDITIONS)
-        generators = image_generators(seed, rows.start, len(batch.x_0))
+        pixels = batch.x_0[0].numel()
+        times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
+        generators = image_generators(seed, rows.tolist())
         bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generators, times)
         measured[:, rows] = torch.stack(bits).cpu().double()
     denoiser.train(was_training)

@@ -266,7 +266,7 @@ def _generators(
 ) -> Sequence[torch.Generator]:
     """One for each image."""
     if given is None or isinstance(given, torch.Generator):
-        return image_generators(seed if given is None else seed_from(given), 0, num_images)
+        return image_generators(seed if given is None else seed_from(given), range(num_images))
     if len(given) != num_images:
         raise InputError(f"{len(given)} generators for {num_images} images; give one for all, or one for each")
     return given

@@ -8,7 +8,7 @@ it in a `ShuffleBuffer`.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     from tincture.data.stream import StreamStart
 
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples are spread more evenly over [0, 1) than those of any other number."""
+
+
 class Feed(Protocol):
-    """Pictures for one step after the other."""
+    """Pictures for one step after the other, all of a step of one size."""
 
     pool: IndexMaps
     """All training pictures or a sample of them. Other pictures are recolored into their palettes,
@@ -88,7 +92,8 @@ def dead_workers_reported() -> Iterator[None]:
 class WholeSet:
     """A data set in memory.
 
-    Each epoch has a new random order, and batches leave no rest between epochs.
+    Each epoch has a new random order, and batches leave no rest between epochs. Pictures of several
+    sizes have epochs of their own, and take turns as often as there are pictures of each size.
 
     The step says where a run stands, so the saved state only says which pictures these are.
 
@@ -101,10 +106,13 @@ class WholeSet:
 
     def __init__(self, pool: IndexMaps, heldout: IndexMaps, batch_size: int, seed: int) -> None:
         self.pool, self.heldout, self.batch_size, self.seed = pool, heldout, batch_size, seed
+        self._of_size = [pool] if pool.sizes is None else [pool.subset(rows) for rows in pool.rows_by_size().values()]
 
     def pictures(self, step: int, positions: slice) -> IndexMaps:
         """See `Feed.pictures`; a function of the arguments alone."""
-        return self.pool.subset(batch_rows(len(self.pool), self.batch_size, step, self.seed)[positions])
+        which, before = turn([len(pictures) for pictures in self._of_size], step, self.seed)
+        pictures = self._of_size[which]
+        return pictures.subset(batch_rows(len(pictures), self.batch_size, before, self.seed)[positions])
 
     def state(self) -> dict[str, Tensor]:
         """Digests of all pictures."""
@@ -127,9 +135,9 @@ class WholeSet:
 
 
 def _digest(images: IndexMaps) -> Tensor:
-    return _digest_of(
-        "\n".join(images.names), images.indices, images.palettes.colors, images.palettes.valid, images.labels
-    )
+    sizes = [] if images.sizes is None else [images.sizes]
+    palettes = images.palettes.colors, images.palettes.valid
+    return _digest_of("\n".join(images.names), images.indices, *palettes, images.labels, *sizes)
 
 
 def _digest_of(text: str, *tensors: Tensor) -> Tensor:
@@ -154,7 +162,31 @@ def batch_rows(count: int, batch_size: int, step: int, seed: int) -> Tensor:
     return torch.from_numpy(rows)
 
 
+def turn(counts: Sequence[int], step: int, seed: int) -> tuple[int, int]:
+    """Which of several sets a step belongs to, and how many steps that set had before.
+
+    Turns are spread evenly, as often as there are pictures in each set, ``counts``: a multiple of
+    the golden ratio falls into its share of [0, 1). It is a function of the arguments alone.
+    """
+    if len(counts) == 1:
+        return 0, step
+    turns, before = _turns(tuple(counts), 1 << step.bit_length(), seed)
+    return int(turns[step]), int(before[step])
+
+
 @lru_cache(maxsize=2)
+def _turns(counts: tuple[int, ...], steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The turns of the first ``steps`` steps, int64 each."""
+    first = mixed_seed(seed) / 2**64
+    shares = np.cumsum(counts) / sum(counts)
+    turns = np.searchsorted(shares[:-1], (first + np.arange(steps) * GOLDEN) % 1, side="right")
+    before = np.zeros_like(turns)
+    for which in range(len(counts)):
+        before[turns == which] = np.arange((turns == which).sum())
+    return turns, before
+
+
+@lru_cache(maxsize=8)
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     return torch.randperm(count, generator=torch.Generator().manual_seed(mixed_seed(seed, epoch))).numpy()
 

@@ -217,7 +217,7 @@ class Run:
         )
         bank = _palette_bank(feed.pool, heldout)
         self.pipeline = PaletteDiffusionPipeline(
-            self.average.module, scheduler, bank, config.data.size, tuple(label_names)
+            self.average.module, scheduler, bank, config.data.sizes[-1], tuple(label_names)
         )
 
     def restore(self) -> BitsPerPixel | None:
@@ -342,12 +342,22 @@ class Run:
             scalars["heldout/bits_per_pixel_given_class"] = estimates("class").result().mean
         if denoiser.luminance is not None:
             scalars["heldout/bits_per_pixel_given_luminance"] = estimates("luminance").result().mean
+        of_size = self.heldout.rows_by_size()
+        if len(of_size) > 1:
+            scalars |= {f"{BITS}_at_{size}": plain.bits[:, rows].mean().item() for size, rows in of_size.items()}
         self.log(scalars)
 
-        # Pictures in held-out palettes, the same ones each time.
+        # Pictures in held-out palettes, the same ones each time, of every size.
         self.pipeline.set_progress_bar_config(disable=True)
         sampling = Sampling(config.train.preview_steps, config.seed)
-        images = self.pipeline(config.train.preview_images, "heldout", sampling, distributed=True).images
+        sizes = config.data.sizes[-config.train.preview_images :]
+        images = [
+            image
+            for size, places in zip(sizes, cut_batch(config.train.preview_images, len(sizes)), strict=True)
+            for image in self.pipeline(
+                places.stop - places.start, "heldout", sampling, height=size, width=size, distributed=True
+            ).images
+        ]
         if self.tracker is not None:
             self.tracker.sheet(self.progress.step, "preview", contact_sheet(images))
 

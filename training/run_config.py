@@ -198,7 +198,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
             f"model.{name} is 0, so training would never hide what the run is measured and drawn without: set it above 0"
         )
     parts = process_count() * train.accumulation
-    numbers = -(-train.batch_size // parts) * config.data.size**2 * config.data.max_colors
+    numbers = -(-train.batch_size // parts) * config.data.sizes[-1] ** 2 * config.data.max_colors
     if 4 * numbers > physical_memory():
         raise InputError(
             f"the {numbers:,} predictions of a step take {4 * numbers / 2**30:,.0f} GiB, and this machine has "

@@ -66,7 +66,7 @@ class DiscretePeer:
         drawn = []
         for first in range(0, len(palettes.colors), BATCH):
             palette = palettes[slice(first, first + BATCH)].to(next(network.parameters()).device)
-            generators = image_generators(seed, first, len(palette.colors))
+            generators = image_generators(seed, range(first, first + len(palette.colors)))
             prior = self.process.prior(palette, size, size, generators)
             times = even_times(calls).to(prior.device)
             steps = SAMPLERS[sampler].algorithm(self.process, palette, prior, times, generators)

@@ -17,7 +17,7 @@ CANVASES = [
 
 
 def looks_of(canvas, height, width, images=3, seed=0):
-    return canvas.looks(height, width, image_generators(seed, 0, images), images)
+    return canvas.looks(height, width, image_generators(seed, range(images)), images)
 
 
 @pytest.mark.parametrize("canvas", CANVASES)
@@ -92,7 +92,7 @@ def test_a_mirrored_canvas_unfolds_symmetrically_and_answers_fold_by_their_mean(
 def test_what_is_random_belongs_to_its_image():
     canvas = Canvas(tile="both", window=5)
     together = looks_of(canvas, 6, 6, 3)
-    for n, generator in enumerate(image_generators(0, 0, 3)):
+    for n, generator in enumerate(image_generators(0, range(3))):
         for alone, look in zip(canvas.looks(6, 6, [generator], 1), together, strict=True):
             assert torch.equal(alone.source[0], look.source[n])
 

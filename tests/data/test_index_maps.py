@@ -89,6 +89,56 @@ def test_a_set_is_counted_whether_it_is_cached_or_not(tmp_path, caplog, cached, 
     assert said == [counts, *([change] if change else [])]
 
 
+@pytest.fixture
+def mixed(tmp_path):
+    """Pictures of several shapes, all in the same four colors; by name."""
+    table = np.array([[200, 0, 0, 255], [0, 200, 0, 255], [0, 0, 200, 255], [255, 255, 255, 255]], np.uint8)
+    rng, originals = np.random.default_rng(5), {}
+    for height, width in ((8, 8), (12, 12), (7, 5), (9, 12)):
+        for number in range(41 if height == 7 else 40):
+            originals[f"{height}x{width}-{number}"] = pixels = table[rng.integers(0, 4, (height, width))]
+            (tmp_path / "mixed").mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "mixed" / f"{height}x{width}-{number}.png")
+    settings = {"size": (8, 12), "heldout_fraction": 0.3, "cache_dir": tmp_path / "cache"}
+    return DataConfig("folder", str(tmp_path / "mixed"), **settings), originals
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_pictures_of_several_sizes_are_held_whole_each_at_its_own(mixed, caplog, cached):
+    config, originals = mixed
+    if cached:
+        load_index_maps(config)
+    with caplog.at_level("INFO"):
+        sides = load_index_maps(config)
+    assert "; 81 of 8×8; 80 of 12×12" in caplog.text
+    assert "brought to 8×8 or 12×12: 81 padded, 80 had it" in caplog.text
+    found = {}
+    for maps in sides:
+        assert maps.indices.shape[1:] == (12, 12)
+        found |= dict(zip(maps.names, maps.pictures(torch.arange(len(maps))), strict=True))
+    assert found.keys() == originals.keys()
+    for name, image in found.items():
+        height, width = originals[name].shape[:2]
+        size = 8 if max(height, width) <= 8 else 12
+        expected = np.zeros((size, size, 4), np.uint8)
+        top, left = (size - height) // 2, (size - width) // 2
+        expected[top : top + height, left : left + width] = originals[name]
+        assert np.array_equal(image.to_rgba(), expected)
+
+
+def test_a_batch_is_cut_to_the_size_of_its_pictures(mixed):
+    training, _ = load_index_maps(mixed[0])
+    for size, rows in training.rows_by_size().items():
+        pictures = training.subset(rows)
+        assert pictures.sizes is None
+        assert pictures.names == [training.names[row] for row in rows.tolist()]
+        assert torch.equal(pictures.indices, training.indices[rows][:, :size, :size])
+        assert torch.equal(training.batch(rows).x_0, pictures.indices.long())
+    again = training.subset(torch.arange(len(training)).flip(0))
+    assert torch.equal(again.sizes, training.sizes.flip(0))
+    assert training.subset(slice(0, 0)).rows_by_size() == {}
+
+
 def test_a_tilde_is_the_users_folder(config, pictures, monkeypatch):
     monkeypatch.setenv("HOME", str(pictures.parent))
     expected = load_index_maps(config)
@@ -178,6 +228,10 @@ def test_broken_files_are_named_and_skipped_or_stop_the_run(config, pictures, ca
         ({"palette": "no-such-palette"}, "no palette"),
         ({"quantizer": "magic"}, "unknown quantizer"),
         ({"source": "icons", "size": 32}, "icons are 16×16"),
+        ({"source": "icons", "size": (24, 32)}, "icons are 16×16"),
+        ({"size": ()}, r"data\.size names no size"),
+        ({"size": (8, 0)}, r"data\.size is 0; it must be from 1"),
+        ({"source": "datasets", "streaming": True, "size": (8, 12)}, "a stream has one size, and data.size names 2"),
     ],
 )
 def test_contradictory_settings_are_refused(config, change, message):

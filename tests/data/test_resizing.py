@@ -136,4 +136,43 @@ def test_crop_says_what_it_did(shape, change):
 
 def test_changes_are_counted_in_a_line():
     counts = {"": 3, "padded": 12, "scaled and cropped": 1}
-    assert describe_changes(counts, 32) == "brought to 32×32: 12 padded, 3 had it, 1 scaled and cropped"
+    assert describe_changes(counts, [32]) == "brought to 32×32: 12 padded, 3 had it, 1 scaled and cropped"
+    assert describe_changes({"padded": 1}, [8, 16]) == "brought to 8×8 or 16×16: 1 padded"
+
+
+@pytest.mark.parametrize("resize", ["auto", "pad", "area", "nearest", "crop"])
+@pytest.mark.parametrize(
+    ("shape", "size", "change"),
+    [
+        ((16, 16), 16, ""),
+        ((5, 9), 16, "padded"),
+        ((17, 16), 24, "padded"),
+        ((24, 24), 24, ""),
+        ((25, 32), 32, "padded"),
+    ],
+)
+def test_of_several_sizes_the_smallest_holds_a_picture_whole(resize, shape, size, change):
+    given = art(*shape)
+    resized = fit_to_size(given, (32, 16, 24), resize)
+    assert resized.change == change
+    assert resized.pixels.shape == (size, size, 4)
+    assert np.array_equal(visible(resized.pixels), given)
+
+
+@pytest.mark.parametrize(
+    ("given", "resize", "size", "change"),
+    [
+        (enlarged(art(16, 12), 4), "auto", 16, "reduced 4 times and padded"),
+        (framed(art(20, 10), 48, 48, 17, 3), "pad", 24, "trimmed and padded"),
+        (gradient(40, 60), "area", 32, "scaled and cropped"),
+        (gradient(40, 20), "crop", 32, "padded and cropped"),
+    ],
+)
+def test_a_picture_larger_than_all_sizes_is_resized_and_that_is_said(given, resize, size, change):
+    resized = fit_to_size(given, (16, 24, 32), resize)
+    assert (resized.pixels.shape[:2], resized.change) == ((size, size), change)
+
+
+def test_pixel_art_larger_than_all_sizes_is_refused():
+    with pytest.raises(InputError, match="48×40 pixels don't fit whole into 32×32"):
+        fit_to_size(art(40, 48), (16, 32), "auto")

@@ -41,8 +41,8 @@ def test_in_float32_the_last_draw_is_the_last_possible_entry(monkeypatch):
 
 def test_an_images_noise_depends_on_seed_and_number_alone():
     device = torch.device("cpu")
-    together = uniform((3, 4, 4), image_generators(7, 0, 3), device)
-    apart = uniform((1, 4, 4), image_generators(7, 2, 1), device)
+    together = uniform((3, 4, 4), image_generators(7, range(3)), device)
+    apart = uniform((1, 4, 4), image_generators(7, [2]), device)
     assert torch.equal(together[2:], apart)
     assert not torch.equal(together[0], together[1])
-    assert not torch.equal(together, uniform((3, 4, 4), image_generators(8, 0, 3), device))
+    assert not torch.equal(together, uniform((3, 4, 4), image_generators(8, range(3)), device))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -98,6 +99,29 @@ def test_exact_bits_ask_at_the_times_of_the_schedule(images):
     exact_estimates(model, process, images.subset(torch.tensor([0])), orders=1)
     masked = torch.arange(256, 0, -1) / 256  # the share of pixels that are masked at each call
     torch.testing.assert_close(process.schedule.noise(torch.stack(seen)), masked, atol=1e-6, rtol=0)
+
+
+def test_pictures_of_several_sizes_are_each_measured_at_their_own(images):
+    """Each as if it were alone with those of its size, whatever the size of a batch."""
+    mixed = replace(images, sizes=torch.tensor([16, 5, 16, 9]).repeat(25))
+    seen = []
+
+    class Watched(Indifferent):
+        def forward(self, x_t, t, palette, conditions=None):
+            seen.append((len(x_t), x_t.shape[-1]))
+            return super().forward(x_t, t, palette, conditions)
+
+    def measure(batch_size):
+        return heldout_estimates(Watched(), AbsorbingProcess(linear()), mixed, 2, batch_size).bits
+
+    bits = measure(20)
+    assert seen == 2 * [(20, 5), (5, 5), (20, 9), (5, 9), (20, 16), (20, 16), (10, 16)]
+    torch.testing.assert_close(bits, measure(7))
+    whole = heldout_estimates(Indifferent(), AbsorbingProcess(linear()), images, 2).bits
+    torch.testing.assert_close(bits[:, mixed.sizes == 16], whole[:, mixed.sizes == 16])
+    few = mixed.subset(torch.tensor([1, 3, 1, 3]))
+    for each in exact_estimates(Indifferent(), AbsorbingProcess(linear()), few, orders=2):
+        assert each.tolist() == pytest.approx([3, 3, 3, 3])
 
 
 def test_without_a_mask_there_are_no_exact_bits(images):

@@ -153,7 +153,7 @@ def test_output_types_agree(pipeline):
 
 
 def test_generators_stand_for_the_seed(pipeline):
-    generators = image_generators(5, 0, 3)
+    generators = image_generators(5, range(3))
     assert same(
         pipeline(3, sampling=Sampling(3), generator=generators).images, pipeline(3, sampling=Sampling(3, seed=5)).images
     )

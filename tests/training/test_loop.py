@@ -25,7 +25,7 @@ from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
 from tincture.training.examples import ExampleMaker, cut_batch
-from tincture.training.feeds import WholeSet, batch_rows
+from tincture.training.feeds import WholeSet, batch_rows, turn
 from tincture.training.optimizers import learning_rate_factor
 from tincture.training.run_config import ProcessConfig, RunConfig, TrackConfig, TrainConfig
 from tincture.training.tracking import Tracker
@@ -296,6 +296,58 @@ def test_every_epoch_shows_every_image_once_in_another_order():
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
     assert first.tolist() != second.tolist()
     assert torch.equal(batch_rows(10, 4, 3, 0), rows[12:16])
+
+
+def test_sizes_take_turns_as_often_as_they_have_pictures():
+    counts = [10, 600, 90, 300]
+    turns = torch.tensor([turn(counts, step, seed=3)[0] for step in range(2000)])
+    for which, count in enumerate(counts):
+        of_which = (turns == which).cumsum(0)
+        expected = torch.arange(1, 2001) * count / 1000
+        assert (of_which - expected).abs().max() < 3  # draws at random would be off by tens
+        before = [turn(counts, step, 3)[1] for step in torch.nonzero(turns == which)[:, 0].tolist()]
+        assert before == list(range(len(before)))
+    assert [turn(counts, step, 4)[0] for step in range(50)] != turns[:50].tolist()
+    assert turn([10], 7, seed=0) == (0, 7)
+
+
+@pytest.fixture(scope="module")
+def mixed(sides):
+    """Both sides with pictures of 8×8 and of 5×5."""
+    return [replace(side, sizes=torch.tensor([8, 8, 5]).repeat(20)[: len(side)]) for side in sides]
+
+
+def test_a_step_has_pictures_of_one_size_and_each_size_its_own_epochs(mixed):
+    pool, heldout = mixed
+    feed, fed = WholeSet(pool, heldout, 4, seed=1), {5: [], 8: []}
+    for step in range(60):
+        pictures = feed.pictures(step, slice(None))
+        parts = [name for part in cut_batch(4, 3) for name in feed.pictures(step, part).names]
+        assert parts == pictures.names
+        fed[pictures.indices.shape[-1]] += pictures.names
+    for size, rows in pool.rows_by_size().items():
+        names = sorted(pool.names[row] for row in rows.tolist())
+        first, second = fed[size][: len(names)], fed[size][len(names) : 2 * len(names)]
+        assert sorted(first) == sorted(second) == names
+        assert first != second
+
+
+def test_a_resumed_run_over_several_sizes_ends_with_the_same_weights(config, mixed, tmp_path):
+    data = replace(config.data, size=(5, 8))
+    config = replace(config, data=data, train=replace(config.train, preview_images=3))
+    train(config, *mixed, tmp_path / "whole")
+    asked = iter([None] * 4 + [15])
+    with pytest.raises(loop.StoppedBySignalError):
+        train(config, *mixed, tmp_path / "cut", stop=lambda: next(asked, 15))
+    train(config, *mixed, tmp_path / "cut", resume=True)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert {f"heldout/bits_per_pixel_at_{size}" for size in (5, 8)} <= lines[-1].keys()
+    assert PaletteDiffusionPipeline.from_pretrained(tmp_path / "whole").config.size == 8
+    others = [replace(mixed[0], sizes=mixed[0].sizes.flip(0)), mixed[1]]
+    with pytest.raises(InputError, match="the data have changed since the run began"):
+        train(config, *others, tmp_path / "whole", resume=True)
 
 
 def test_a_batch_may_be_larger_than_the_data_set():
