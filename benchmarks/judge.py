@@ -21,7 +21,7 @@ from tincture.controls.options import Controls, Sampling
 from tincture.controls.proportions import Proportions
 from tincture.data.icons import icons
 from tincture.data.index_maps import load_index_maps
-from tincture.data.sources import DataConfig, LabelledImage
+from tincture.data.sources import DataConfig, LabelledImage, is_heldout
 from tincture.diffusion.likelihood import bits_per_pixel
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.evaluation.colors import color_distance
@@ -85,7 +85,7 @@ def judged_bits(
 
 def heldout_icons(number: int, colors: int = 16) -> list[IndexedImage]:
     """So many of the held-out icons, spread evenly, in so many colors of their own."""
-    pictures = [image for image in icons(0.1).images if isinstance(image, LabelledImage) and image.heldout]
+    pictures = [image for image in icons().images if isinstance(image, LabelledImage) and is_heldout(image.side, 0.1)]
     chosen = np.unique(np.linspace(0, len(pictures) - 1, number).astype(int))
     return [quantize(pictures[place].pixels, colors) for place in chosen]
 

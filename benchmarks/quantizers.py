@@ -298,7 +298,7 @@ def drift() -> None:
 
 def soft() -> None:
     """Print the mean ΔE of icons with soft edges and shadows: alone, and 400 of them on a sheet."""
-    pictures = [image.pixels for image in islice(icons(0.2).images, 400)]
+    pictures = [image.pixels for image in islice(icons().images, 400)]
     sheet = np.concatenate([np.concatenate(pictures[start : start + 20], axis=1) for start in range(0, 400, 20)])
     alone = [each for each in pictures if len(rgba_histogram([each])[0]) > 64][:100]
     print("\n" + heading("method", *(f"{name}, K = {k}" for name in ("icons", "sheet") for k in SOFT_COLORS)))

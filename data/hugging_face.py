@@ -11,7 +11,7 @@ import logging
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ from .sources import (
     SourcePicture,
     content_hash,
     expanded,
-    is_heldout,
     report_broken,
 )
 
@@ -45,6 +44,11 @@ BUILDERS = {".parquet": "parquet", ".tar": "webdataset"} | dict.fromkeys(IMAGE_S
 
 ENCODED_COLUMNS = ("name", "content", "indices", "palette")
 """What encode_dataset.py writes in place of the pictures."""
+
+CAPTION_COLUMNS = ("caption", "text")
+CREDIT_COLUMN = "credit"
+"""Where captions and credits are looked for, and the first and the last what encode_dataset.py
+writes."""
 
 CHANGE_COLUMN = "change"
 """What was done to bring a picture to its size; counted, and not written."""
@@ -73,6 +77,8 @@ class Columns:
     label: str | None
     class_names: list[str] | None
     """Where the labels are numbers of these."""
+    caption: str | None = None
+    credit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ def open_table(config: DataConfig) -> Table:
     features = data.features
     if features is None:
         raise InputError(f"the columns of {config.path} aren't known before it is read; convert it to parquet")
-    for option in ("image_column", "label_column"):
+    for option in ("image_column", "label_column", "caption_column"):
         name = getattr(config, option)
         if name is not None and name not in features:
             raise InputError(f"{config.path} has no column {name!r} (data.{option}): it has {', '.join(features)}")
@@ -102,19 +108,22 @@ def open_table(config: DataConfig) -> Table:
     classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     label = config.label_column or next(iter(classes), None)
     class_names = features[label].names if label in classes else None
+    texts = [name for name, kind in features.items() if getattr(kind, "dtype", None) == "string"]
+    caption = config.caption_column or next((name for name in CAPTION_COLUMNS if name in texts and name != label), None)
+    credit = CREDIT_COLUMN if CREDIT_COLUMN in texts else None
     if config.image_column is None and set(ENCODED_COLUMNS) <= set(features):
-        used = [*ENCODED_COLUMNS, *([label] if label else [])]
-        return Table(data.select_columns(used), Columns(None, label, class_names))
+        used = [*ENCODED_COLUMNS, *filter(None, (label, caption, credit))]
+        return Table(data.select_columns(used), Columns(None, label, class_names, caption, credit))
     image = config.image_column or next(iter(images), None)
     if image is None:
         raise InputError(
             f"{config.path} has no column of images, but {', '.join(features)}: name the one that holds them with "
             "data.image_column"
         )
-    used = [name for name in (image, label, "__key__") if name in features]
+    used = [name for name in (image, label, caption, credit, "__key__") if name in features]
     with reading(config.path):
         data = data.select_columns(used).cast_column(image, datasets.Image(decode=False))
-    return Table(data, Columns(image, label, class_names))
+    return Table(data, Columns(image, label, class_names, caption, credit))
 
 
 @contextmanager
@@ -199,7 +208,7 @@ def _table_rows(data: datasets.Dataset, parts: list[tuple[int, int]]) -> Iterato
 def whole_set(config: DataConfig) -> Source:
     """The whole data set; arguments and errors as for `open_table`."""
     table = open_table(config)
-    settings = [config.size, config.resize, table.columns.image, table.columns.label]
+    settings = [config.size, config.resize, table.columns.image, table.columns.label, table.columns.caption]
     digest = hashlib.blake2b(f"{table.data._fingerprint} {settings}".encode(), digest_size=16).hexdigest()
 
     def images() -> Iterator[SourcePicture | InputError]:
@@ -229,14 +238,20 @@ def pictures(rows: Rows, columns: Columns, config: DataConfig) -> Iterator[Sourc
     labels = rows[columns.label] if columns.label else []
     for place in range(len(next(iter(rows.values())))):
         label = _label(labels[place], columns.class_names) if columns.label else OTHER_LABEL
+        caption, credit = (
+            " ".join(str(rows[column][place] or "").split()) if column else ""
+            for column in (columns.caption, columns.credit)
+        )
         if columns.image is None:
-            yield _encoded(rows, place, label, config)
+            yield replace(_encoded(rows, place, label, config), caption=caption, credit=credit)
             continue
         key = rows["__key__"][place] if "__key__" in rows else None
         try:
-            yield _decoded(rows[columns.image][place], key, label, config)
+            image = _decoded(rows[columns.image][place], key, label, config)
         except InputError as error:
             yield error
+        else:
+            yield replace(image, caption=caption, credit=credit)
 
 
 def _label(value: Any, class_names: list[str] | None) -> str:
@@ -255,8 +270,7 @@ def _decoded(image: dict[str, Any] | None, key: str | None, label: str, config: 
     shown = Path(name or f"a picture of {config.path}")
     pixels, change = read_to_size(shown, config.size, config.resize, content)
     side = content_hash(pixels)
-    heldout = is_heldout(side, config.heldout_fraction)
-    return LabelledImage(name or f"{side:016x}", pixels, label, heldout, change)
+    return LabelledImage(name or f"{side:016x}", pixels, label, side, change)
 
 
 def _read(path: str) -> bytes:
@@ -289,12 +303,11 @@ def _encoded(rows: Rows, place: int, label: str, config: DataConfig) -> SourcePi
     if size not in config.sizes or size**2 != len(indices):
         raise InputError(f"{name} was encoded at {size}×{size}, but data.size is {config.size}")
     indices = indices.reshape(size, size)
-    heldout = is_heldout(side, config.heldout_fraction)
     if config.palette != "own":
-        return LabelledImage(name, palette.colors[indices], label, heldout)
+        return LabelledImage(name, palette.colors[indices], label, side)
     if len(palette) > config.max_colors:
         raise InputError(f"{name} was encoded with {len(palette)} colors, but data.max_colors is {config.max_colors}")
-    return EncodedPicture(name, indices, palette, label, heldout)
+    return EncodedPicture(name, indices, palette, label, side)
 
 
 def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette | None = None) -> dict[str, list[Any]]:
@@ -307,8 +320,9 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
         given: the palette of all pictures; None: each gets its own.
 
     Returns:
-        `ENCODED_COLUMNS`, and the column of labels if there is one: indices as H·W bytes, palettes
-        as K·4 bytes of RGBA, and the hash of the pixels that decides on the side of the split.
+        `ENCODED_COLUMNS`, captions and credits, and the column of labels if there is one: indices
+        as H·W bytes, palettes as K·4 bytes of RGBA, and the hash that decides on the side of the
+        split.
         Broken pictures, and those whose own palette has a single color, are left out. What was done
         to bring a picture to its size stands in `CHANGE_COLUMN`.
 
@@ -323,10 +337,12 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
         picture = encode_picture(image, config, given)
         if picture is None:
             continue
-        side, palette = f"{content_hash(image.pixels):016x}", picture.palette.colors.tobytes()
+        side, palette = f"{image.side:016x}", picture.palette.colors.tobytes()
         for name, value in zip(ENCODED_COLUMNS, (picture.name, side, picture.indices.tobytes(), palette), strict=True):
             encoded[name].append(value)
         encoded[CHANGE_COLUMN].append(image.change)
+        encoded[CAPTION_COLUMNS[0]].append(picture.caption)
+        encoded[CREDIT_COLUMN].append(picture.credit)
         if columns.label:
             names, label = columns.class_names, picture.label
             encoded[columns.label].append(label if not names else names.index(label) if label in names else None)
@@ -335,8 +351,9 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
 
 def encoded_features(columns: Columns) -> datasets.Features:
     """The types of what `encode_rows` returns."""
-    types = ("string", "string", "binary", "binary", "string")
-    features = {name: datasets.Value(kind) for name, kind in zip((*ENCODED_COLUMNS, CHANGE_COLUMN), types, strict=True)}
+    features = {name: datasets.Value("string") for name in ("name", "content")}
+    features |= {name: datasets.Value("binary") for name in ("indices", "palette")}
+    features |= {name: datasets.Value("string") for name in (CAPTION_COLUMNS[0], CREDIT_COLUMN, CHANGE_COLUMN)}
     if columns.label:
         names = columns.class_names
         features[columns.label] = datasets.ClassLabel(names=names) if names else datasets.Value("string")

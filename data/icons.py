@@ -17,7 +17,7 @@ import numpy as np
 from tincture.common.errors import InputError
 from tincture.quantization.pictures.reading import read_image
 
-from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash, words_of
+from .sources import OTHER_LABEL, LabelledImage, Source, name_hash, words_of
 
 SIZE = 16
 MIN_ICONS_PER_LABEL = 20
@@ -73,13 +73,11 @@ def _silk() -> Iterator[tuple[str, str, np.ndarray]]:
         yield path.stem, silk_base_name(path.stem), read_image(path)
 
 
-def icons(heldout_fraction: float) -> Source:
+def icons() -> Source:
     """All icons. Their captions are their names, and their labels the first words of these.
 
-    Labels of fewer than 20 icons become ``other``.
-
-    Args:
-        heldout_fraction: the share of the drawings (`fugue_base_name`) on the held-out side.
+    Labels of fewer than 20 icons become ``other``. The hash of a drawing's base name
+    (`fugue_base_name`) decides on its side.
 
     Raises:
         InputError: one of the two packages is not installed.
@@ -96,7 +94,7 @@ def icons(heldout_fraction: float) -> Source:
     def images() -> Iterator[LabelledImage]:
         for (name, base, pixels), word, credit in zip(icons, first_words, credits, strict=True):
             label = word if frequency[word] >= MIN_ICONS_PER_LABEL else OTHER_LABEL
-            heldout = is_heldout(name_hash(base.replace("_", "-")), heldout_fraction)
-            yield LabelledImage(name, pixels, label, heldout, caption=words_of(name), credit=credit)
+            side = name_hash(base.replace("_", "-"))
+            yield LabelledImage(name, pixels, label, side, caption=words_of(name), credit=credit)
 
     return Source(digest.hexdigest(), len(icons), images())

@@ -1,9 +1,10 @@
 """Any folder of pictures, brought to one size. Subfolders, where there are some, give labels."""
 
 import hashlib
+import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tincture.common.errors import InputError
 from tincture.quantization.pictures.reading import IMAGE_SUFFIXES
 
 from .resizing import read_to_size
-from .sources import OTHER_LABEL, LabelledImage, Source, is_heldout, name_hash
+from .sources import ALWAYS_HELD_OUT, ALWAYS_LEARNED, OTHER_LABEL, LabelledImage, Source, name_hash, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,11 @@ def pictures_below(folder: Path) -> list[Path]:
     if not files:
         raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
     return files
+
+
+CAPTION_FILES = ("captions.json", "metadata.jsonl")
+"""Files that have a caption for each picture of a folder: one JSON object of captions by path, or a
+line for each picture, as the library datasets has them (``{"file_name": …, "text": …}``)."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +84,72 @@ def places_in(folder: Path, files: Sequence[Path]) -> list[Place]:
     return [Place(path[0] if path else OTHER_LABEL, None) for path in paths]
 
 
-def image_folder(path: Path, size: int | Sequence[int], resize: str, heldout_fraction: float) -> Source:
-    """The pictures below ``path``; in the place of a broken one stands its InputError.
+def captions_of(folder: Path, files: Sequence[Path], places: Mapping[Path, Place]) -> dict[Path, str]:
+    """A caption for each file of a folder.
 
-    A picture's label is the first folder of its path below ``path``. If the folders have a split of
-    their own (`places_in`), what isn't for training is held out. Else the hash of that path,
-    without the suffix, decides. Pictures with the same pixels stand on the side of the first, or on
-    the held-out side if the folder's own split has one of them there.
+    They stand in one of `CAPTION_FILES`. If there is none, a picture's caption is the text file of
+    its name, or else the words of its path below ``folder``, each once.
 
     Raises:
-        InputError: ``path`` is not a folder, holds no pictures, or isn't clear about its split.
+        InputError: a caption file can't be read, lacks a picture, or names one that doesn't exist.
+    """
+    given = next((folder / name for name in CAPTION_FILES if (folder / name).is_file()), None)
+    if given is not None:
+        return _listed_captions(given, folder, files)
+    captions = {}
+    for file in files:
+        beside, path = file.with_suffix(".txt"), file.relative_to(folder).with_suffix("")
+        parts = [part for part in path.parts[:-1] if part != places[file].side]
+        captions[file] = (
+            " ".join(_text(beside).split())
+            if beside.is_file()
+            else " ".join(dict.fromkeys(words_of(" ".join([*parts, path.name])).split()))
+        )
+    return captions
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read: {error}") from None
+
+
+def _listed_captions(given: Path, folder: Path, files: Sequence[Path]) -> dict[Path, str]:
+    try:
+        if given.suffix == ".jsonl":
+            rows = [json.loads(line) for line in _text(given).splitlines() if line.strip()]
+            captions = {row["file_name"]: row["text"] for row in rows}
+        else:
+            captions = dict(json.loads(_text(given)))
+    except (ValueError, KeyError, TypeError) as error:
+        form = '{"file_name": …, "text": …}' if given.suffix == ".jsonl" else '{"FILE": "CAPTION", …}'
+        raise InputError(f"{given} should hold {form}: {error}") from None
+    if not all(isinstance(caption, str) for caption in captions.values()):
+        raise InputError(f"{given} has captions that are no text")
+    paths = [file.relative_to(folder).as_posix() for file in files]
+    for wrong, found in (
+        ("has no caption for", sorted({*paths} - captions.keys())),
+        ("names pictures that don't exist:", sorted(captions.keys() - {*paths})),
+    ):
+        if found:
+            more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+            raise InputError(f"{given} {wrong} {', '.join(found[:3])}{more}")
+    return {file: " ".join(captions[path].split()) for file, path in zip(files, paths, strict=True)}
+
+
+def image_folder(path: Path, size: int | Sequence[int], resize: str) -> Source:
+    """The pictures below ``path``; in the place of a broken one stands its InputError.
+
+    A picture's label is the first folder of its path below ``path``, and `captions_of` says what
+    its caption is. If the folders have a split of their own (`places_in`), what isn't for training
+    is held out. Else the hash of that path, without the suffix, decides. Pictures with the same
+    pixels stand on the side of the first, or on the held-out side if the folder's own split has one
+    of them there.
+
+    Raises:
+        InputError: ``path`` is not a folder, holds no pictures, or isn't clear about its split
+            or its captions.
     """
     if not path.is_dir():
         raise InputError(f"no such folder of images: {path}")
@@ -98,13 +160,14 @@ def image_folder(path: Path, size: int | Sequence[int], resize: str, heldout_fra
         held = sorted({place.side for place in places.values() if place.is_heldout})
         logger.info("%s has a split of its own: held out is %s", path, ", ".join(held))
         files.sort(key=lambda file: not places[file].is_heldout)
+    captions = captions_of(path, files, places)
     digest = hashlib.blake2b(f"{size} {resize}".encode(), digest_size=16)
     for file in files:
-        digest.update(str(file.relative_to(path)).encode(errors="surrogateescape"))
+        digest.update(f"{file.relative_to(path)} {captions[file]}".encode(errors="surrogateescape"))
         digest.update(hashlib.blake2b(file.read_bytes()).digest())
 
     def images() -> Iterator[LabelledImage | InputError]:
-        sides: dict[bytes, bool] = {}
+        sides: dict[bytes, int] = {}
         for file in files:
             try:
                 pixels, change = read_to_size(file, size, resize)
@@ -113,7 +176,8 @@ def image_folder(path: Path, size: int | Sequence[int], resize: str, heldout_fra
                 continue
             name, place = file.relative_to(path).with_suffix("").as_posix(), places[file]
             content = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-            own = place.is_heldout if has_split else is_heldout(name_hash(name), heldout_fraction)
-            yield LabelledImage(name, pixels, place.label, sides.setdefault(content, own), change)
+            own = name_hash(name) if not has_split else ALWAYS_HELD_OUT if place.is_heldout else ALWAYS_LEARNED
+            side = sides.setdefault(content, own)
+            yield LabelledImage(name, pixels, place.label, side, change, captions[file])
 
     return Source(digest.hexdigest(), len(files), images())

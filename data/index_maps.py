@@ -35,6 +35,7 @@ from .sources import (
     Source,
     SourcePicture,
     expanded,
+    is_heldout,
     name_hash,
     report_broken,
 )
@@ -149,13 +150,13 @@ class IndexMaps:
 def _icons(config: DataConfig) -> Source:
     if SIZE not in config.sizes:
         raise InputError(f"icons are {SIZE}×{SIZE}: data.size is {config.size}")
-    return icons(config.heldout_fraction)
+    return icons()
 
 
 def _folder(config: DataConfig) -> Source:
     if config.path is None:  # refused here: configs/folder32.yaml leaves the path to the command line
         raise InputError("data.source folder needs data.path, the folder of images")
-    return image_folder(expanded(Path(config.path), "path"), config.size, config.resize, config.heldout_fraction)
+    return image_folder(expanded(Path(config.path), "path"), config.size, config.resize)
 
 
 def _datasets(config: DataConfig) -> Source:
@@ -254,7 +255,7 @@ def _decode(source: Source, strict: bool) -> list[SourcePicture]:
 
 def shared_palette(images: Sequence[LabelledImage], config: DataConfig) -> Palette:
     """One palette for the training pictures of ``images``; InputError if there are none."""
-    pixels = [image.pixels for image in images if not image.heldout]
+    pixels = [image.pixels for image in images if not is_heldout(image.side, config.heldout_fraction)]
     if not pixels:
         raise InputError("there is no training picture to fit data.palette shared to: see data.heldout_fraction")
     return fit_palette(pixels, config.max_colors, config.quantizer)
@@ -273,7 +274,7 @@ def encode_picture(image: SourcePicture, config: DataConfig, given: Palette | No
         logger.info("skipped: %s has a single color, so there is nothing to draw", image.name)
         return None
     indices = encode(image.pixels, palette)
-    return EncodedPicture(image.name, indices, palette, image.label, image.heldout, image.caption, image.credit)
+    return EncodedPicture(image.name, indices, palette, image.label, image.side, image.caption, image.credit)
 
 
 def _encode(images: list[SourcePicture], config: DataConfig, given: Palette | None) -> tuple[IndexMaps, Tensor]:
@@ -282,7 +283,7 @@ def _encode(images: list[SourcePicture], config: DataConfig, given: Palette | No
         given = shared_palette(images, config)
     encoded = [encode_picture(image, config, given) for image in tqdm(images, desc="encoding images", unit="image")]
     kept = [picture for picture in encoded if picture is not None]
-    heldout = [picture.heldout for picture in kept]
+    heldout = [is_heldout(picture.side, config.heldout_fraction) for picture in kept]
     if all(heldout) or not any(heldout):
         raise InputError(
             f"all {len(kept)} images fell on one side of the split: add images, or change data.heldout_fraction"

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 OTHER_LABEL = "other"
 
+ALWAYS_HELD_OUT, ALWAYS_LEARNED = 0, 2**64 - 1
+"""Hashes that fall on the held-out side and on the training side, whatever the share is."""
+
 COUNT = Range(1, 10**12)
 
 
@@ -29,14 +32,16 @@ class DataConfig:
         source: where pictures come from: the built-in icons, a folder, or whatever the library
             datasets reads.
         path: for source folder, the folder; its subfolders give class labels, or a split (train,
-            test) above or below those. For source datasets, a name on the Hugging Face hub
-            ("user/set"), a folder, a file, or a pattern of files: images, parquet, WebDataset's tar
-            shards.
+            test) above or below those, and captions. For source datasets, a name on the Hugging
+            Face hub ("user/set"), a folder, a file, or a pattern of files: images, parquet,
+            WebDataset's tar shards.
         subset: of a data set on the hub that has several.
         split: of the data set, for source datasets; this project's own held-out side is a part of
             it.
         image_column: for source datasets; null for the first column of images.
         label_column: for source datasets; null for the first column of classes, if there is one.
+        caption_column: for source datasets; null for a column named text or caption, if there is
+            one.
         streaming: for source datasets: read pictures as they are needed, and keep only the few
             below.
         heldout_images: pictures of a stream to measure on; no other held-out picture is read.
@@ -71,6 +76,7 @@ class DataConfig:
     split: str = "train"
     image_column: str | None = None
     label_column: str | None = None
+    caption_column: str | None = None
     streaming: bool = False
     heldout_images: Annotated[int, COUNT] = 1000
     sample_images: Annotated[int, COUNT] = 2000
@@ -124,7 +130,9 @@ class LabelledImage:
     name: str
     pixels: np.ndarray
     label: str
-    heldout: bool
+    side: int
+    """A hash below 2⁶⁴ that decides on the side of the split (`is_heldout`). Pictures of one thing
+    have the same."""
     change: str = ""
     """What was done to bring it to its size (`data.resizing.Resized`)."""
     caption: str = ""
@@ -142,7 +150,7 @@ class EncodedPicture:
     """uint8 ``[H, W]``."""
     palette: Palette
     label: str
-    heldout: bool
+    side: int
     caption: str = ""
     credit: str = ""
 

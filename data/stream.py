@@ -27,7 +27,7 @@ from tincture.quantization.palettes.palette import Palette
 
 from .hugging_face import Rows, Table, chunks, open_table, pictures
 from .index_maps import IndexMaps, count_changes, encode_picture, given_palette, report_sides, shared_palette
-from .sources import OTHER_LABEL, DataConfig, EncodedPicture, SourcePicture, name_hash, report_broken
+from .sources import OTHER_LABEL, DataConfig, EncodedPicture, SourcePicture, is_heldout, name_hash, report_broken
 
 SAMPLED_SHARDS = 10
 """Shards that are open at a time while a stream's first pictures are read."""
@@ -111,8 +111,8 @@ def _first_pictures(table: Table, config: DataConfig) -> tuple[list[SourcePictur
             for image in pictures(rows, table.columns, config):
                 if isinstance(image, InputError):
                     report_broken(image, config.strict)
-                elif len(sides[image.heldout]) < wanted[image.heldout]:
-                    sides[image.heldout].append(image)
+                elif len(sides[side := is_heldout(image.side, config.heldout_fraction)]) < wanted[side]:
+                    sides[side].append(image)
                     bar.update()
             if all(len(sides[side]) == wanted[side] for side in sides):
                 break
@@ -185,7 +185,7 @@ class Lane(IterableDataset):
         for image in pictures(rows, self.table.columns, self.config):
             if isinstance(image, InputError):
                 broken.append(image)
-            elif not image.heldout:
+            elif not is_heldout(image.side, self.config.heldout_fraction):
                 encoded.append(encode_picture(image, self.config, self.given))
         return Chunk([picture for picture in encoded if picture is not None], broken, state)
 

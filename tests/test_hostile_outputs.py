@@ -126,4 +126,4 @@ def test_links_to_pictures_are_read_and_loops_of_links_end(tmp_path):
     (farm / "up").symlink_to("..")
     (farm / "root").symlink_to("/")
     assert [picture.name for picture in find_pictures([tmp_path / "farm"])] == ["label/a.png"]
-    assert [image.name for image in image_folder(tmp_path / "farm", 6, "crop", 0.5).images] == ["label/a"]
+    assert [image.name for image in image_folder(tmp_path / "farm", 6, "crop").images] == ["label/a"]

@@ -154,7 +154,7 @@ def augmentation(output: Path, _: Path | None) -> None:
     count, scale, names, gap = 14, 3, 190, 4
     palettes = ("pico-8", "nintendo-gameboy-bgb")
     labels = {"jitter": "jitter", "others": "others: another's palette"} | dict(zip(palettes, palettes, strict=True))
-    found = list(icons(0.1).images)
+    found = list(icons().images)
     chosen = [found[i] for i in np.linspace(0, len(found) - 1, count).astype(int)]
     dusk_picture = Image.open(PICTURES_FOLDER / "dusk.png")
     with tempfile.TemporaryDirectory() as temporary:

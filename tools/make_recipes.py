@@ -18,7 +18,7 @@ from PIL import Image
 from tincture import recolor, sample
 from tincture.common import cli
 from tincture.data.icons import icons
-from tincture.data.sources import LabelledImage
+from tincture.data.sources import LabelledImage, is_heldout
 from tincture.quantization.encoding import encode
 from tincture.quantization.fit import quantize
 from tincture.quantization.palettes.files import read_palette
@@ -117,8 +117,8 @@ def prepare(folder: Path) -> None:
     """Write what commands are given below ``folder``: held-out icons, a mask, a photograph."""
     (folder / "icons").mkdir(parents=True)
     found: dict[str, LabelledImage] = {}
-    for picture in icons(0.1).images:
-        if isinstance(picture, LabelledImage) and picture.heldout:
+    for picture in icons().images:
+        if isinstance(picture, LabelledImage) and is_heldout(picture.side, 0.1):
             found.setdefault(picture.name, picture)
     for name in ICONS:
         quantize(found[name].pixels, 16).save(folder / "icons" / f"{name}.png")

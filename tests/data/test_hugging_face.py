@@ -232,3 +232,19 @@ def test_a_set_without_pictures_says_what_it_has(config, tmp_path):
 def test_only_the_library_streams(cache_dir):
     with pytest.raises(InputError, match="streaming is for"):
         load_index_maps(replace(DataConfig(cache_dir=cache_dir), streaming=True))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_captions_are_a_column_of_their_own_or_the_one_that_is_named(config, tmp_path, pngs, streaming):
+    words = {"text": [f"fox {row}" for row in range(19)] + [None], "title": ["dog"] * 20, "credit": ["me"] * 20}
+    path = write(tmp_path / "some.parquet", pngs, **words)
+
+    def captions(column):
+        sides = load_index_maps(config(path=path, caption_column=column, streaming=streaming))
+        assert {credit for side in sides for credit in side.credits} == {"me"}
+        return {caption for side in sides for caption in side.captions}
+
+    assert captions(None) == {"", *words["text"][:-1]}
+    assert captions("title") == {"dog"}
+    with pytest.raises(InputError, match="no column 'nosuch'"):
+        captions("nosuch")

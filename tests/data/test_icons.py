@@ -3,11 +3,12 @@ from collections import defaultdict
 import pytest
 
 from tincture.data.icons import _fugue, _silk, fugue_base_name, icons, silk_base_name
+from tincture.data.sources import is_heldout
 
 
 @pytest.fixture(scope="module")
 def images():
-    return list(icons(0.1).images)
+    return list(icons().images)
 
 
 def test_both_packages_are_complete(images):
@@ -40,10 +41,10 @@ def test_no_base_name_stands_on_both_sides(images):
     sides = defaultdict(set)
     bases = [base for _, base, _ in _fugue()] + [base for _, base, _ in _silk()]
     for base, image in zip(bases, images, strict=True):
-        sides[base.replace("_", "-")].add(image.heldout)
+        sides[base.replace("_", "-")].add(is_heldout(image.side, 0.1))
     assert len(sides) > 2000
     assert all(len(side) == 1 for side in sides.values())
-    assert 0.08 < sum(image.heldout for image in images) / len(images) < 0.12
+    assert 0.08 < sum(is_heldout(image.side, 0.1) for image in images) / len(images) < 0.12
 
 
 def test_captions_are_the_names_words(images):

@@ -1,10 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.data.image_folder import image_folder
-from tincture.data.sources import LabelledImage
+from tincture.data.sources import LabelledImage, is_heldout
 
 
 def gradient(height, width):
@@ -18,7 +20,7 @@ def test_subfolders_are_labels_and_broken_files_stand_as_errors(tmp_path):
         Image.fromarray(gradient(4, 4)).save(tmp_path / name)
     (tmp_path / "dogs" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "notes.txt").write_text("not a picture")
-    source = image_folder(tmp_path, 4, "area", 0.1)
+    source = image_folder(tmp_path, 4, "area")
     items = list(source.images)
     assert source.count == 5
     labels = {item.name: item.label for item in items if isinstance(item, LabelledImage)}
@@ -31,7 +33,7 @@ def test_hidden_files_and_folders_are_left_out_but_the_folder_itself_may_lie_in_
     for name in ("cats/a.png", ".ipynb_checkpoints/b.png", "cats/.thumbnails/c.png", "cats/._a.png", ".d.png"):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(gradient(4, 4)).save(path / name)
-    source = image_folder(path, 4, "area", 0.1)
+    source = image_folder(path, 4, "area")
     assert source.count == 1
     assert [image.name for image in source.images] == ["cats/a"]
 
@@ -39,19 +41,19 @@ def test_hidden_files_and_folders_are_left_out_but_the_folder_itself_may_lie_in_
 def test_copies_of_a_picture_stand_on_one_side(tmp_path):
     for number in range(100):
         Image.fromarray(gradient(4, 4) + np.uint8(number // 5)).save(tmp_path / f"{number:03d}.png")
-    items = list(image_folder(tmp_path, 4, "area", 0.3).images)
-    heldout = np.array([item.heldout for item in items]).reshape(20, 5)
+    items = list(image_folder(tmp_path, 4, "area").images)
+    heldout = np.array([is_heldout(item.side, 0.3) for item in items]).reshape(20, 5)
     assert (heldout == heldout[:, :1]).all()
     assert 0 < heldout[:, 0].sum() < 20
 
 
 def test_the_fingerprint_follows_content_and_settings(tmp_path):
     Image.fromarray(gradient(4, 4)).save(tmp_path / "a.png")
-    first = image_folder(tmp_path, 4, "area", 0.1).fingerprint
-    assert image_folder(tmp_path, 4, "area", 0.1).fingerprint == first
-    assert image_folder(tmp_path, 8, "area", 0.1).fingerprint != first
+    first = image_folder(tmp_path, 4, "area").fingerprint
+    assert image_folder(tmp_path, 4, "area").fingerprint == first
+    assert image_folder(tmp_path, 8, "area").fingerprint != first
     Image.fromarray(gradient(4, 4) + 1).save(tmp_path / "a.png")
-    assert image_folder(tmp_path, 4, "area", 0.1).fingerprint != first
+    assert image_folder(tmp_path, 4, "area").fingerprint != first
 
 
 @pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no images")])
@@ -60,7 +62,7 @@ def test_missing_and_empty_folders_are_refused(tmp_path, make, message):
     if make:
         path.mkdir()
     with pytest.raises(InputError, match=message):
-        image_folder(path, 16, "area", 0.1)
+        image_folder(path, 16, "area")
 
 
 PETS = [f"{animal}{number}" for animal in ("cat/", "dog/") for number in (1, 2)]
@@ -77,8 +79,8 @@ def pictures_named(folder, names):
 def sides_of(folder):
     """The labels of the training side and of the held-out side."""
     sides = {False: [], True: []}
-    for image in image_folder(folder, 4, "area", 0.5).images:
-        sides[image.heldout].append(image.label)
+    for image in image_folder(folder, 4, "area").images:
+        sides[is_heldout(image.side, 0.5)].append(image.label)
     return [sorted(labels) for labels in sides.values()]
 
 
@@ -138,11 +140,51 @@ def test_a_class_may_be_called_train(tmp_path, names):
 )
 def test_a_split_that_only_some_pictures_are_in_or_that_has_none_to_learn_from_is_refused(tmp_path, names):
     with pytest.raises(InputError, match=r"has a split .*: name its folders train and test"):
-        image_folder(pictures_named(tmp_path, names), 4, "area", 0.1)
+        image_folder(pictures_named(tmp_path, names), 4, "area")
 
 
 def test_a_picture_on_both_sides_of_a_folders_split_is_not_learned_from(tmp_path):
     pictures_named(tmp_path, ["train/a", "train/b", "valid/c"])
     (tmp_path / "valid" / "copy.png").write_bytes((tmp_path / "train" / "b.png").read_bytes())
-    held = {image.name for image in image_folder(tmp_path, 4, "area", 0.1).images if image.heldout}
+    held = {image.name for image in image_folder(tmp_path, 4, "area").images if is_heldout(image.side, 0.1)}
     assert held == {"train/b", "valid/c", "valid/copy"}
+
+
+def captions_in(folder):
+    return {image.name: image.caption for image in image_folder(folder, 4, "area").images}
+
+
+def test_captions_are_the_words_of_the_path_without_the_split_or_what_a_text_file_says(tmp_path):
+    folder = pictures_named(tmp_path, ["train/animals/RedFox_02", "train/animals/animals-cat", "test/animals/3"])
+    (folder / "train" / "animals" / "animals-cat.txt").write_text("a black cat,\n  asleep\n")
+    assert captions_in(folder) == {
+        "train/animals/RedFox_02": "animals red fox",
+        "train/animals/animals-cat": "a black cat, asleep",
+        "test/animals/3": "animals",
+    }
+
+
+@pytest.mark.parametrize("name", ["captions.json", "metadata.jsonl"])
+def test_a_caption_file_names_every_picture_and_no_other(tmp_path, name):
+    folder = pictures_named(tmp_path, ["a/1", "b"])
+
+    def write(captions):
+        rows = [json.dumps({"file_name": path, "text": text}) for path, text in captions.items()]
+        (folder / name).write_text(json.dumps(captions) if name == "captions.json" else "\n".join(rows))
+
+    write({"a/1.png": "a  fox", "b.png": ""})
+    assert captions_in(folder) == {"a/1": "a fox", "b": ""}
+    first = image_folder(folder, 4, "area").fingerprint
+    write({"a/1.png": "a dog", "b.png": ""})
+    assert image_folder(folder, 4, "area").fingerprint != first
+    for captions, message in (
+        ({"b.png": "fox"}, r"has no caption for a/1\.png"),
+        ({"a/1.png": "", "b.png": "", "c.png": "", "a.png": ""}, r"that don't exist: a\.png, c\.png"),
+        ({"a/1.png": 7, "b.png": ""}, "captions that are no text"),
+    ):
+        write(captions)
+        with pytest.raises(InputError, match=message):
+            captions_in(folder)
+    (folder / name).write_text("[7]")
+    with pytest.raises(InputError, match="should hold"):
+        captions_in(folder)

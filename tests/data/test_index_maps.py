@@ -40,7 +40,7 @@ def decoded(maps):
 
 def test_encode_then_decode_is_the_identity_with_few_enough_colors(config, pictures):
     training, heldout = load_index_maps(config)
-    originals = {image.name: image.pixels for image in image_folder(pictures, 8, "area", 0.3).images}
+    originals = {image.name: image.pixels for image in image_folder(pictures, 8, "area").images}
     pairs = decoded(training) | decoded(heldout)
     assert pairs.keys() == originals.keys()
     for name, pixels in pairs.items():
@@ -187,7 +187,7 @@ def test_a_shared_palette_is_the_same_for_all_and_fitted_to_the_training_side(co
 )
 def test_pixels_that_are_soft_entries_of_a_given_palette_take_them(config, hexes):
     palette = Palette.from_hex(hexes)
-    picture = LabelledImage("soft", palette.colors[None], "", heldout=False)
+    picture = LabelledImage("soft", palette.colors[None], "", 0)
     assert encode_picture(picture, config, palette).indices.tolist() == [list(range(len(palette)))]
 
 
