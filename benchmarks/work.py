@@ -14,6 +14,7 @@ from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, build_denoiser
 from tincture.models.options import DenoiserConfig
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.training.devices import autocast, compile_where_it_pays
 from tincture.training.examples import Examples
 from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage
 from tincture.training.run_config import ProcessConfig, RunConfig, TrainConfig
@@ -66,7 +67,6 @@ class TrainingStep:
         process: how pixels are corrupted.
         train: the optimizer, and what else a step does.
         device: where; the model is moved there.
-        is_compiled: whether the network is compiled.
     """
 
     def __init__(
@@ -75,19 +75,18 @@ class TrainingStep:
         process: ProcessConfig,
         train: TrainConfig,
         device: torch.device | None = None,
-        is_compiled: bool = False,
     ) -> None:
         self.device, self.train = device or torch.device("cpu"), train
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.network = torch.compile(model) if is_compiled else model
+        self.is_compiled = compile_where_it_pays(self.model, train, self.device)
         self.process = process.make_scheduler().process
         self.optimizers = OPTIMIZERS[train.optimizer](model, train)
         self.average = ExponentialAverage(model, train.ema_decay)
 
     def learn_from(self, batch: Examples) -> None:
         """Predict, and propagate back."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.train.mixed_precision == "bf16"):
-            logits = self.network(batch.x_t, batch.t, batch.palette, batch.conditions).float()
+        with autocast(self.train, self.device):
+            logits = self.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
         weight = self.train.cross_entropy
         losses, _ = hybrid_loss(self.process, logits, batch.x_0, batch.x_t, batch.t, batch.palette, weight)
         losses.mean().backward()

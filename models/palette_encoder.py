@@ -18,7 +18,8 @@ def color_features(palette: PaletteBatch, frequencies: int) -> Tensor:
         counts as zero.
     """
     alpha = palette.colors[..., 3:].float() / 255
-    color = torch.cat([palette.oklab() * (alpha > 0), alpha], dim=-1)  # [B, K, 4]
+    with torch.autocast(alpha.device.type, enabled=False):  # high octaves would show a color's rounding
+        color = torch.cat([palette.oklab() * (alpha > 0), alpha], dim=-1)  # [B, K, 4]
     octaves = 2.0 ** torch.arange(frequencies, device=color.device) * math.pi
     angles = (color[..., None] * octaves).flatten(-2)
     return torch.cat([color, angles.sin(), angles.cos()], dim=-1)

@@ -51,7 +51,10 @@ def _apply(matrix: tuple[tuple[float, ...], ...], colors: Array) -> Array:
 def _transposed(matrix: tuple[tuple[float, ...], ...], dtype: "torch.dtype", device: "torch.device") -> "Tensor":
     import torch  # is there already, if a tensor is
 
-    return torch.tensor(matrix, dtype=dtype, device=device).T
+    # Made where it shall be. A compiled network would keep a literal on the CPU, and a network that
+    # reads from there gets no CUDA graph.
+    numbers = [torch.full((), number, dtype=dtype, device=device) for row in matrix for number in row]
+    return torch.stack(numbers).view(3, 3).T
 
 
 def _where(condition: Array, yes: Array, no: Array) -> Array:

@@ -34,6 +34,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.contact_sheet import contact_sheet
 
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, load_feed, save_checkpoint, stage_feed
+from .devices import autocast, compile_where_it_pays
 from .examples import ExampleMaker, cut_batch
 from .feeds import Feed
 from .optimizers import OPTIMIZERS, ExponentialAverage, learning_rate_factor, set_learning_rates
@@ -116,7 +117,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
             batch = run.make_examples(pictures.subset(here), progress.step, part.start)
             # Predict. Gradients are averaged over processes once, in the last part.
             with nullcontext() if part is run.parts[-1] else accelerator.no_sync(run.model):
-                with accelerator.autocast():  # logits of p(x_0 | x_t), [B, K, H, W]
+                with autocast(options, accelerator.device):  # logits of p(x_0 | x_t), [B, K, H, W]
                     logits = run.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
                 # L = L_vb + λ E[-log p(x_0 | x_t)] (Austin et al. 2021, arXiv 2107.03006, eq. 5)
                 # and L_vb alone, the bound, both in bits per pixel, [B]
@@ -193,7 +194,7 @@ class Run:
 
         # Processes: each has a share of every batch, and may take it in parts.
         cpu = processes(config.train.device == "cpu").device.type == "cpu"
-        self.accelerator = accelerator = Accelerator(mixed_precision=config.train.mixed_precision, cpu=cpu)
+        self.accelerator = accelerator = Accelerator(mixed_precision="no", cpu=cpu)  # the step itself sees to it
         _check_launch(accelerator)
         self.is_first = accelerator.is_main_process
         self._is_shared = accelerator.num_processes > 1
@@ -207,6 +208,7 @@ class Run:
         self.denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
         self.average = ExponentialAverage(self.denoiser, config.train.ema_decay)
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)
+        compile_where_it_pays(self.denoiser, config.train, accelerator.device)
         self.model = accelerator.prepare_model(self.denoiser)  # averages gradients over processes
 
         # The process, and the pipeline that draws with it.

@@ -87,7 +87,10 @@ class TrainConfig:
             makes four times as many.
         preview_images: icons in a preview sheet.
         preview_steps: denoiser calls for each of them.
-        mixed_precision: number format of the forward pass (bf16 pays on GPUs).
+        mixed_precision: number format of the forward pass; auto takes bf16 on a GPU that has it,
+            and float32 elsewhere, as no does.
+        compile: auto compiles the network on a GPU that has triton. The first step then takes a
+            minute, and the others need few commands. no never does.
         device: where to train; auto takes a GPU if there is one.
     """
 
@@ -114,7 +117,8 @@ class TrainConfig:
     heldout_times: Annotated[int, Range(1, 10_000)] = 1
     preview_images: Annotated[int, Range(1, 10_000)] = 32
     preview_steps: Annotated[int, Range(1, 100_000)] = 32
-    mixed_precision: Literal["no", "bf16"] = "no"
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    compile: Literal["auto", "no"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
 
 

@@ -8,6 +8,7 @@ import torch
 from tincture.common.errors import InputError
 from tincture.models.denoiser import Conditions, IndexDenoiser, PaletteDenoiser, build_denoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
+from tincture.models.palette_encoder import color_features
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
@@ -211,3 +212,10 @@ def test_the_config_and_the_constructors_say_the_same(kind):
 def test_sizes_that_do_not_fit_together_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         PaletteDenoiser(**change)
+
+
+def test_short_numbers_do_not_blur_the_colors_of_a_palette():
+    palette = PaletteBatch(torch.arange(256, dtype=torch.uint8).view(1, 64, 4), torch.ones(1, 64, dtype=torch.bool))
+    with torch.autocast("cpu", torch.bfloat16):
+        short = color_features(palette, 6)
+    assert torch.equal(short, color_features(palette, 6))

@@ -11,6 +11,7 @@ import torch
 import wandb
 from PIL import Image
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 from wandb.proto import wandb_internal_pb2
 
 from tincture import evaluate
@@ -24,6 +25,7 @@ from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
+from tincture.training.devices import compile_network
 from tincture.training.examples import ExampleMaker, cut_batch
 from tincture.training.feeds import WholeSet, batch_rows, turn
 from tincture.training.optimizers import learning_rate_factor
@@ -91,6 +93,47 @@ def test_a_resumed_run_ends_with_the_same_weights(config, sides, tmp_path, monke
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+class NoLiterals(TorchDispatchMode):
+    """Fails where numbers of the program become a tensor, which is on the CPU at first."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function is not torch.ops.aten.lift_fresh.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", ["palette", "index"])
+def test_a_compiled_run_is_one_graph_that_needs_no_cpu_and_learns_what_a_plain_run_does(
+    config, tmp_path, monkeypatch, kind
+):
+    is_palette, counters = kind == "palette", torch._dynamo.utils.counters
+    options = replace(config.train, max_steps=10, mirror=0.5, foreign_palettes=0.5 * is_palette, mixed_precision="bf16")
+    config = replace(
+        config,
+        data=config.data if is_palette else replace(config.data, palette="pico-8"),
+        model=replace(TINY, kind=kind, luminance_dropout=0.5, augmentation_labels=True),
+        train=options,
+    )
+    sides = load_index_maps(config.data)
+    train(config, *sides, tmp_path / "plain")
+
+    def backend(graph, inputs):
+        def run(*inputs):
+            # What is made without saying where would be on the CPU; here it is nowhere, and no use.
+            with torch.device("meta"), NoLiterals():
+                return graph(*inputs)
+
+        return run
+
+    monkeypatch.setattr(loop, "compile_where_it_pays", lambda network, *_: compile_network(network, backend=backend))
+    counters.clear()
+    train(config, *sides, tmp_path / "compiled")
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    assert plain.keys() == compiled.keys()
+    assert all(torch.equal(plain[key], compiled[key]) for key in plain)
 
 
 def test_a_run_leaves_a_pipeline_metrics_and_previews(config, sides, tmp_path):
