@@ -5,8 +5,8 @@ baseline.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -22,8 +22,9 @@ from tincture.common.files import physical_memory
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
-from .options import DenoiserConfig, UNetConfig
+from .options import DenoiserConfig, Pooling, UNetConfig
 from .palette_encoder import PaletteEncoder
+from .text import PADDING, Context, TextEncoder, table_for
 from .unet import UNet
 
 AUGMENTATIONS = 3
@@ -43,6 +44,8 @@ class Conditions:
     augmentation_labels: Tensor | None = None
     """How a training picture was changed, float ``[B, 3]``, see `AUGMENTATIONS`. For drawings it is
     left out: they shall look unchanged."""
+    words: Tensor | None = None
+    """Rows of the words that it is told, int64 ``[B, L]``, as `Vocabulary.encode` gives them."""
 
     def __getitem__(self, rows: Tensor | slice) -> "Conditions":
         """The conditions of the images at ``rows``."""
@@ -53,17 +56,14 @@ class Conditions:
         return self._each(lambda value: value.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditions":
-        return Conditions(*(None if value is None else change(value) for value in self._values()))
-
-    def _values(self) -> tuple[Tensor | None, ...]:
-        return self.class_labels, self.luminance, self.augmentation_labels
+        return Conditions(*(None if value is None else change(value) for value in vars(self).values()))
 
 
 NO_CONDITIONS = Conditions()
 
 
 class ConditionEmbedding(nn.Module):
-    """One vector for each image, from its time, its class and how it was changed.
+    """One vector for each image, from its time, its class, its words and how it was changed.
 
     Args:
         channels: size of the vector.
@@ -83,8 +83,17 @@ class ConditionEmbedding(nn.Module):
         )
         self.augmentation = nn.Linear(AUGMENTATIONS, channels, bias=False) if augmentation else None
 
-    def forward(self, t: Tensor, class_labels: Tensor | None, augmentation_labels: Tensor | None = None) -> Tensor:
-        """Times ``[B]``, labels int64 ``[B]`` and changes ``[B, 3]`` → ``[B, channels]``."""
+    def forward(
+        self,
+        t: Tensor,
+        class_labels: Tensor | None,
+        augmentation_labels: Tensor | None = None,
+        summary: Tensor | None = None,
+    ) -> Tensor:
+        """Times ``[B]``, labels int64 ``[B]`` and changes ``[B, 3]`` → ``[B, channels]``.
+
+        ``summary`` is of the words, ``[B, channels]`` (`models.text`).
+        """
         none = torch.full_like(t, self.num_classes, dtype=torch.long)
         condition = self.classes(none if class_labels is None else class_labels)
         if self.time is not None:
@@ -92,6 +101,8 @@ class ConditionEmbedding(nn.Module):
             condition = condition + self.time(features.to(condition.dtype))
         if self.augmentation is not None and augmentation_labels is not None:
             condition = condition + self.augmentation(augmentation_labels.to(condition.dtype))
+        if summary is not None:
+            condition = condition + summary
         return F.silu(condition)
 
 
@@ -125,6 +136,7 @@ class Denoiser(ModelMixin, ConfigMixin):
 
     condition: ConditionEmbedding
     luminance: LuminanceEmbedding | None
+    text: TextEncoder | None
     backbone: UNet
 
     @property
@@ -141,24 +153,34 @@ class Denoiser(ModelMixin, ConfigMixin):
         """Raise InputError if the denoiser can't draw with ``palette``."""
 
     def hide(self, conditions: Conditions, rand: Callable[..., Tensor]) -> Conditions:
-        """Hide some labels and luminance maps, so that training teaches to draw without them too.
+        """Hide some conditions, so that training teaches to draw without them too.
 
         With the probability ``class_dropout`` a label is replaced by "no label", which
         classifier-free guidance needs. With the probability ``luminance_dropout`` a map is replaced
-        by an unknown one. ``rand(*shape)`` gives uniform numbers in [0, 1), float ``[B, *shape]``.
+        by an unknown one. With the probability ``text_dropout`` all words are hidden, and as often
+        each word alone: prompts have fewer words than captions. ``rand(*shape)`` gives uniform
+        numbers in [0, 1), float ``[B, *shape]``.
         """
-        labels, luminance = conditions.class_labels, conditions.luminance
+        labels, luminance, words = conditions.class_labels, conditions.luminance, conditions.words
         if labels is not None:
             labels = labels.where(rand() >= self.config.class_dropout, self.num_classes)
         if luminance is not None:
             luminance = luminance.where(rand(1, 1) >= self.config.luminance_dropout, torch.nan)
-        return Conditions(labels, luminance, conditions.augmentation_labels)
+        if words is not None:
+            seen = rand(1 + words.shape[1]) >= self.config.text_dropout
+            words = words.where(seen[:, :1] & seen[:, 1:], PADDING)
+        return replace(conditions, class_labels=labels, luminance=luminance, words=words)
 
-    def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def read_words(self, conditions: Conditions) -> Context | None:
+        """What the words say; none where nothing is told, or to a denoiser that knows none."""
+        return None if self.text is None or conditions.words is None else self.text(conditions.words)
+
+    def run_backbone(self, x: Tensor, t: Tensor, conditions: Conditions, context: Context | None) -> Tensor:
         """Embedded pixels ``[B, H, W, D]``, times and conditions → features ``[B, C, H, W]``."""
         if self.luminance is not None and conditions.luminance is not None:
             x = x + self.luminance(conditions.luminance)
-        condition = self.condition(t, conditions.class_labels, conditions.augmentation_labels)
+        summary = None if context is None else context.summary
+        condition = self.condition(t, conditions.class_labels, conditions.augmentation_labels, summary)
         return self.backbone(rearrange(x, "b h w d -> b d h w"), condition)
 
     def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
@@ -169,7 +191,7 @@ class Denoiser(ModelMixin, ConfigMixin):
                 mask.
             t: times, float ``[B]``, 0 (clean) to 1 (noise).
             palette: one palette for each image.
-            conditions: what else is told; a denoiser that wasn't made for a luminance ignores it.
+            conditions: what else is told; what a denoiser wasn't made for it ignores.
 
         Returns:
             Logits, float ``[B, K, H, W]``; minus infinity for padded entries.
@@ -182,7 +204,8 @@ class PaletteDenoiser(Denoiser):
 
     Entries enter as tokens, and logits are inner products with tokens. So permuting the palette
     permutes the logits, padding it changes nothing, and a palette of any size works. The arguments
-    are the fields of `DenoiserConfig`, and the number of classes.
+    are the fields of `DenoiserConfig`, the number of classes, and the shape of a vocabulary
+    (`TextEncoder.shape`).
     """
 
     @register_to_config
@@ -196,11 +219,15 @@ class PaletteDenoiser(Denoiser):
         time_conditioning: bool = True,
         luminance_dropout: float | None = None,
         augmentation_labels: bool = False,
+        vocabulary: dict[str, Any] | None = None,
+        text_pooling: Pooling = "attention",
+        text_dropout: float = 0.1,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.condition = ConditionEmbedding(condition_channels, num_classes, time_conditioning, augmentation_labels)
         self.luminance = None if luminance_dropout is None else LuminanceEmbedding(token_channels)
+        self.text = _text_encoder(token_channels, condition_channels, text_pooling, vocabulary)
         self.palette_encoder = PaletteEncoder(token_channels, palette_depth)
         self.mask_token = nn.Parameter(torch.randn(token_channels))
         self.entry_in = nn.Linear(token_channels, token_channels)
@@ -210,10 +237,11 @@ class PaletteDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
         """See `Denoiser.forward`."""
         batch, height, _ = x_t.shape
-        tokens = self.palette_encoder(palette)  # [B, K, D]
+        context = self.read_words(conditions)
+        tokens = self.palette_encoder(palette, context)  # [B, K, D]
         table = torch.cat([self.entry_in(tokens), self.mask_token.expand(batch, 1, -1)], dim=1)  # [B, K + 1, D]
         rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
-        features = self.run_backbone(F.embedding(rows, table.flatten(0, 1)), t, conditions)
+        features = self.run_backbone(F.embedding(rows, table.flatten(0, 1)), t, conditions, context)
         keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
         # Scale the K keys and mask the K biases, not the H W K logits: that is cheaper.
         keys = keys * tokens.shape[-1] ** -0.5
@@ -241,12 +269,16 @@ class IndexDenoiser(Denoiser):
         time_conditioning: bool = True,
         luminance_dropout: float | None = None,
         augmentation_labels: bool = False,
+        vocabulary: dict[str, Any] | None = None,
+        text_pooling: Pooling = "attention",
+        text_dropout: float = 0.1,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_entries = num_entries
         self.condition = ConditionEmbedding(condition_channels, num_classes, time_conditioning, augmentation_labels)
         self.luminance = None if luminance_dropout is None else LuminanceEmbedding(token_channels)
+        self.text = _text_encoder(token_channels, condition_channels, text_pooling, vocabulary)
         self.embed = nn.Embedding(num_entries + 1, token_channels)
         self.backbone = UNet(token_channels, num_entries, condition_channels, UNetConfig(**unet or {}))
 
@@ -258,8 +290,15 @@ class IndexDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, palette: PaletteBatch, conditions: Conditions = NO_CONDITIONS) -> Tensor:
         """See `Denoiser.forward`."""
         rows = torch.where(x_t == palette.mask_index, self.num_entries, x_t)
-        logits = self.run_backbone(self.embed(rows), t, conditions)[:, : palette.mask_index]
+        context = self.read_words(conditions)
+        logits = self.run_backbone(self.embed(rows), t, conditions, context)[:, : palette.mask_index]
         return logits.masked_fill(~palette.valid[:, :, None, None], -torch.inf)
+
+
+def _text_encoder(
+    channels: int, condition_channels: int, pooling: Pooling, vocabulary: dict[str, int | bool] | None
+) -> TextEncoder | None:
+    return None if vocabulary is None else TextEncoder(channels, condition_channels, pooling, **vocabulary)
 
 
 def bind(denoiser: nn.Module, palette: PaletteBatch, conditions: Conditions) -> Callable[[Tensor, Tensor], Tensor]:
@@ -272,7 +311,9 @@ TRAINING_COPIES = 4
 momentum."""
 
 
-def build_denoiser(config: DenoiserConfig, num_classes: int, num_entries: int) -> Denoiser:
+def build_denoiser(
+    config: DenoiserConfig, num_classes: int, num_entries: int, captions: Sequence[str] = ()
+) -> Denoiser:
     """Make the denoiser that ``config`` describes.
 
     Args:
@@ -280,23 +321,33 @@ def build_denoiser(config: DenoiserConfig, num_classes: int, num_entries: int) -
         num_classes: number of labels, "no label" not counted; 0 for an unconditional model.
         num_entries: rows of an index denoiser, the size of the largest palette; a palette denoiser
             has none.
+        captions: whose words it shall know, if it is told any.
 
     Raises:
-        InputError: the sizes don't fit together, or the network doesn't fit into memory.
+        InputError: the sizes don't fit together, the network doesn't fit into memory, or its words
+            can't be read.
     """
+    table = None if config.text is None else table_for(config.text, captions)
+    shape = None if table is None else TextEncoder.shape(table)
     with torch.device("meta"):  # shapes without memory
-        size = sum(weight.nbytes for weight in _build(config, num_classes, num_entries).parameters())
+        size = sum(weight.nbytes for weight in _build(config, num_classes, num_entries, shape).parameters())
     if size * TRAINING_COPIES > physical_memory():
         raise InputError(
             f"a network with {size / 2**30:,.1f} GiB of weights needs {TRAINING_COPIES} times as much to train, and this machine "
             f"has {physical_memory() / 2**30:,.1f} GiB: lower model.unet.channels, model.unet.blocks or model.token_channels"
         )
-    return _build(config, num_classes, num_entries)
+    denoiser = _build(config, num_classes, num_entries, shape)
+    if table is not None:
+        denoiser.text.hold(table)
+    return denoiser
 
 
-def _build(config: DenoiserConfig, num_classes: int, num_entries: int) -> Denoiser:
-    options = asdict(config)
+def _build(
+    config: DenoiserConfig, num_classes: int, num_entries: int, vocabulary: dict[str, int | bool] | None
+) -> Denoiser:
+    options = asdict(config) | {"num_classes": num_classes, "vocabulary": vocabulary}
+    del options["text"]  # by now it is a vocabulary
     if options.pop("kind") == "palette":
-        return PaletteDenoiser(num_classes=num_classes, **options)
-    options.pop("palette_depth")
-    return IndexDenoiser(num_entries=num_entries, num_classes=num_classes, **options)
+        return PaletteDenoiser(**options)
+    del options["palette_depth"]
+    return IndexDenoiser(num_entries=num_entries, **options)

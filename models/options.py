@@ -13,6 +13,7 @@ GROUPS = 8
 """Groups of every group normalization."""
 
 Normalization = Literal["group", "layer", "rms"]
+Pooling = Literal["attention", "mean"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ class DenoiserConfig:
         augmentation_labels: whether the network is told how a training picture was mirrored and
             moved. Then it learns from changed pictures and still draws unchanged ones (Karras et
             al. 2022, arXiv 2206.00364, appendix F.2).
+        text: the vectors of the words in captions: minilm, learned, or a file that
+            tools/make_vocabulary.py wrote; null for a network that is told no words.
+        text_pooling: attention lets palette entries look at each word; mean shows them one mean of
+            all words.
+        text_dropout: how often training hides a caption, and as often each word of the others, 0 to
+            1.
 
     Raises:
         InputError: a number is out of range.
@@ -94,6 +101,9 @@ class DenoiserConfig:
     time_conditioning: bool = True
     luminance_dropout: float | None = None
     augmentation_labels: bool = False
+    text: str | None = None
+    text_pooling: Pooling = "attention"
+    text_dropout: float = 0.1
     unet: UNetConfig = field(default_factory=UNetConfig)
 
     def __post_init__(self) -> None:
@@ -103,3 +113,5 @@ class DenoiserConfig:
         SHARE.check("model.class_dropout", self.class_dropout)
         if self.luminance_dropout is not None:
             SHARE.check("model.luminance_dropout", self.luminance_dropout)
+        OneOf(get_args(Pooling)).check("model.text_pooling", self.text_pooling)
+        SHARE.check("model.text_dropout", self.text_dropout)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tincture.quantization.palettes.batch import PaletteBatch
 
+from .text import Context
 from .unet import SelfAttention
 
 
@@ -59,9 +60,16 @@ class PaletteEncoder(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(channels, head_channels) for _ in range(depth))
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, palette: PaletteBatch) -> Tensor:
-        """Tokens ``[B, K, channels]``; those of padded entries reach no other token."""
+    def forward(self, palette: PaletteBatch, context: Context | None = None) -> Tensor:
+        """Tokens ``[B, K, channels]``; those of padded entries reach no other token.
+
+        The tokens of a ``context`` stand beside those of the entries, which look at them: so "red"
+        can mean the red entries.
+        """
         x = self.embed(color_features(palette, self.frequencies).to(self.embed.weight.dtype))
+        valid, entries = palette.valid, x.shape[1]
+        if context is not None:
+            x, valid = torch.cat([x, context.tokens], dim=1), torch.cat([valid, context.valid], dim=1)
         for block in self.blocks:
-            x = block(x, palette.valid)
-        return self.norm(x)
+            x = block(x, valid)
+        return self.norm(x[:, :entries])

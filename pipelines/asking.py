@@ -16,6 +16,7 @@ branches.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -153,17 +154,15 @@ class GuidedDenoiser:
         logits = []
         for some in torch.arange(first, images.stop * windows, device=rows.device).split(self.batch_size):
             of = whose[some - first]
-            conditions = Conditions(
-                None if told.class_labels is None else told.class_labels[of],
-                None if told.luminance is None else told.luminance[some],
-            )
+            maps = None if told.luminance is None else told.luminance[some]
+            conditions = replace(replace(told, luminance=None)[of], luminance=maps)
             logits.append(self.denoiser(picture[some], t[of], self.palette[rows[of]], conditions).float())
         return torch.cat(logits)
 
 
 def _shown(conditions: Conditions, look: View) -> Conditions:
     luminance = conditions.luminance
-    return Conditions(conditions.class_labels, None if luminance is None else look.show(luminance))
+    return replace(conditions, luminance=None if luminance is None else look.show(luminance))
 
 
 class JointDenoiser:

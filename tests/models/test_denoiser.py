@@ -193,7 +193,7 @@ def test_saved_and_loaded_from_safetensors(denoiser, tmp_path):
 def test_the_config_and_the_constructors_say_the_same(kind):
     config = {field.name: field.default for field in fields(DenoiserConfig)}
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
-        if name not in ("self", "num_classes", "num_entries", "unet"):
+        if name not in ("self", "num_classes", "num_entries", "vocabulary", "unet"):
             assert config[name] == parameter.default, name
     assert isinstance(build_denoiser(DenoiserConfig(kind=kind.__name__[:-8].lower()), 3, 4), kind)
 
