@@ -5,7 +5,7 @@
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -44,7 +44,7 @@ UP_TO = 10_000
 
 FIRST = (
     *("checkpoint", "output", "num_images", "palette", "transparent"),
-    *("class_label", "guidance_scale", "steps", "seed", "sampler"),
+    *("prompt", "negative_prompts", "class_label", "guidance_scale", "steps", "seed", "sampler"),
 )
 """What people use first stands first in ``--help``."""
 
@@ -189,11 +189,14 @@ def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
         return {}
 
     draws = 1 if mean is None else mean.dither_draws
+    guidance = asked.guidance
+    if guidance.prompt is not None:  # all draws of a mean have one prompt
+        guidance = replace(guidance, prompt=[prompt for prompt in guidance.prompt for _ in range(draws)])
     images = pipeline(
         options.run.num_images * draws,
         palettes,
         asked.sampling,
-        asked.guidance,
+        guidance,
         controls,
         height,
         width,
@@ -253,8 +256,11 @@ def save_gif(path: Path, frames: list[Image.Image]) -> None:
 
 
 def describe(parsed: Namespace, images: list[IndexedImage], seconds: float) -> dict:
-    """What `samples.json` holds: the options, and each image's file and palette."""
+    """What `samples.json` holds: the options, and each image's file, palette and prompt."""
     samples = [{"file": f"{number:04d}.png", "palette": image.palette.to_hex()} for number, image in enumerate(images)]
+    versions = len(images) // parsed.num_images  # of a drawing, in several palettes
+    for number, sample in enumerate(samples if parsed.prompt else []):
+        sample["prompt"] = parsed.prompt[number // versions % len(parsed.prompt)]
     return {**cli.describe_run(parsed), "seconds": round(seconds, 2), "samples": samples}
 
 

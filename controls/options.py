@@ -70,26 +70,33 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Guidance:
-    """Classes.
+    """Words and classes.
 
     Args:
         class_label: draw images of this class only.
-        guidance_scale: how strongly to follow the class and the luminance: 1 as learned, above 1
-            more so, 0 not at all.
+        guidance_scale: how strongly to follow the words, the class and the luminance: 1 as learned,
+            above 1 more so, 0 not at all.
         negative_classes: classes to keep away from.
-        negative_scale: how strongly, for each of them: 0 not at all; above 1, drawings may look
-            like nothing at all.
+        negative_scale: how strongly, for each of them and of the negative prompts: 0 not at all;
+            above 1, drawings may look like nothing at all.
+        prompt: what to draw, in words whose order doesn't matter; of several prompts, images are
+            drawn in turn.
+        negative_prompts: what to keep away from, in words.
 
     Raises:
         InputError: a number is out of range.
     """
 
     class_label: str | None = None
-    guidance_scale: Annotated[float, FACTOR, With("class_label", "luminance")] = 1.0
+    guidance_scale: Annotated[float, FACTOR, With("prompt", "class_label", "luminance")] = 1.0
     negative_classes: Sequence[str] = field(
         default=(), metadata={"flags": ["--negative-class"], "metavar": "NAME[,NAME]"}
     )
-    negative_scale: Annotated[float, FACTOR, With("negative_classes")] = 1.0
+    negative_scale: Annotated[float, FACTOR, With("negative_classes", "negative_prompts")] = 1.0
+    prompt: list[str] | None = field(default=None, metadata={"metavar": "WORDS"})
+    negative_prompts: Sequence[str] = field(
+        default=(), metadata={"flags": ["--negative-prompt"], "metavar": "WORDS[,WORDS]"}
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -6,6 +6,7 @@ depend on how many pictures it has.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ def augment(batch: Batch, mirrored: float, shifted: int, jittered: float, rand: 
         x_0, changes[:, 1:] = shift(x_0, shifted, rand)
     if jittered > 0:
         palette = jitter(palette, jittered, rand)
-    return Batch(x_0, palette, batch.labels), changes
+    return replace(batch, x_0=x_0, palette=palette), changes
 
 
 def rounded_luminance(batch: Batch, rand: Rand) -> Tensor:
@@ -178,4 +179,4 @@ def with_foreign_palettes(
     own, foreign = batch.palette.padded(size), target.padded(size)
     x_0 = to_nearest_entries(batch.x_0, batch.palette, target).where(chosen, batch.x_0)
     colors, valid = foreign.colors.where(chosen, own.colors), foreign.valid.where(chosen[:, 0], own.valid)
-    return Batch(x_0, PaletteBatch(colors, valid), batch.labels)
+    return replace(batch, x_0=x_0, palette=PaletteBatch(colors, valid))

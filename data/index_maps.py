@@ -61,6 +61,8 @@ class Batch:
     palette: PaletteBatch
     labels: Tensor
     """int64 ``[B]``."""
+    captions: Sequence[str] = ()
+    """B texts."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,12 @@ class IndexMaps:
         """The pictures at ``rows``, int64 ``[B]`` or a slice, all of one size, on ``device``."""
         if self.sizes is not None:
             return self.subset(rows).batch(slice(None), device)
-        return Batch(self.indices[rows].to(device).long(), self.palettes[rows].to(device), self.labels[rows].to(device))
+        indices, palettes, labels = (each[rows].to(device) for each in (self.indices, self.palettes, self.labels))
+        return Batch(indices.long(), palettes, labels, _at(rows, self.captions))
 
     def subset(self, rows: Tensor | slice) -> "IndexMaps":
         """The pictures at ``rows``, int64 ``[N]`` or a slice, as a data set."""
-        texts = [
-            text[rows] if isinstance(rows, slice) else [text[row] for row in rows.tolist()]
-            for text in (self.names, self.captions, self.credits)
-        ]
+        texts = [_at(rows, text) for text in (self.names, self.captions, self.credits)]
         indices, sizes = self.indices[rows], None if self.sizes is None else self.sizes[rows]
         if sizes is not None and len(sizes):
             largest = int(sizes.max())
@@ -145,6 +145,10 @@ class IndexMaps:
             IndexedImage(self.indices[row, :size, :size].numpy(), self.palette(row))
             for row, size in zip(rows.tolist(), sizes, strict=True)
         ]
+
+
+def _at(rows: Tensor | slice, texts: list[str]) -> list[str]:
+    return texts[rows] if isinstance(rows, slice) else [texts[row] for row in rows.tolist()]
 
 
 def _icons(config: DataConfig) -> Source:

@@ -1,6 +1,7 @@
 """A guided prediction: what the denoiser says under several conditions, mixed into one answer.
 
-With a class c, negative classes n and a luminance l, at the scales γ and η, a drawing follows::
+With a class or words c, negative ones n and a luminance l, at the scales γ and η, a drawing
+follows::
 
     log p = log p(x) + γ (log p(x | c, l) - log p(x)) - η Σ_n (log p(x | n, l) - log p(x | l))
 
@@ -15,6 +16,7 @@ log-probabilities, with weights that add up to 1. Temperature and top-p then sha
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,28 +26,37 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from .process import Process
 
 
+class Told(NamedTuple):
+    """What a branch is told: any of these, or nothing."""
+
+    label: int | None = None
+    words: tuple[tuple[int, ...], ...] | None = None
+    """Rows of words, as many for each prompt; images have the prompts in turn."""
+    luminance: bool = False
+    """Whether it is told the drawing's luminance."""
+
+
 def branch_weights(
-    label: int | None, negatives: Sequence[int], has_luminance: bool, guidance_scale: float, negative_scale: float
-) -> dict[tuple[int | None, bool], float]:
-    """The weight of each branch, which is a class or none, with the luminance or without it.
+    told: Told, negatives: Sequence[Told], guidance_scale: float, negative_scale: float
+) -> dict[Told, float]:
+    """The weight of each branch.
 
     Terms with the same conditions are one branch, so what cancels costs no call: a negative class
     that is the class, at the same scale, leaves p(x). Branches of weight 0 are left out; at least
     one branch remains.
 
     Args:
-        label: the class c; none for none.
-        negatives: the classes n.
-        has_luminance: whether a luminance l is given.
+        told: c and l.
+        negatives: each n. All of them are told the luminance if ``told`` is.
         guidance_scale: γ.
-        negative_scale: η, of each negative class.
+        negative_scale: η, of each negative.
     """
-    weights: dict[tuple[int | None, bool], float] = defaultdict(float)
-    weights[label, has_luminance] += guidance_scale
-    weights[None, False] += 1 - guidance_scale
+    weights: dict[Told, float] = defaultdict(float)
+    weights[told] += guidance_scale
+    weights[Told()] += 1 - guidance_scale
     for negative in negatives:
-        weights[None, has_luminance] += negative_scale
-        weights[negative, has_luminance] -= negative_scale
+        weights[Told(luminance=told.luminance)] += negative_scale
+        weights[negative._replace(luminance=told.luminance)] -= negative_scale
     return {branch: weight for branch, weight in weights.items() if abs(weight) > 1e-9}  # 1 - 0.9 + 0.9 - 1 isn't 0
 
 

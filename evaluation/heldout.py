@@ -18,10 +18,13 @@ from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
 from tincture.quantization.palettes.luminance import luminance_of_indices
 
-TOLD: dict[str, Callable[[Batch], Conditions]] = {
-    "nothing": lambda batch: NO_CONDITIONS,
-    "class": lambda batch: Conditions(class_labels=batch.labels),
-    "luminance": lambda batch: Conditions(luminance=luminance_of_indices(batch.x_0, batch.palette)),
+TOLD: dict[str, Callable[[Denoiser, Batch], Conditions]] = {
+    "nothing": lambda _, batch: NO_CONDITIONS,
+    "class": lambda _, batch: Conditions(class_labels=batch.labels),
+    "luminance": lambda _, batch: Conditions(luminance=luminance_of_indices(batch.x_0, batch.palette)),
+    "caption": lambda denoiser, batch: Conditions(
+        words=denoiser.text.vocabulary.encode(batch.captions).to(batch.x_0.device)
+    ),
 }
 """What a denoiser may be told about the image that it predicts, besides its palette."""
 
@@ -94,7 +97,7 @@ def heldout_estimates(
         times[repeat] = low_discrepancy_times(len(images), torch.Generator().manual_seed(repeat_seed))
         for rows in own_rows(images, batch_size, distributed):
             batch = images.batch(rows, device)
-            denoise = bind(denoiser, batch.palette, conditions(batch))
+            denoise = bind(denoiser, batch.palette, conditions(denoiser, batch))
             t = times[repeat, rows].to(device)
             generators = image_generators(repeat_seed, rows.tolist())
             bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generators).cpu()

@@ -5,6 +5,7 @@ Vectors are static, so no language model is needed to draw. What a word means to
 from its vector; so a word that no caption has does what its neighbors do.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -22,6 +23,8 @@ from tincture.common.errors import InputError
 
 from .options import Pooling
 
+logger = logging.getLogger(__name__)
+
 MAX_WORDS = 16
 """Words of a caption that count; what follows them is left out."""
 
@@ -34,7 +37,28 @@ LEARNED, LEARNED_CHANNELS = "learned", 64
 UNIT = 32
 """What a table stores for 1: its vectors are whole numbers of a byte, with a variance near 1."""
 
-SILENT = frozenset("a an and at by for from in into is it its of on or the to with".split())
+SILENT = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "with",
+    ]
+)
 """Words that say nothing about a set of words; all single letters don't, either."""
 
 
@@ -57,12 +81,11 @@ class Vocabulary:
 
     def find(self, word: str) -> list[int]:
         """The rows that stand for a word: one, two of a compound, or none."""
-        for form in (word, *stems(word)):
-            if form in self._rows:
-                return [self._rows[form]]
-        for cut in range(3, len(word) - 2):  # "fireball" is "fire" and "ball"
-            if word[:cut] in self._rows and word[cut:] in self._rows:
-                return [self._rows[word[:cut]], self._rows[word[cut:]]]
+        forms = (word, *stems(word))
+        halves = ((form[:cut], form[cut:]) for form in forms for cut in range(3, len(form) - 2))
+        for parts in (*((form,) for form in forms), *halves):  # "fireball" is "fire" and "ball"
+            if all(part in self._rows for part in parts):
+                return [self._rows[part] for part in parts]
         return []
 
     def spelled_alike(self, word: str) -> str | None:
@@ -70,8 +93,28 @@ class Vocabulary:
         alike = (known for known in self._rows if known[0] == word[0] and abs(len(known) - len(word)) <= 1)
         return next(iter(get_close_matches(word, alike, n=1, cutoff=0.8)), None) if len(word) >= 5 else None
 
+    def understand(self, prompt: str) -> tuple[int, ...]:
+        """The rows of a prompt's words, misspelled ones too. The log says what isn't known.
+
+        Raises:
+            InputError: it is empty, or none of its words is known.
+        """
+        if not words_in(prompt):
+            raise InputError(f"the prompt {prompt!r} says nothing: name what to draw, or leave it out")
+        text = prompt.lower()
+        for word in self.read(prompt)[1]:
+            if (meant := self.spelled_alike(word)) is not None:
+                text = re.sub(rf"\b{word}\b", meant, text)
+                logger.warning("%r is taken for %r", word, meant)
+            else:
+                logger.warning("the model doesn't know %r; it is left out", word)
+        rows = self.read(text)[0]
+        if rows[0] == PADDING:
+            raise InputError(f"the model knows no word of the prompt {prompt!r}: name what to draw in English words")
+        return rows
+
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """The rows of the words of each text, int64 ``[B, MAX_WORDS]``; unknown ones are left out."""
+        """The rows of the words of each text, int64 ``[B, MAX_WORDS]``, without unknown ones."""
         return torch.tensor([self.read(text)[0] for text in texts])
 
     def _read(self, text: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -97,9 +140,9 @@ def stems(word: str) -> Iterator[str]:
     """What an English word may be a form of: "knives" of "knife", "glowing" of "glow"."""
     for ending, instead in ENDINGS:
         base = word.removesuffix(ending)
-        if base != word and len(base) >= 3:
+        if base != word and len(base + instead) >= 3:
             yield base + instead
-            if not instead and ending in ("ed", "ing") and base[-1] == base[-2]:
+            if ending in ("ed", "ing") and not instead and base[-1:] == base[-2:-1]:
                 yield base[:-1]  # "spotted" of "spot"
 
 

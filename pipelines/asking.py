@@ -24,7 +24,7 @@ from torch import Tensor
 
 from tincture.controls.joint import JointPalettes
 from tincture.controls.views import Canvas, View
-from tincture.diffusion.guidance import branch_weights
+from tincture.diffusion.guidance import Told, branch_weights
 from tincture.models.denoiser import Conditions, Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 
@@ -38,8 +38,8 @@ class Branch(NamedTuple):
 
 def guidance_branches(
     num_images: int,
-    label: int | None,
-    negatives: Sequence[int],
+    told: Told,
+    negatives: Sequence[Told],
     luminance: Tensor | None,
     guidance_scale: float,
     negative_scale: float,
@@ -48,11 +48,11 @@ def guidance_branches(
 
     ``luminance`` is float ``[num_images, H, W]``, or none.
     """
-    weights = branch_weights(label, negatives, luminance is not None, guidance_scale, negative_scale)
     branches = []
-    for (each, has_luminance), weight in weights.items():
-        labels = None if each is None else torch.full((num_images,), each)
-        branches.append(Branch(Conditions(labels, luminance if has_luminance else None), weight))
+    for each, weight in branch_weights(told, negatives, guidance_scale, negative_scale).items():
+        labels = None if each.label is None else torch.full((num_images,), each.label)
+        words = None if each.words is None else torch.tensor(each.words)[torch.arange(num_images) % len(each.words)]
+        branches.append(Branch(Conditions(labels, luminance if each.luminance else None, words=words), weight))
     return branches
 
 

@@ -18,7 +18,7 @@ from tincture.controls.kept import Init
 from tincture.controls.options import BANK, COUNT, Controls, Guidance, Sampling
 from tincture.controls.views import SIDE, View
 from tincture.diffusion.draws import image_generators, seed_from
-from tincture.diffusion.guidance import Prediction
+from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -80,7 +80,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
     @torch.inference_mode()
     def __call__(
         self,
-        num_images: int = 1,
+        num_images: int | str | Sequence[str] = 1,
         palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes = "train",
         sampling: Sampling = Sampling(),
         guidance: Guidance = Guidance(),
@@ -92,6 +92,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
         callback_on_step_end: StepEnd | None = None,
         distributed: bool = False,
         *,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         return_dict: bool = True,
@@ -99,14 +101,15 @@ class PaletteDiffusionPipeline(FolderPipeline):
         """Draw images; image i depends on the seed and i alone.
 
         Args:
-            num_images: how many.
+            num_images: how many; or prompts, each of which is drawn once, as diffusers' pipelines
+                take them.
             palette: one for all images, or one for each, as it is or as `read_palette` takes it (a
                 name, a file, colors); ``"train"`` or ``"heldout"`` to draw one for each from that
                 side of the bank (among the palettes of the class, if one is given); or several in
                 which each drawing is shown (`JointPalettes`): then the images are those of the
                 first drawing in each palette, then those of the second, and so on.
             sampling: how the process is reversed, from which seed.
-            guidance: classes to draw and to keep away from.
+            guidance: words and classes to draw and to keep away from.
             controls: what pixels shall be like.
             height, width: in pixels; the data set's size if left out.
             generator: instead of the seed, a CPU generator for each image; or one for all, which
@@ -117,18 +120,20 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 ``x_t`` is the part that is drawn.
             distributed: share the images among the processes of one launch; all must call this
                 alike, and all get all images.
-            num_inference_steps, guidance_scale, return_dict: diffusers' names for the steps of
-                ``sampling``, the scale of ``guidance``, and whether an output comes back or a tuple
-                of its images.
+            prompt, negative_prompt, guidance_scale, num_inference_steps, return_dict: diffusers'
+                names for what ``guidance`` says, for the steps of ``sampling``, and whether an
+                output comes back or a tuple of its images.
 
         Raises:
             InputError: an argument is out of range, or contradicts the model or another argument.
         """
         # Which images, in which palettes.
-        if isinstance(num_images, str):
-            raise InputError(f"num_images is {num_images!r}, but this model knows no words; say how many images")
+        if isinstance(num_images, str | Sequence):
+            prompt = [num_images] if isinstance(num_images, str) else num_images
+            num_images = len(prompt)
         COUNT.check("num_images", num_images)
         sampling = sampling if num_inference_steps is None else replace(sampling, steps=num_inference_steps)
+        guidance = _with_words(guidance, prompt, negative_prompt)
         guidance = guidance if guidance_scale is None else replace(guidance, guidance_scale=guidance_scale)
         convert = choose("output_type", output_type, OUTPUT_TYPES)
         height, width = self._side("height", height), self._side("width", width)
@@ -216,10 +221,11 @@ class PaletteDiffusionPipeline(FolderPipeline):
             if self.denoiser.luminance is None:
                 raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
             luminance = luminance.expand(num_images, -1, -1)
-        label = self._label(guidance.class_label)
-        negatives = [self._label(name) for name in guidance.negative_classes]
+        told = Told(self._label(guidance.class_label), self._words(guidance.prompt), luminance is not None)
+        negatives = [Told(self._label(name)) for name in guidance.negative_classes]
+        negatives += [Told(words=self._words(prompt)) for prompt in guidance.negative_prompts]
         scales = guidance.guidance_scale, guidance.negative_scale
-        return guidance_branches(num_images, label, negatives, luminance, *scales)
+        return guidance_branches(num_images, told, negatives, luminance, *scales)
 
     def _side(self, name: str, pixels: int | None) -> int:
         if pixels is None:
@@ -234,6 +240,16 @@ class PaletteDiffusionPipeline(FolderPipeline):
         if not names:
             raise InputError("this model was trained without classes; leave --class-label out")
         return choose("class", name, {each: index for index, each in enumerate(names)})
+
+    def _words(self, prompts: str | Sequence[str] | None) -> tuple[tuple[int, ...], ...] | None:
+        """The rows of the words of each prompt."""
+        if prompts is None:
+            return None
+        if self.denoiser.text is None:
+            named = ", which knows classes: see --class-label" if self.config.label_names else ""
+            raise InputError(f"this model was trained without words{named}; leave the prompt {prompts!r} out")
+        vocabulary = self.denoiser.text.vocabulary
+        return tuple(map(vocabulary.understand, [prompts] if isinstance(prompts, str) else prompts))
 
     def _palettes(
         self,
@@ -259,6 +275,12 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 raise InputError("a palette to draw with has at least 2 entries, not 1")
             self.denoiser.check_palette(each)
         return palettes
+
+
+def _with_words(guidance: Guidance, prompt: str | Sequence[str] | None, negative_prompt: str | None) -> Guidance:
+    if prompt is not None:
+        guidance = replace(guidance, prompt=[prompt] if isinstance(prompt, str) else list(prompt))
+    return guidance if negative_prompt is None else replace(guidance, negative_prompts=[negative_prompt])
 
 
 def _generators(

@@ -77,10 +77,12 @@ class ExampleMaker:
         batch = pictures.batch(slice(None), self.device)
         batch, changes = augment(batch, config.mirror, config.shift, config.palette_jitter, rand)
         batch = with_foreign_palettes(batch, self.pool, config.foreign_palettes, rand)
+        text = self.denoiser.text
         conditions = Conditions(
             class_labels=batch.labels if self.denoiser.num_classes else None,
             luminance=rounded_luminance(batch, rand) if self.denoiser.luminance is not None else None,
             augmentation_labels=changes if self.denoiser.condition.augmentation is not None else None,
+            words=None if text is None else text.vocabulary.encode(batch.captions).to(self.device),
         )
         conditions = self.denoiser.hide(conditions, rand)
         # Corrupt: t is spread evenly over the whole batch, and x_t ~ q(x_t | x_0).

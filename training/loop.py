@@ -204,7 +204,8 @@ class Run:
 
         # The network, its average, and what changes them.
         torch.manual_seed(config.seed)
-        denoiser = build_denoiser(config.model, len(label_names), feed.pool.palettes.mask_index)
+        sizes = len(label_names), feed.pool.palettes.mask_index
+        denoiser = build_denoiser(config.model, *sizes, feed.pool.captions)
         self.denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
         self.average = ExponentialAverage(self.denoiser, config.train.ema_decay)
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)
@@ -347,6 +348,8 @@ class Run:
         of_size = self.heldout.rows_by_size()
         if len(of_size) > 1:
             scalars |= {f"{BITS}_at_{size}": plain.bits[:, rows].mean().item() for size, rows in of_size.items()}
+        if denoiser.text is not None:
+            scalars["heldout/bits_per_pixel_given_caption"] = estimates("caption").result().mean
         self.log(scalars)
 
         # Pictures in held-out palettes, the same ones each time, of every size.

@@ -10,7 +10,7 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.controls.proportions import Proportions
 from tincture.controls.views import Canvas
-from tincture.diffusion.guidance import Prediction
+from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import NO_CONDITIONS, ConditionEmbedding, Denoiser, PaletteDenoiser
 from tincture.pipelines.asking import JointDenoiser, guidance_branches
@@ -31,7 +31,7 @@ class ByClass(Denoiser):
     @register_to_config
     def __init__(self, num_classes: int = 3) -> None:
         super().__init__()
-        self.condition, self.luminance = ConditionEmbedding(4, num_classes, False), None
+        self.condition, self.luminance, self.text = ConditionEmbedding(4, num_classes, False), None, None
 
     def forward(self, x_t, t, palette, conditions=NO_CONDITIONS):
         logits = torch.zeros(len(x_t), palette.mask_index, *x_t.shape[1:])
@@ -71,7 +71,8 @@ def counts(image):
 @pytest.mark.parametrize("luminance", [None, torch.zeros(2, 8, 8)])
 @pytest.mark.parametrize(("label", "negatives"), [(None, []), (0, []), (None, [1]), (0, [1, 2]), (0, [0]), (1, [1, 1])])
 def test_weights_of_guidance_add_up_to_1(label, negatives, luminance):
-    branches = guidance_branches(2, label, negatives, luminance, 1.7, 0.6)
+    told = Told(label, luminance=luminance is not None)
+    branches = guidance_branches(2, told, [Told(negative) for negative in negatives], luminance, 1.7, 0.6)
     assert sum(branch.weight for branch in branches) == pytest.approx(1)
     assert all(branch.weight != 0 for branch in branches)
 
