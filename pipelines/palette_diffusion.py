@@ -248,8 +248,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
         if self.denoiser.text is None:
             named = ", which knows classes: see --class-label" if self.config.label_names else ""
             raise InputError(f"this model was trained without words{named}; leave the prompt {prompts!r} out")
-        vocabulary = self.denoiser.text.vocabulary
-        return tuple(map(vocabulary.understand, [prompts] if isinstance(prompts, str) else prompts))
+        rows = tuple(map(self.denoiser.text.vocabulary.understand, [prompts] if isinstance(prompts, str) else prompts))
+        if not rows:
+            raise InputError("there is no prompt in the list of prompts: name what to draw, or leave it out")
+        return rows
 
     def _palettes(
         self,

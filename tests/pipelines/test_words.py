@@ -1,0 +1,115 @@
+"""Prompts: what a pipeline that knows words makes of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from tincture.common.errors import InputError
+from tincture.controls.options import Guidance, Sampling
+from tincture.diffusion.guidance import Told
+from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.models.denoiser import DenoiserConfig, build_denoiser
+from tincture.models.text import LEARNED
+from tincture.pipelines.asking import guidance_branches
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.tests.models.test_denoiser import TINY, randomize
+from tincture.tests.palettes import random_palette
+
+PALETTE = random_palette(6)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    torch.manual_seed(0)
+    denoiser = build_denoiser(DenoiserConfig(text=LEARNED, **TINY), 2, 0, ["red dragon", "blue shield"])
+    denoiser = randomize(randomize(denoiser))  # strong enough that every condition shows
+    bank = PaletteBank.of(PaletteBatch.from_palettes([PALETTE]), torch.tensor([0]), torch.tensor([False]))
+    pipeline = PaletteDiffusionPipeline(denoiser, PaletteScheduler(), bank, size=8, label_names=["cat", "dog"])
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture
+def draw(pipeline):
+    def call(*arguments, **options):
+        options = {"palette": PALETTE, "sampling": Sampling(3), "output_type": "pt"} | options
+        return pipeline(*arguments, **options).images
+
+    return call
+
+
+def test_image_i_has_prompt_i_and_then_they_begin_again(draw):
+    drawn = draw(4, guidance=Guidance(prompt=["red dragon", "blue shield"]))
+    dragons, shields = draw(4, prompt="red dragon"), draw(4, prompt="blue shield")
+    assert torch.equal(drawn, torch.stack([dragons[0], shields[1], dragons[2], shields[3]]))
+    assert not torch.equal(dragons, shields)
+    assert torch.equal(draw(3, guidance=Guidance(prompt=["red dragon", "blue shield"])), drawn[:3])
+
+
+def test_a_prompt_instead_of_a_number_is_drawn_once_as_in_diffusers(draw):
+    drawn = draw(2, guidance=Guidance(prompt=["red dragon", "blue shield"]))
+    assert torch.equal(draw(["red dragon", "blue shield"]), drawn)
+    assert torch.equal(draw("red dragon"), drawn[:1])
+
+
+def test_order_and_number_of_images_at_once_do_not_change_what_a_prompt_gives(draw):
+    drawn = draw(5, guidance=Guidance(prompt=["red dragon", "shield"], guidance_scale=2.0))
+    guidance = Guidance(prompt=["dragon red", "the shields"], guidance_scale=2.0)
+    assert torch.equal(draw(5, guidance=guidance, sampling=Sampling(3, batch_size=2)), drawn)
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        {"prompt": ["red dragon"]},
+        {"prompt": ["red dragon"], "guidance_scale": 3.0},
+        {"prompt": ["red dragon"], "class_label": "cat"},
+        {"prompt": ["red dragon"], "class_label": "cat", "negative_prompts": ["shield"]},
+        {"prompt": ["red dragon"], "class_label": "cat", "negative_prompts": ["shield"], "negative_classes": ["dog"]},
+        {"negative_prompts": ["shield"]},
+    ],
+)
+def test_prompts_classes_guidance_and_negatives_combine(draw, guidance):
+    """Each differs from the drawing that lacks its last option."""
+    fewer = dict(list(guidance.items())[:-1])
+    assert not torch.equal(draw(4, guidance=Guidance(**guidance)), draw(4, guidance=Guidance(**fewer)))
+
+
+def test_the_same_words_are_one_branch_and_cancel():
+    red, blue = ((0, 1), (2, -1)), ((3, -1),)
+    branches = guidance_branches(3, Told(1, red), [Told(words=blue), Told(words=blue), Told(2)], None, 1.5, 0.5)
+    assert [weight for _, weight in branches] == pytest.approx([1.5, -0.5 + 1.5, -1.0, -0.5])
+    told, nothing, negative, of_class = (conditions for conditions, _ in branches)
+    assert told.words.tolist() == [[0, 1], [2, -1], [0, 1]]
+    assert told.class_labels.tolist() == [1, 1, 1]
+    assert nothing.words is nothing.class_labels is None
+    assert negative.words.tolist() == [[3, -1]] * 3
+    assert of_class.words is None
+    (left,) = guidance_branches(3, Told(words=red), [Told(words=red)], None, 1.5, 1.5)
+    assert left.conditions.words is None
+    assert left.weight == pytest.approx(1)
+
+
+def test_a_loaded_pipeline_knows_the_same_words(pipeline, draw, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    loaded = PaletteDiffusionPipeline.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    drawn = loaded("red dragon", PALETTE, Sampling(3)).images
+    assert np.array_equal(drawn[0].indices, draw("red dragon")[0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": ""}, "the prompt '' says nothing"),
+        ({"prompt": "qqqqq"}, "knows no word of the prompt 'qqqqq'"),
+        ({"negative_prompt": " "}, "the prompt ' ' says nothing"),
+        ({"num_images": []}, "num_images is 0"),
+        ({"prompt": []}, "no prompt"),
+    ],
+)
+def test_prompts_that_say_nothing_are_refused(draw, options, message):
+    with pytest.raises(InputError, match=message):
+        draw(**options)
