@@ -100,6 +100,14 @@ def opaque_first(palettes: PaletteBatch) -> PaletteBatch:
     return PaletteBatch(palettes.colors.gather(1, order[..., None].expand(-1, -1, 4)), opaque.gather(1, order))
 
 
+def draw_foreign_colors(pool: PaletteBatch, entries: int, rand: Rand) -> Tensor:
+    """Draw opaque colors, uint8 ``[B, entries, 4]``, as `draw_foreign_palettes` says."""
+    pictures = whole(rand(1 + entries), len(pool.valid))  # one for a whole palette, or one for each entry
+    picture = pictures[:, :1].where(rand(1) < 0.5, pictures[:, 1:])  # [B, entries]
+    shuffled = rand(entries).argsort(dim=1)
+    return pool.colors[picture, shuffled % pool.sizes.clamp_min(1)[picture]]
+
+
 def draw_foreign_palettes(pool: PaletteBatch, max_entries: int, no_transparency: float, rand: Rand) -> PaletteBatch:
     """Make palettes out of the colors of a data set.
 
@@ -114,14 +122,35 @@ def draw_foreign_palettes(pool: PaletteBatch, max_entries: int, no_transparency:
             entry 0.
         rand: draws for as many palettes as shall be made.
     """
-    pictures = whole(rand(1 + max_entries), len(pool.valid))  # one for a whole palette, or one for each entry
-    picture = pictures[:, :1].where(rand(1) < 0.5, pictures[:, 1:])  # [B, max_entries]
-    shuffled = rand(max_entries).argsort(dim=1)
-    colors = pool.colors[picture, shuffled % pool.sizes.clamp_min(1)[picture]]
+    colors = draw_foreign_colors(pool, max_entries, rand)
     transparent = rand(1) >= no_transparency
     colors[:, 0] = colors[:, 0].where(~transparent, 0)
     sizes = 2 + whole(rand(1), max_entries - 1)
     return PaletteBatch(colors, torch.arange(max_entries, device=colors.device) < sizes)
+
+
+def with_unused_entries(batch: Batch, pool: PaletteBatch, probability: float, most: int, rand: Rand) -> Batch:
+    """Give each palette of ``batch``, with ``probability``, colors of other pictures, too.
+
+    A picture uses up its own palette, and a model that has seen nothing else uses up the palettes
+    that people give. The picture stays as it is. Its palette gets 1 to ``most`` entries more, less
+    those that it has already: nobody could tell which of two equal entries a picture uses.
+
+    Args:
+        batch: pictures of a data set. All palettes come back padded by ``most`` entries more.
+        pool: its palettes, `opaque_first`, of which the colors are (`draw_foreign_palettes`).
+        probability: 0 to 1.
+        most: entries, at least 1.
+        rand: of all chance.
+    """
+    if probability == 0:
+        return batch
+    own, foreign = batch.palette, draw_foreign_colors(pool, most, rand)
+    known = (foreign[:, :, None] == own.colors[:, None]).all(dim=3) & own.valid[:, None]  # [B, most, K]
+    number = (1 + whole(rand(1), most)) * (rand(1) < probability)
+    unused = (torch.arange(most, device=own.valid.device) < number) & ~known.any(dim=2)
+    palette = PaletteBatch(torch.cat([own.colors, foreign], dim=1), torch.cat([own.valid, unused], dim=1))
+    return Batch(batch.x_0, palette, batch.labels)
 
 
 def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch) -> Tensor:

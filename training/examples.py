@@ -12,7 +12,14 @@ import torch
 from torch import Tensor
 
 from tincture.common.errors import InputError
-from tincture.data.augmentation import Rand, augment, opaque_first, rounded_luminance, with_foreign_palettes
+from tincture.data.augmentation import (
+    Rand,
+    augment,
+    opaque_first,
+    rounded_luminance,
+    with_foreign_palettes,
+    with_unused_entries,
+)
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed, widest_float
 from tincture.diffusion.process import Process
@@ -76,6 +83,7 @@ class ExampleMaker:
         # Augment.
         batch = pictures.batch(slice(None), self.device)
         batch, changes = augment(batch, config.mirror, config.shift, config.palette_jitter, rand)
+        batch = with_unused_entries(batch, self.pool, config.unused_entries, config.most_unused_entries, rand)
         batch = with_foreign_palettes(batch, self.pool, config.foreign_palettes, rand)
         text = self.denoiser.text
         conditions = Conditions(

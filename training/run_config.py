@@ -16,6 +16,7 @@ from tincture.common.processes import process_count
 from tincture.data.sources import DataConfig
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.options import DenoiserConfig
+from tincture.quantization.palettes.palette import MAX_ENTRIES
 
 CONFIG_FILE = "config.yaml"
 """The resolved config, in the folder of a run and of its model."""
@@ -66,6 +67,9 @@ class TrainConfig:
         foreign_palettes: how often a picture is recolored into a palette that wasn't made for it,
             so that the model can draw in any palette, and not only in those that it would use up
             (see data/augmentation.py).
+        unused_entries: how often the palette of a picture gets colors of other pictures besides its
+            own, which it doesn't use. So the model learns to leave entries of a palette alone.
+        most_unused_entries: how many at most; from 1 to so many.
         mirror: how often a picture is turned left to right. Drawings are too, unless
             model.augmentation_labels tells them apart.
         shift: by how many pixels at most a picture is moved, its border repeated.
@@ -101,6 +105,8 @@ class TrainConfig:
     accumulation: Annotated[int, Range(1, 1_000_000)] = 1
     cross_entropy: Annotated[float, FACTOR] = 0.0
     foreign_palettes: Annotated[float, SHARE] = 0.0
+    unused_entries: Annotated[float, SHARE] = 0.0
+    most_unused_entries: Annotated[int, Range(1, MAX_ENTRIES)] = 24
     mirror: Annotated[float, SHARE] = 0.0
     shift: Annotated[int, Range(0, 4096)] = 0
     palette_jitter: Annotated[float, SHARE] = 0.0
@@ -186,8 +192,9 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
     train, model = config.train, config.model
     if train.max_steps is None and train.max_minutes is None:
         raise InputError("the run has no end: set train.max_steps or train.max_minutes")
-    if train.foreign_palettes > 0 and model.kind == "index":
-        raise InputError("train.foreign_palettes is for model.kind palette: an index model can't see colors")
+    for name in ("foreign_palettes", "unused_entries"):
+        if getattr(train, name) > 0 and model.kind == "index":
+            raise InputError(f"train.{name} is for model.kind palette: an index model can't see colors")
     if model.augmentation_labels and not train.mirror and not train.shift:
         raise InputError(
             "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
@@ -202,7 +209,8 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
             f"model.{name} is 0, so training would never hide what the run is measured and drawn without: set it above 0"
         )
     parts = process_count() * train.accumulation
-    numbers = -(-train.batch_size // parts) * config.data.sizes[-1] ** 2 * config.data.max_colors
+    entries = config.data.max_colors + (train.most_unused_entries if train.unused_entries > 0 else 0)
+    numbers = -(-train.batch_size // parts) * config.data.sizes[-1] ** 2 * entries
     if 4 * numbers > physical_memory():
         raise InputError(
             f"the {numbers:,} predictions of a step take {4 * numbers / 2**30:,.0f} GiB, and this machine has "

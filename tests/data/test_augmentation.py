@@ -13,6 +13,7 @@ from tincture.data.augmentation import (
     shift,
     to_nearest_entries,
     with_foreign_palettes,
+    with_unused_entries,
 )
 from tincture.data.index_maps import Batch
 from tincture.quantization.color import srgb_to_oklab
@@ -113,6 +114,27 @@ def test_foreign_palettes_are_made_of_the_pools_opaque_colors(pool):
     assert 0.6 < transparent[:, 0].float().mean() < 0.8
     assert {tuple(c) for c in drawn.colors[~transparent].tolist()} <= known
     assert set(drawn.sizes.tolist()) == set(range(2, 13))
+
+
+def test_a_share_of_the_palettes_gets_colors_of_others_that_no_pixel_holds(batch, pool):
+    pool = opaque_first(pool)
+    changed = with_unused_entries(batch, pool, 0.6, 24, rand_for(200))
+    assert torch.equal(changed.x_0, batch.x_0)
+    assert torch.equal(changed.palette.colors[:, :5], batch.palette.colors)
+    assert changed.palette.valid[:, :5].all()
+    more = changed.palette.sizes - 5
+    assert 95 < (more > 0).sum() < 145  # expected: 120 ± 7
+    assert more.max() <= 24
+    assert 5 < more[more > 0].float().mean() < 12.5  # equal colors are left out
+    have = set(map(tuple, pool.colors[pool.valid].tolist()))
+    added = changed.palette.colors[:, 5:][changed.palette.valid[:, 5:]]
+    assert set(map(tuple, added.tolist())) <= have
+    assert with_unused_entries(batch, pool, 0.0, 24, rand_for(200)) is batch
+
+
+def test_no_palette_gets_a_color_that_it_has(batch):
+    own = opaque_first(batch.palette)
+    assert torch.equal(with_unused_entries(batch, own, 1.0, 8, rand_for(200)).palette.sizes, batch.palette.sizes)
 
 
 def test_every_entry_goes_to_the_nearest_and_transparency_stays():

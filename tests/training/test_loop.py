@@ -255,20 +255,23 @@ def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, si
     pool, process = sides[0], config.process.make_scheduler().process
     denoiser = build_denoiser(TINY, len(pool.label_names), 16)
 
-    def operations(batch_size):
-        options = replace(config.train, batch_size=batch_size, foreign_palettes=0.25)
+    def operations(batch_size, **more):
+        options = replace(config.train, batch_size=batch_size, foreign_palettes=0.25, **more)
         make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
         feed = WholeSet(pool, sides[1], batch_size, seed=0)
         make_examples(feed.pictures(3, slice(None)), 3, 0)  # an epoch's order is drawn, and matrices are made, once
         return dispatched(lambda: make_examples(feed.pictures(3, slice(None)), 3, 0))
 
     assert operations(64) == operations(16) <= 150
+    everything = {"unused_entries": 0.6, "mirror": 0.5, "shift": 2, "palette_jitter": 0.3}
+    assert operations(64, **everything) == operations(16, **everything) <= 300
 
 
 def test_a_cut_batch_has_the_examples_of_the_whole_one(config, sides):
     pool, process = sides[0], config.process.make_scheduler().process
     denoiser = build_denoiser(replace(TINY, augmentation_labels=True, class_dropout=0.5), len(pool.label_names), 16)
     options = replace(config.train, batch_size=20, foreign_palettes=0.5, mirror=0.5, shift=1, palette_jitter=0.3)
+    options = replace(options, unused_entries=0.6)
     make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
     feed = WholeSet(pool, sides[1], 20, seed=0)
     whole = make_examples(feed.pictures(2, slice(None)), 2, 0)
