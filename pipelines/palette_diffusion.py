@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from tincture.common.errors import InputError, choose, did_you_mean
+from tincture.common.files import physical_memory
 from tincture.common.processes import gathered, own_batches
 from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
@@ -41,6 +42,10 @@ OUTPUT_TYPES: dict[str, Callable[[list[IndexedImage]], Any]] = {
 }
 """`IndexedImage`; Pillow images of mode P; RGBA, uint8 ``[N, H, W, 4]``; index maps, int64
 ``[N, H, W]``."""
+
+
+BYTES = 36
+"""For each pixel and each entry of its palette: logits, and the probabilities of an exact draw."""
 
 
 @dataclass
@@ -143,14 +148,14 @@ class PaletteDiffusionPipeline(FolderPipeline):
         padded = max(map(len, palettes))
 
         # What is asked of them, and of the network.
+        self._check_memory(min(num_images, sampling.batch_size), padded, height, width)
         controls.check(palettes, height, width)
         branches = self._branches(num_images, guidance, controls.luminance)
         denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
         scheduler = self._scheduler(sampling)
         start = 1.0 if controls.init is None else controls.init.strength
         scheduler.set_timesteps(sampling.steps, self.denoiser.device, start)
-        tie = controls.canvas.tie(height, width)
-        tie = None if tie is None else tie.to(self.denoiser.device)
+        tie = tie.to(self.denoiser.device) if (tie := controls.canvas.tie(height, width)) else None
         drawn_size = (height, width) if tie is None else tie.size
 
         images, image_calls = [], 0
@@ -232,6 +237,19 @@ class PaletteDiffusionPipeline(FolderPipeline):
             return self.config.size
         SIDE.check(name, pixels)
         return pixels
+
+    def _check_memory(self, images: int, entries: int, height: int, width: int) -> None:
+        """Raise InputError if a batch of so many images can't be drawn on this device."""
+        device, gigabyte = self.denoiser.device, 2**30
+        on_gpu = device.type == "cuda"
+        there = torch.cuda.get_device_properties(device).total_memory if on_gpu else physical_memory()
+        needed = images * height * width * entries * BYTES
+        if needed > there:
+            fewer = " or draw fewer images at once (--batch-size)" if images > 1 else ""
+            raise InputError(
+                f"{images} pictures of {width}×{height} pixels in {entries} colors take {needed / gigabyte:,.0f} GiB, and there are "
+                f"{there / gigabyte:,.0f}: lower the width and the height,{fewer or ' or the number of colors'}"
+            )
 
     def _label(self, name: str | None) -> int | None:
         if name is None:

@@ -57,6 +57,21 @@ def test_every_pixel_is_an_entry_of_the_palette_it_was_asked_for(pipeline, tmp_p
         assert ((saved.to_rgba()[..., 3] == 0) == (saved.indices == entries // 2)).all()
 
 
+@pytest.mark.parametrize("shape", [(8, 64), (17, 23), (33, 9), (64, 64)])
+def test_any_height_and_width_can_be_drawn(pipeline, shape):
+    palette = random_palette(5)
+    for image in pipeline(2, palette, Sampling(2), height=shape[0], width=shape[1]).images:
+        assert image.indices.shape == shape
+        assert image.palette == palette
+        assert set(np.unique(image.indices)) <= set(range(5))
+        assert len({*map(tuple, image.indices.tolist())}) > 1  # no row is repeated to fill the picture
+
+
+def test_a_size_that_memory_cannot_hold_is_one_line(pipeline):
+    with pytest.raises(InputError, match=r"8 pictures of 60000×50000 pixels in 4 colors take 3,219 GiB, and there are"):
+        pipeline(8, random_palette(4), Sampling(1), height=50_000, width=60_000)
+
+
 def test_image_i_depends_on_the_seed_and_i_alone(pipeline):
     drawn = pipeline(7, sampling=Sampling(6, seed=3, batch_size=7)).images
     for batch_size in (1, 2, 3, 64):
