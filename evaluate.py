@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import torch
+
 from tincture.common import cli
 from tincture.common.errors import InputError, Range
 from tincture.common.files import finite, write_atomically, write_json
@@ -19,15 +21,19 @@ from tincture.common.processes import leave_group, processes
 from tincture.controls.options import COUNT, Sampling
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
+from tincture.diffusion.draws import image_generators
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.bootstrap import Measured
-from tincture.evaluation.copies import closest_pairs, nearest_training
+from tincture.evaluation.copies import closest_pairs, nearest_of_their_size, places_by_size
 from tincture.evaluation.feature_metrics import MIN_IMAGES
 from tincture.evaluation.features import EXTRACTORS, load_extractor
 from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
-from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, indices_of, named, table
+from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+from tincture.quantization.encoding import encode
+from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.training.run_config import TrainConfig
@@ -74,7 +80,9 @@ class Measuring:
     Args:
         metrics: what to measure.
         split: the pictures to compare with.
-        num_samples: images to draw, each in the palette of one of those pictures.
+        num_samples: images to draw, each in the palette and at the size of one of those pictures.
+        palettes: names or files of palettes in which as many are drawn besides, to be compared with
+            those pictures moved to the same palettes.
         times: corruptions of each picture for its bits per pixel.
         orders: orders of its pixels for each picture's exact bits per pixel.
         exact_images: pictures whose exact bits per pixel are measured.
@@ -87,6 +95,7 @@ class Measuring:
     metrics: Annotated[list[str], OneOf(METRICS)] = field(default_factory=lambda: list(DEFAULT_METRICS))
     split: Literal["heldout", "train"] = "heldout"
     num_samples: Annotated[int, COUNT] = 256
+    palettes: list[str] = field(default_factory=list)
     times: Annotated[int, COUNT] = 8
     orders: Annotated[int, COUNT] = 4
     exact_images: Annotated[int, Range(2, COUNT.high)] = 32
@@ -97,6 +106,8 @@ class Measuring:
             raise InputError(
                 f"--num-samples is {self.num_samples}; to be compared, at least {MIN_IMAGES} must be drawn"
             )
+        if self.palettes and "images" not in self.metrics:
+            raise InputError("--palettes are for the metric images: add it to --metrics, or leave them out")
 
 
 @dataclass(frozen=True)
@@ -142,6 +153,7 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
     pipeline.denoiser.to(state.device)
     if options.sampling.sampler is not None:
         pipeline.scheduler.with_changes(sampler=options.sampling.sampler, sampler_options={})  # may not fit the process
+    given = [read_palette(name) for name in measuring.palettes]
     data, train = saved_config(files.checkpoint, files.data)
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data)
@@ -160,9 +172,11 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
     samples |= {f"sampled_{name}": count for name, count in sides.items()} if data.streaming else sides
     if {"images", "memorization"} & set(measuring.metrics):
         pictures = reference.pictures(reference.random_rows(len(reference), seed))
-        palettes = [pictures[number % len(pictures)].palette for number in range(measuring.num_samples)]
-        drawn = pipeline(len(palettes), palettes, options.sampling, distributed=True).images
+        like = [pictures[number % len(pictures)] for number in range(measuring.num_samples)]
+        drawn = draw(pipeline, like, [picture.palette for picture in like], options.sampling)
         samples |= {"drawn_images": len(drawn)}
+    if given:
+        drawn_in_given = draw(pipeline, like, in_turn(given, len(like)), options.sampling)
     leave_group()
     if not state.is_main_process:
         return
@@ -172,6 +186,10 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
         others = other.pictures(other.random_rows(len(drawn), seed))
         scalars |= image_scalars(drawn, pictures, others, extractor, seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
+    if given:
+        moved = [moved_to(side, in_turn(given, len(side))) for side in (pictures, others)]
+        in_given = image_scalars(drawn_in_given, *moved, extractor, seed)
+        scalars |= {f"palettes/{name}": value for name, value in in_given.items()}
     if "memorization" in measuring.metrics:
         copied, shown = memorization(drawn, training, heldout, train, options)
         scalars |= copied
@@ -189,6 +207,36 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
     if files.wandb:
         log_to_wandb(files, record, figures)
     print(f"written to {files.output}" + (f", pictures to {files.plots}" if files.plots else ""))
+
+
+def draw(
+    pipeline: PaletteDiffusionPipeline, like: list[IndexedImage], palettes: list[Palette], sampling: Sampling
+) -> list[IndexedImage]:
+    """Draw an image in each palette, as large as the picture that it is ``like``.
+
+    All processes share this work, and all get all images. Image i depends on the seed and i alone.
+    """
+    generators = image_generators(sampling.seed, range(len(like)))
+    drawn: dict[int, IndexedImage] = {}
+    for (height, width), places in places_by_size(like).items():
+        own, seeds = ([each[place] for place in places] for each in (palettes, generators))
+        size = {"height": height, "width": width}
+        images = pipeline(len(places), own, sampling, **size, generator=seeds, distributed=True).images
+        drawn |= zip(places, images, strict=True)
+    return [drawn[place] for place in range(len(like))]
+
+
+def in_turn(palettes: list[Palette], count: int) -> list[Palette]:
+    """So many palettes, one after the other and again from the first."""
+    return [palettes[number % len(palettes)] for number in range(count)]
+
+
+def moved_to(pictures: list[IndexedImage], palettes: list[Palette]) -> list[IndexedImage]:
+    """Each picture in its palette, every pixel at the nearest entry."""
+    return [
+        IndexedImage(encode(picture.to_rgba(), palette), palette)
+        for picture, palette in zip(pictures, palettes, strict=True)
+    ]
 
 
 def likelihood(
@@ -232,8 +280,8 @@ def memorization(
         The scalars, and the figures that were drawn if there is a folder for them.
     """
     ways = {"max_shift": max(1, train.shift), "mirrored": train.mirror > 0}
-    nearest = nearest_training(indices_of(drawn), training.indices, **ways)
-    control = nearest_training(heldout.indices, training.indices, **ways)
+    nearest = nearest_of_their_size(drawn, training, **ways)
+    control = nearest_of_their_size(heldout.pictures(torch.arange(len(heldout))), training, **ways)
     scalars = copy_scalars(nearest, control, options.sampling.seed)
     folder = options.files.plots
     if not folder:

@@ -26,6 +26,12 @@ class ColorFidelity(NamedTuple):
     """How far a pixel must move in OKLab, on average, to turn the drawn colors of a palette into
     the reference's: 0 for the same proportions, 1 between black and white, or transparent and any
     color."""
+    drawn_effective_entries: Measured
+    """How many entries an image uses, rare ones counted less (`effective_entries`)."""
+    reference_effective_entries: Measured
+    drawn_equal_neighbors: Measured
+    """How flat the colors are (`equal_neighbors`)."""
+    reference_equal_neighbors: Measured
 
 
 def color_fidelity(drawn: Sequence[IndexedImage], reference: Sequence[IndexedImage]) -> ColorFidelity:
@@ -46,15 +52,36 @@ def color_fidelity(drawn: Sequence[IndexedImage], reference: Sequence[IndexedIma
         raise InputError("no drawn image has the palette of a reference image: draw in the reference images' palettes")
     distances = [color_distance(palette, drawn_pixels[palette], reference_pixels[palette]) for palette in shared]
     return ColorFidelity(
-        _mean([entries_used(image) for image in drawn]),
-        _mean([entries_used(image) for image in reference]),
+        *(_mean([entries_used(image) for image in side]) for side in (drawn, reference)),
         _mean(distances),
+        *(_mean([effective_entries(image) for image in side]) for side in (drawn, reference)),
+        *(_mean([equal_neighbors(image) for image in side]) for side in (drawn, reference)),
     )
 
 
 def entries_used(image: IndexedImage) -> float:
     """The share of the palette's entries that at least one pixel holds."""
     return len(np.unique(image.indices)) / len(image.palette)
+
+
+def effective_entries(image: IndexedImage) -> float:
+    """The number of entries that, used equally often, would have the entropy of those of the image.
+
+    It is 1 for an image of one color, and the number of entries if each holds as many pixels.
+    """
+    counts = np.bincount(image.indices.ravel())
+    shares = counts[counts > 0] / image.indices.size
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def equal_neighbors(image: IndexedImage) -> float:
+    """The share of pairs of pixels, side by side or one below the other, that hold one entry.
+
+    It is 1 for an image of one color, and for a single pixel.
+    """
+    indices = image.indices
+    equal = np.concatenate([(indices[1:] == indices[:-1]).ravel(), (indices[:, 1:] == indices[:, :-1]).ravel()])
+    return float(equal.mean()) if equal.size else 1.0
 
 
 def color_distance(palette: Palette, first: np.ndarray, second: np.ndarray) -> float:

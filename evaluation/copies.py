@@ -65,6 +65,32 @@ def nearest_training(indices: Tensor, training: Tensor, max_shift: int = 1, mirr
     return NearestTraining(torch.tensor(best, dtype=torch.float64), torch.tensor(rows))
 
 
+def places_by_size(images: Sequence[IndexedImage]) -> dict[tuple[int, int], list[int]]:
+    """Where the images of each height and width stand."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for place, image in enumerate(images):
+        places.setdefault(image.indices.shape, []).append(place)
+    return places
+
+
+def nearest_of_their_size(
+    images: Sequence[IndexedImage], training: IndexMaps, max_shift: int = 1, mirrored: bool = False
+) -> NearestTraining:
+    """Find the `nearest_training` image of each image among those of its own size.
+
+    An image of a size that the training set lacks agrees with none.
+    """
+    found = NearestTraining(torch.zeros(len(images), dtype=torch.float64), torch.zeros(len(images), dtype=torch.long))
+    known = training.rows_by_size()
+    for (height, width), places in places_by_size(images).items():
+        if height == width and height in known:
+            rows = known[height]
+            indices = torch.from_numpy(np.stack([images[place].indices for place in places]))
+            nearest = nearest_training(indices, training.subset(rows).indices, max_shift, mirrored)
+            found.agreement[places], found.row[places] = nearest.agreement, rows[nearest.row]
+    return found
+
+
 @njit(cache=True, nogil=True)
 def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
     """The largest agreement of ``shifted``, ``[shifts, P]``, with ``known``, ``[M, P]``; its row.

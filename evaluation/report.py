@@ -10,7 +10,7 @@ from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .bootstrap import Measured
 from .colors import color_fidelity
-from .copies import NEAR, NearestTraining, count_copies
+from .copies import NEAR, NearestTraining, count_copies, places_by_size
 from .feature_metrics import METRICS, compare_features, require_enough
 from .features import FeatureExtractor
 
@@ -28,8 +28,8 @@ def image_scalars(
     """Compare drawn images with reference images by their features and by their colors.
 
     Args:
-        drawn: of one size.
-        reference: of one size; the same palettes as the drawn ones, or colors can't be compared.
+        drawn: of any sizes.
+        reference: the same palettes as the drawn ones, or colors can't be compared.
         other: real images from the other side of the split than the reference, which stand for what
             a perfect model would draw. Each feature metric is measured on them too, as its
             ``_floor``. Only as many drawn images are compared as there are of these.
@@ -44,15 +44,15 @@ def image_scalars(
     colors = color_fidelity(drawn, reference)
     number = min(len(drawn), len(other))  # as many on both sides, because a Fréchet distance grows with fewer images
     drawn, other = drawn[:number], other[:number]
-    features, real, others = (extractor(rgba_of(images)) for images in (drawn, reference, other))
+    features, real, others = (features_of(images, extractor) for images in (drawn, reference, other))
     measured = compare_features(features, real, seed=seed)
     floor = compare_features(others, real, seed=seed)
     scalars: Scalars = {}
     for name in METRICS:
         scalars |= named(f"{extractor.name}/{name}", getattr(measured, name))
         scalars |= named(f"{extractor.name}/{name}_floor", getattr(floor, name))
-    for name in ("drawn_entries_used", "reference_entries_used", "color_distance"):
-        scalars |= named(f"colors/{name}", getattr(colors, name))
+    for name, value in colors._asdict().items():
+        scalars |= named(f"colors/{name}", value)
     return scalars
 
 
@@ -69,14 +69,17 @@ def copy_scalars(drawn: NearestTraining, heldout: NearestTraining, seed: int = 0
     return scalars
 
 
+def features_of(images: Sequence[IndexedImage], extractor: FeatureExtractor) -> torch.Tensor:
+    """Features of images of any sizes, those of one size at once; float64 ``[N, D]``."""
+    places = list(places_by_size(images).values())
+    features = [extractor(rgba_of([images[place] for place in same])) for same in places]
+    order = torch.tensor([place for same in places for place in same])
+    return torch.cat(features)[order.argsort()]
+
+
 def rgba_of(images: Sequence[IndexedImage]) -> torch.Tensor:
-    """uint8 ``[N, H, W, 4]``."""
+    """uint8 ``[N, H, W, 4]``, of images of one size."""
     return torch.from_numpy(np.stack([image.to_rgba() for image in images]))
-
-
-def indices_of(images: Sequence[IndexedImage]) -> torch.Tensor:
-    """uint8 ``[N, H, W]``."""
-    return torch.from_numpy(np.stack([image.indices for image in images]))
 
 
 def named(name: str, measured: Measured) -> Scalars:

@@ -1,10 +1,12 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tincture import evaluate
+from tincture.quantization.palettes.files import read_palette
 
 
 def test_a_model_is_judged_by_likelihood_features_colors_and_copies(run, checkpoint, tmp_path):
@@ -33,6 +35,35 @@ def test_a_model_is_judged_by_likelihood_features_colors_and_copies(run, checkpo
     assert run(evaluate, *options)[0] == 2
 
 
+def test_drawings_in_given_palettes_are_compared_with_pictures_moved_to_them_each_at_its_size(
+    run, checkpoint, tmp_path, monkeypatch
+):
+    load = evaluate.load_index_maps
+
+    def few(data):
+        return [replace(side.subset(torch.arange(24)), sizes=torch.tensor([16, 9] * 12)) for side in load(data)]
+
+    drawn = []
+    compare = evaluate.image_scalars
+    monkeypatch.setattr(evaluate, "load_index_maps", few)
+    monkeypatch.setattr(evaluate, "image_scalars", lambda *sides: (drawn.append(sides[:3]), compare(*sides))[1])
+    output = tmp_path / "evaluation.json"
+    options = ["--checkpoint", checkpoint, "--output", output, "--num-samples", 20, "--steps", 2]
+    options += ["--metrics", "images", "memorization", "--palettes", "pico-8", "nintendo-gameboy-bgb"]
+    status, _, err = run(evaluate, *options)
+    assert status == 0, err
+    metrics = json.loads(output.read_text())["metrics"]
+    assert {name for name in metrics if name.startswith("palettes/")} == {
+        f"palettes/{name}" for name in metrics if name.startswith(("efficientnet", "colors"))
+    }
+    named = [read_palette("pico-8"), read_palette("nintendo-gameboy-bgb")]
+    for side in drawn[1]:
+        assert [image.palette for image in side] == [named[number % 2] for number in range(len(side))]
+    for own, given in zip(*(sides[0] for sides in drawn), strict=True):
+        assert own.indices.shape == given.indices.shape
+    assert {image.indices.shape for sides in drawn for side in sides for image in side} == {(9, 9), (16, 16)}
+
+
 def test_exact_bits_are_below_the_raw_ones_and_the_mixture_below_the_mean(run, checkpoint, tmp_path):
     output = tmp_path / "evaluation.json"
     options = ["--checkpoint", checkpoint, "--output", output, "--metrics", "exact-bits-per-pixel"]
@@ -57,6 +88,8 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     assert (status, err) == (2, f"error: --seed is {2**63}; it must be from 0 to 9,223,372,036,854,775,807\n")
     for wrong, message in (
         (("--sampler", "typo"), "unknown --sampler 'typo'"),
+        (("--palettes", "pico-8", "pico-9"), "no palette 'pico-9'"),
+        (("--palettes", "pico-8", "--metrics", "memorization"), "--palettes are for the metric images"),
         (("--sampler", "stratified-hazard"), "needs a process without a mask"),
         (("--steps", 0), "--steps is 0"),
         (("--top-p", 7), "--top-p is 7"),

@@ -3,7 +3,13 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from tincture.common.errors import InputError
-from tincture.evaluation.colors import cheapest_transport, color_distance, color_fidelity
+from tincture.evaluation.colors import (
+    cheapest_transport,
+    color_distance,
+    color_fidelity,
+    effective_entries,
+    equal_neighbors,
+)
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -43,6 +49,28 @@ def test_where_pixels_stand_changes_nothing_but_how_many_does(rng):
     assert result.color_distance.value == 0
     assert result.drawn_entries_used == result.reference_entries_used
     assert color_fidelity([image(MANY, 0, 0)] * 4, reference).color_distance.value > 0.1
+
+
+def test_entries_count_as_many_as_are_used_equally_often():
+    assert effective_entries(image(MANY, 2, 2, 2)) == 1
+    assert effective_entries(image(MANY, 0, 1, 3, 5, 5, 3, 0, 1)) == pytest.approx(4)
+    assert effective_entries(image(MANY, *[0] * 9, 1)) == pytest.approx(np.exp(-0.9 * np.log(0.9) - 0.1 * np.log(0.1)))
+
+
+def test_neighbors_are_counted_across_and_down():
+    checkers = np.indices((4, 6)).sum(axis=0) % 2
+    halves = np.indices((4, 6))[0] // 2
+    assert equal_neighbors(IndexedImage(checkers.astype(np.uint8), BLACK_WHITE)) == 0
+    assert equal_neighbors(IndexedImage(halves.astype(np.uint8), BLACK_WHITE)) == pytest.approx((20 + 12) / (20 + 18))
+    assert equal_neighbors(image(MANY, 3)) == equal_neighbors(image(MANY, 3, 3, 3)) == 1
+
+
+def test_a_drawing_that_uses_up_its_palette_is_told_from_a_flat_one(rng):
+    flat = [image(MANY, *[0] * 30, *[2] * 30) for _ in range(4)]
+    confetti = [image(MANY, *rng.integers(0, 6, 60)) for _ in range(4)]
+    result = color_fidelity(confetti, flat)
+    assert result.drawn_effective_entries.value > 5 > 2 == pytest.approx(result.reference_effective_entries.value)
+    assert result.drawn_equal_neighbors.value < 0.4 < 0.9 < result.reference_equal_neighbors.value
 
 
 def test_images_of_one_palette_are_pooled_and_palettes_averaged():

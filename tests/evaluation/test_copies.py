@@ -1,10 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tincture.data.index_maps import IndexMaps
-from tincture.evaluation.copies import calibrated_threshold, closest_pairs, count_copies, nearest_training
+from tincture.evaluation.copies import (
+    calibrated_threshold,
+    closest_pairs,
+    count_copies,
+    nearest_of_their_size,
+    nearest_training,
+)
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -125,3 +133,22 @@ def test_the_closest_pairs_come_first_drawn_then_trained(training):
     assert pairs[0].indices.tolist() == pairs[2].indices.tolist() == training[7].tolist()
     assert pairs[1].indices.tolist() == changed[0].tolist()
     assert pairs[3].indices.tolist() == training[4].tolist()
+
+
+def test_each_image_is_compared_with_training_images_of_its_own_size(training):
+    palette = Palette.from_hex([f"{level:02x}0000" for level in range(9)])
+    palettes, sizes = PaletteBatch.from_palettes([palette] * 30), torch.tensor([training.shape[1], 5, 7] * 10)
+    maps = IndexMaps(training.to(torch.uint8), palettes, torch.zeros(30).long(), ["all"], *[[""] * 30] * 3)
+    whole = [IndexedImage(each.numpy().astype(np.uint8), palette) for each in training[:3]]
+    assert all(
+        torch.equal(mine, other)
+        for mine, other in zip(
+            nearest_of_their_size(whole, maps), nearest_training(training[:3], training), strict=True
+        )
+    )
+    mixed = replace(maps, sizes=sizes)
+    images = [mixed.pictures(torch.tensor([row]))[0] for row in (4, 2, 0, 1)]
+    strange = IndexedImage(np.zeros((6, 6), np.uint8), palette)
+    found = nearest_of_their_size([*images, strange], mixed)
+    assert found.agreement.tolist() == [1, 1, 1, 1, 0]
+    assert found.row[:4].tolist() == [4, 2, 0, 1]

@@ -6,7 +6,7 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.evaluation.features import FeatureExtractor
-from tincture.evaluation.report import image_scalars, table
+from tincture.evaluation.report import features_of, image_scalars, rgba_of, table
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -40,6 +40,13 @@ def test_the_floor_is_that_of_the_other_real_images(rng):
     drawn, reference = images(rng, 30), images(rng, 40)
     scalars = image_scalars(drawn, reference, drawn, extractor)
     assert scalars["mean-color/kernel_floor"] == scalars["mean-color/kernel"]
+
+
+def test_images_of_several_sizes_are_each_shown_to_the_network_at_their_own(rng):
+    extractor = FeatureExtractor("mean-color", 4, lambda rgb: rgb.mean(dim=(2, 3)), torch.device("cpu"))
+    mixed = [IndexedImage(rng.integers(0, 4, (side, side), np.uint8), PALETTE) for side in (2, 1, 4, 2, 1)]
+    expected = torch.cat([extractor(rgba_of([image])) for image in mixed])
+    torch.testing.assert_close(features_of(mixed, extractor), expected)
 
 
 def test_a_set_that_is_too_small_is_named(rng):
