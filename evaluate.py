@@ -21,7 +21,7 @@ from tincture.common.processes import leave_group, processes
 from tincture.controls.options import COUNT, Sampling
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
-from tincture.diffusion.draws import image_generators
+from tincture.diffusion.draws import Streams
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.bootstrap import Measured
 from tincture.evaluation.copies import closest_pairs, nearest_of_their_size, places_by_size
@@ -216,12 +216,12 @@ def draw(
 
     All processes share this work, and all get all images. Image i depends on the seed and i alone.
     """
-    generators = image_generators(sampling.seed, range(len(like)))
+    streams = Streams.of(sampling.seed, range(len(like)), pipeline.denoiser.device)
     drawn: dict[int, IndexedImage] = {}
     for (height, width), places in places_by_size(like).items():
-        own, seeds = ([each[place] for place in places] for each in (palettes, generators))
-        size = {"height": height, "width": width}
-        images = pipeline(len(places), own, sampling, **size, generator=seeds, distributed=True).images
+        own, size = [palettes[place] for place in places], {"height": height, "width": width}
+        of_size = streams[torch.tensor(places)]
+        images = pipeline(len(places), own, sampling, **size, generator=of_size, distributed=True).images
         drawn |= zip(places, images, strict=True)
     return [drawn[place] for place in range(len(like))]
 

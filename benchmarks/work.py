@@ -145,7 +145,8 @@ class Work(TrainingStep):
     def choose(self) -> None:
         """What an ancestral step does with the answer of `call`."""
         x_t = self.process.q_sample(self.x_0, self.half, self.palette)
-        posterior = as_prediction(self.logits).posterior(self.process, x_t, self.half / 2, self.half, self.palette)
+        s, t = self.process.clock(torch.stack([self.half / 2, self.half]), self.palette)
+        posterior = as_prediction(self.logits).posterior(self.process, x_t, s, t, self.palette)
         categorical(posterior, None)
 
 

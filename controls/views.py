@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tincture.common.errors import InputError, Range
 from tincture.common.options import OneOf, check_options
-from tincture.diffusion.draws import Generators, uniform, widest_float
+from tincture.diffusion.draws import Streams, widest_float
 
 AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
 """Name → whether it is meant of the vertical axis (over rows), and of the horizontal one."""
@@ -96,9 +96,9 @@ class View:
         return (sums / total[:, None]).to(logits).unflatten(2, self.size)
 
 
-def whole_axis(length: int) -> Axis:
+def whole_axis(length: int, device: torch.device | None = None) -> Axis:
     """Shows every place once, in order."""
-    return Axis(torch.arange(length)[None, None], torch.ones(1, length))
+    return Axis(torch.arange(length, device=device)[None, None], torch.ones(1, length, device=device))
 
 
 def mirrored_axis(length: int) -> Axis:
@@ -113,7 +113,7 @@ def tiled_axis(length: int, shift: Tensor, padding: int = TILE_PADDING) -> Axis:
     The padding is the neighboring tiles' pixels on both sides. It stands near the border of the
     network's picture, so answers about it don't count.
     """
-    places = torch.arange(-padding, length + padding)
+    places = torch.arange(-padding, length + padding, device=shift.device)
     return Axis(
         (places + shift[:, None]).remainder(length)[:, None],
         ((places >= 0) & (places < length)).float()[None],
@@ -127,12 +127,12 @@ def window_axis(length: int, window: int, phase: Tensor) -> Axis:
     in the middle of a piece.
     """
     if length <= window:
-        return whole_axis(length)
+        return whole_axis(length, phase.device)
     stride = max(window // 2, 1)
-    starts = torch.arange(-(-(length - window) // stride) + 2) * stride
+    starts = torch.arange(-(-(length - window) // stride) + 2, device=phase.device) * stride
     offset = (phase * stride).long()
     starts = (starts - offset[:, None]).clamp(0, length - window)  # [B, n]
-    inside = torch.arange(window)
+    inside = torch.arange(window, device=phase.device)
     weight = torch.sin(torch.pi * (inside + 0.5) / window).square()
     return Axis(starts[:, :, None] + inside, weight.expand(starts.shape[1], -1))
 
@@ -174,26 +174,27 @@ class Canvas:
             rows, columns, (-(-height // 2) if vertical else height, -(-width // 2) if horizontal else width)
         )
 
-    def looks(self, height: int, width: int, generators: Generators, images: int) -> list[View]:
-        """From the picture to what the network sees this time; the first view is applied first.
+    def looks(self, height: int, width: int, streams: Streams) -> list[View]:
+        """From the pictures to what the network sees this time; the first view is applied first.
 
-        What is random comes from ``generators``, one for each of the ``images``: two numbers for a
-        tile and two for windows, at every call.
+        What is random comes from each picture's own stream: four numbers at every call, if anything
+        is.
         """
-        views = []
-        nowhere = torch.zeros(images, dtype=torch.long)
+        vertical, horizontal = (False, False) if self.tile is None else AXES[self.tile]
+        padding = 2 * TILE_PADDING
+        is_cut = self.window and max(height + padding * vertical, width + padding * horizontal) > self.window
+        if self.tile is None and not is_cut:
+            return []
+        views, where = [], streams(4)  # [B, 4]
         if self.tile is not None:
-            vertical, horizontal = AXES[self.tile]
-            where = uniform((images, 2), generators, nowhere.device)
             rows, columns = (
-                tiled_axis(length, (where[:, axis] * length).long()) if tiled else whole_axis(length)
+                tiled_axis(length, (where[:, axis] * length).long()) if tiled else whole_axis(length, where.device)
                 for axis, (length, tiled) in enumerate(((height, vertical), (width, horizontal)))
             )
             views.append(View.of(rows, columns, (height, width)))
             height, width = views[0].source.shape[2:]
-        if self.window and max(height, width) > self.window:
-            phase = uniform((images, 2), generators, nowhere.device)
-            rows, columns = window_axis(height, self.window, phase[:, 0]), window_axis(width, self.window, phase[:, 1])
+        if is_cut:
+            rows, columns = window_axis(height, self.window, where[:, 2]), window_axis(width, self.window, where[:, 3])
             views.append(View.of(rows, columns, (height, width)))
         return views
 

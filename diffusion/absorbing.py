@@ -34,12 +34,15 @@ class AbsorbingProcess:
 
     def q_sample(self, x_0: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Mask each pixel with probability 1 - alpha(t) (Shi et al. eq. 2)."""
-        return self.renoise(x_0, torch.zeros_like(t), t, palette, generator)
+        return self.renoise(x_0, torch.zeros_like(t), self.clock(t, palette), palette, generator)
+
+    def clock(self, t: Tensor, palette: PaletteBatch) -> Tensor:
+        """The noise, 1 - alpha(t)."""
+        return self.schedule.noise(t)
 
     def renoise(self, x_s: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Mask with probability 1 - alpha(t) / alpha(s); masks stay (Sahoo et al. section 3.1)."""
-        noise_s, noise_t = self.schedule.noise(s), self.schedule.noise(t)
-        chance = ((noise_t - noise_s) / (1 - noise_s))[:, None, None]
+        chance = ((t - s) / (1 - s))[:, None, None]
         return torch.where(uniform(x_s.shape, generator, x_s.device) < chance, palette.mask_index, x_s)
 
     def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
@@ -48,7 +51,7 @@ class AbsorbingProcess:
         A masked pixel stays masked with probability (1 - alpha(s)) / (1 - alpha(t)). A pixel that
         holds an entry keeps it.
         """
-        stay = (self.schedule.noise(s) / self.schedule.noise(t))[:, None, None, None]
+        stay = (s / t)[:, None, None, None]
         masked = (x_t == palette.mask_index)[:, None]
         of_masked = torch.cat([(1 - stay) * p_0, stay.expand_as(p_0[:, :1])], dim=1)  # [B, K + 1, H, W]
         return torch.where(masked, of_masked, torch.zeros_like(of_masked).scatter_(1, x_t[:, None], 1))

@@ -14,7 +14,7 @@ from torch import Tensor
 from tincture.common.errors import InputError
 from tincture.quantization.palettes.batch import PaletteBatch
 
-from .draws import widest_float
+from .draws import LOOK_EVERY, is_waited_for, widest_float
 from .jumps import JumpProcess
 from .schedules import Schedule
 
@@ -36,6 +36,8 @@ class Spectrum(NamedTuple):
     """V, ``[B, K, K]``."""
     changing: Tensor
     """Which modes are neither the constant one nor those of padded entries, bool ``[B, K]``."""
+    shares: Tensor
+    """J/K, as exactly as the others, ``[B, K, K]``."""
 
 
 class ColorHeatProcess(JumpProcess):
@@ -76,7 +78,8 @@ class ColorHeatProcess(JumpProcess):
             values, vectors = torch.linalg.eigh(-rates)
             padded = (~palette.valid).sum(dim=1, keepdim=True)
             changing = torch.arange(values.shape[1], device=values.device) > padded  # the zeros come first
-            self._spectra[palette] = Spectrum(rates, values.clamp_min(0), vectors, changing)
+            shares = self.pairs(palette).real / palette.sizes[:, None, None].to(values)
+            self._spectra[palette] = Spectrum(rates, values.clamp_min(0), vectors, changing, shares)
         return self._spectra[palette]
 
     def _color_rates(self, palette: PaletteBatch) -> Tensor:
@@ -96,10 +99,9 @@ class ColorHeatProcess(JumpProcess):
 
     def rates(self, palette: PaletteBatch) -> Tensor:
         """R, float32."""
-        near = self.spectrum(palette).rates
-        real = palette.valid.to(near)
-        leaps = real[:, :, None] * real[:, None, :] / palette.sizes[:, None, None] - torch.diag_embed(real)
-        return ((1 - self.leap) * near + self.leap * leaps).float()
+        spectrum = self.spectrum(palette)
+        leaps = spectrum.shares - torch.diag_embed(palette.valid.to(spectrum.shares))
+        return ((1 - self.leap) * spectrum.rates + self.leap * leaps).float()
 
     def heat(self, t: Tensor, palette: PaletteBatch) -> tuple[Tensor, Tensor]:
         """The b at which the mean decay of the changing modes is alpha(t), by Newton's method.
@@ -107,33 +109,31 @@ class ColorHeatProcess(JumpProcess):
         The logarithm of the mean decay is convex and falls with b, so Newton's steps from 0
         approach b from below.
         """
-        _, values, _, changing = self.spectrum(palette)
+        _, values, _, changing, _ = self.spectrum(palette)
         values = (1 - self.leap) * values + self.leap  # of -R: the leap decays all changing modes alike
         count = changing.sum(dim=1).clamp_min(1)
         t = t.to(values)
         log_alpha = torch.log1p(-self.schedule.noise(t))
         target = log_alpha.clamp_min(_LOG_ALPHA_LEAST)
         b = torch.zeros_like(target)
-        for _ in range(_NEWTON_STEPS):
-            decays = torch.exp(-values * b[:, None]) * changing
-            alpha = decays.sum(dim=1) / count
-            rate = (values * decays).sum(dim=1) / count
+        for step in range(1, _NEWTON_STEPS + 1):
+            decays = torch.exp(-values * b[..., None]) * changing
+            alpha = decays.sum(dim=-1) / count
+            rate = (values * decays).sum(dim=-1) / count
             # An entry that is alone in its palette has no changing modes, and stays at b = 0.
             missing = torch.where(changing.any(dim=1), alpha.log() - target, 0)
             b = b + (missing * alpha / rate).clamp_min(0).nan_to_num(0)
-            if missing.max() < _TOLERANCE:
+            if (step % LOOK_EVERY == 0 or not is_waited_for(b.device)) and missing.max() < _TOLERANCE:
                 break
         ended = log_alpha == -torch.inf
         return b.masked_fill(ended, torch.inf), (self.schedule.noise_rate(t) / rate).masked_fill(ended, torch.inf)
 
     def transition(self, heat: Tensor, palette: PaletteBatch) -> Tensor:
         """e^(-leap b) exp((1 - leap) b R_h) + (1 - e^(-leap b)) J/K, by way of float64."""
-        _, values, vectors, _ = self.spectrum(palette)
-        heat = heat.to(values).clamp_max(1e3 / self.leap)[:, None, None]  # beyond, e^(-leap b) is zero
-        decays = torch.exp(-(1 - self.leap) * heat * values[:, None, :])
-        spread = ((vectors * decays) @ vectors.mT).clamp_min(0)
-        shares = palette.valid[:, None, :] / palette.sizes[:, None, None].to(values)
-        mixed = torch.exp(-self.leap * heat) * spread - torch.expm1(-self.leap * heat) * shares
-        eye = torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
-        pairs = palette.valid[:, :, None] & palette.valid[:, None, :]
-        return torch.where(pairs, mixed, eye).float()
+        _, values, vectors, _, shares = self.spectrum(palette)
+        _, real, eye, _ = self.pairs(palette)
+        # Beyond the highest heat e^(-leap b) is zero.
+        cold = -heat.to(values).clamp_max(1e3 / self.leap)[..., None, None]
+        spread = ((vectors * torch.exp((1 - self.leap) * cold * values[:, None, :])) @ vectors.mT).clamp_min(0)
+        leaps = self.leap * cold
+        return torch.where(real, torch.exp(leaps) * spread - torch.expm1(leaps) * shares, eye.to(spread)).float()

@@ -8,6 +8,9 @@ too.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from einops import rearrange
@@ -17,6 +20,19 @@ from tincture.quantization.palettes.batch import PaletteBatch
 
 from .draws import Generators, categorical
 from .schedules import Schedule
+
+
+class Pairs(NamedTuple):
+    """What jumps need of palettes whatever their colors."""
+
+    shares: Tensor
+    """J/K between real entries, and zero elsewhere, float32 ``[B, K, K]``."""
+    real: Tensor
+    """Which pairs are of two real entries, bool ``[B, K, K]``."""
+    eye: Tensor
+    """Float32 ``[K, K]``."""
+    padded: Tensor
+    """Which entries are none, bool ``[B, 1, K]``."""
 
 
 class JumpProcess(ABC):
@@ -32,6 +48,15 @@ class JumpProcess(ABC):
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
+        self._pairs: WeakKeyDictionary[PaletteBatch, Pairs] = WeakKeyDictionary()
+
+    def pairs(self, palette: PaletteBatch) -> Pairs:
+        """Made once for each batch of palettes."""
+        if palette not in self._pairs:
+            real = palette.valid[:, :, None] & palette.valid[:, None, :]
+            eye = torch.eye(real.shape[1], device=real.device)
+            self._pairs[palette] = Pairs(real / palette.sizes[:, None, None], real, eye, ~palette.valid[:, None, :])
+        return self._pairs[palette]
 
     @abstractmethod
     def rates(self, palette: PaletteBatch) -> Tensor:
@@ -39,11 +64,11 @@ class JumpProcess(ABC):
 
     @abstractmethod
     def heat(self, t: Tensor, palette: PaletteBatch) -> tuple[Tensor, Tensor]:
-        """b(t) and its derivative, both ``[B]``; b(1) is infinite."""
+        """b(t) and its derivative at times ``[*, B]``, both ``[*, B]``; b(1) is infinite."""
 
     @abstractmethod
     def transition(self, heat: Tensor, palette: PaletteBatch) -> Tensor:
-        """Q_b for heats ``[B]``, float32 ``[B, K, K]``: positive between real entries.
+        """Q_b for heats ``[*, B]``, float32 ``[*, B, K, K]``: positive between real entries.
 
         Padded entries stay what they are.
         """
@@ -55,14 +80,18 @@ class JumpProcess(ABC):
 
     def q_sample(self, x_0: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Draw from row x_0 of Q_b(t)."""
-        return self._draw(x_0, self.heat(t, palette)[0], palette, generator)
+        return self._draw(x_0, self.clock(t, palette), palette, generator)
+
+    def clock(self, t: Tensor, palette: PaletteBatch) -> Tensor:
+        """The heat, b(t)."""
+        return self.heat(t, palette)[0]
 
     def renoise(self, x_s: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Draw from row x_s of Q, with the heat between the two times."""
-        return self._draw(x_s, self.heat(t, palette)[0] - self.heat(s, palette)[0], palette, generator)
+        return self._draw(x_s, t - s, palette, generator)
 
     def _draw(self, x: Tensor, heat: Tensor, palette: PaletteBatch, generator: Generators) -> Tensor:
-        rows = _rows(self.transition(heat, palette), x)
+        (rows,) = _rows([self.transition(heat, palette)], x)
         return categorical(rearrange(rows, "b (h w) k -> b k h w", h=x.shape[1]), generator)
 
     def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
@@ -71,11 +100,11 @@ class JumpProcess(ABC):
         p(x_s | x_t) = Σ_x0 q(x_t | x_s) q(x_s | x_0) / q(x_t | x_0) · p_0(x_0). Their eq. 4 leaves
         the division by q(x_t | x_0) out, but a p_0 that has seen x_t needs it.
         """
-        heat_s, heat_t = self.heat(s, palette)[0], self.heat(t, palette)[0]
-        to_x_t = _rows(self.transition(heat_t, palette), x_t)  # [B, H W, x_0] is q(x_t | x_0), since Q is symmetric
-        step = _rows(self.transition(heat_t - heat_s, palette), x_t)  # [B, H W, x_s] is q(x_t | x_s)
-        weights = _ratio(rearrange(p_0, "b k h w -> b (h w) k"), to_x_t, palette)
-        return rearrange(step * (weights @ self.transition(heat_s, palette)), "b (h w) k -> b k h w", h=x_t.shape[1])
+        q_t, q_between, q_s = self.transition(torch.stack([t, t - s, s]), palette)  # [B, K, K] each
+        # q(x_t | x_0) and q(x_t | x_s), since Q is symmetric: [B, H W, K] each.
+        to_x_t, step = _rows([q_t, q_between], x_t)
+        weights = self._ratio(rearrange(p_0, "b k h w -> b (h w) k"), to_x_t, palette)
+        return rearrange(step * weights.bmm(q_s), "b (h w) k -> b k h w", h=x_t.shape[1])
 
     def negative_elbo(self, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
         """The divergence of the true reverse jumps from the model's.
@@ -92,16 +121,21 @@ class JumpProcess(ABC):
         """
         heat, heat_rate = self.heat(t, palette)
         q = self.transition(heat, palette)
-        from_x_0, to_x_t = _rows(q, x_0), _rows(q, x_t)  # [B, H W, K]
+        (from_x_0,), (to_x_t,) = _rows([q], x_0), _rows([q], x_t)  # [B, H W, K]
         p_0 = rearrange(logits.softmax(dim=1), "b k h w -> b (h w) k")
         real = palette.valid[:, None, :]
         truth = torch.where(real, from_x_0 / from_x_0.gather(2, x_t.flatten(1)[..., None]), 1)
-        model = torch.where(real, _ratio(p_0, to_x_t, palette) @ q, 1)
-        rates = _rows(self.rates(palette), x_t).clamp_min(0)  # the diagonal is no jump
+        model = torch.where(real, self._ratio(p_0, to_x_t, palette) @ q, 1)
+        rates = _rows([self.rates(palette)], x_t)[0].clamp_min(0)  # the diagonal is no jump
         divergence = rates * truth * _excess(model, truth)
         # At t = 1 the rate is infinite and the divergence zero. In the limit their product is zero.
         heat_rate = torch.where(heat_rate.isfinite(), heat_rate, 0).to(divergence)
         return heat_rate * divergence.flatten(1).sum(dim=1)
+
+    def _ratio(self, p_0: Tensor, to_x_t: Tensor, palette: PaletteBatch) -> Tensor:
+        """p_0(x_0) / q(x_t | x_0), and zero for padded entries, ``[B, H W, K]``."""
+        padded = self.pairs(palette).padded
+        return p_0.masked_fill(padded, 0) / to_x_t.masked_fill(padded, 1)
 
 
 class UniformProcess(JumpProcess):
@@ -113,8 +147,8 @@ class UniformProcess(JumpProcess):
 
     def rates(self, palette: PaletteBatch) -> Tensor:
         """J/K - I between real entries."""
-        shares, eye = _shares_and_eye(palette)
-        return shares - eye * palette.valid[:, :, None]
+        pairs = self.pairs(palette)
+        return pairs.shares - pairs.eye * pairs.real
 
     def heat(self, t: Tensor, palette: PaletteBatch) -> tuple[Tensor, Tensor]:
         """-log alpha(t), and -alpha'(t) / alpha(t)."""
@@ -123,28 +157,15 @@ class UniformProcess(JumpProcess):
 
     def transition(self, heat: Tensor, palette: PaletteBatch) -> Tensor:
         """Stay with probability e^-b, otherwise draw any entry."""
-        shares, eye = _shares_and_eye(palette)
-        heat = heat.to(shares)[:, None, None]
-        mixed = torch.exp(-heat) * eye - torch.expm1(-heat) * shares
-        return torch.where(palette.valid[:, :, None], mixed, eye)
+        shares, real, eye, _ = self.pairs(palette)
+        cold = -heat.to(shares)[..., None, None]
+        return torch.where(real, torch.exp(cold) * eye - torch.expm1(cold) * shares, eye)
 
 
-def _shares_and_eye(palette: PaletteBatch) -> tuple[Tensor, Tensor]:
-    """J/K between real entries, float32 ``[B, K, K]``, and the identity ``[K, K]``."""
-    real = palette.valid.float()
-    shares = real[:, :, None] * real[:, None, :] / palette.sizes[:, None, None]
-    return shares, torch.eye(real.shape[1], device=real.device)
-
-
-def _rows(matrix: Tensor, x: Tensor) -> Tensor:
-    """Row x of each pixel: ``[B, K, K]`` and ``[B, H, W]`` → ``[B, H W, K]``."""
-    return matrix.gather(1, x.flatten(1)[..., None].expand(-1, -1, matrix.shape[2]))
-
-
-def _ratio(p_0: Tensor, to_x_t: Tensor, palette: PaletteBatch) -> Tensor:
-    """p_0(x_0) / q(x_t | x_0), and zero for padded entries, ``[B, H W, K]``."""
-    padded = ~palette.valid[:, None, :]
-    return p_0.masked_fill(padded, 0) / to_x_t.masked_fill(padded, 1)
+def _rows(matrices: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """Row x of each pixel: ``[B, K, K]`` each and ``[B, H, W]`` → ``[B, H W, K]`` each."""
+    rows = x.flatten(1)[..., None].expand(-1, -1, matrices[0].shape[-1])
+    return [matrix.gather(1, rows) for matrix in matrices]
 
 
 def _excess(model: Tensor, truth: Tensor) -> Tensor:

@@ -111,6 +111,7 @@ def discrete_bits_per_pixel(
     x_t = process.q_sample(x_0, t, palette, generator)
     p_0 = denoise(x_t, t).float().softmax(dim=1)
     certain = torch.zeros_like(p_0).scatter_(1, x_0[:, None], 1)
+    s, t = process.clock(torch.stack([s, t]), palette)
     q = process.posterior(x_t, certain, s, t, palette)
     p = process.posterior(x_t, p_0, s, t, palette)
     kl = torch.where(q > 0, torch.xlogy(q, q) - torch.xlogy(q, p), 0)  # [B, S, H, W]

@@ -32,16 +32,25 @@ class Process(Protocol):
         """Draw x_t ~ q(x_t | x_0) for clean index maps int64 ``[B, H, W]`` at times ``[B]``."""
         ...
 
+    def clock(self, t: Tensor, palette: PaletteBatch) -> Tensor:
+        """How far pixels are corrupted at times ``[*, B]``, as the process counts it: ``[*, B]``.
+
+        `renoise` and `posterior` read times from it, because a sampler can ask for all its times at
+        once.
+        """
+        ...
+
     def renoise(self, x_s: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators) -> Tensor:
-        """Draw x_t ~ q(x_t | x_s): go on corrupting from time s to a later t, both ``[B]``."""
+        """Draw x_t ~ q(x_t | x_s): go on corrupting from clock s to a later t, both ``[B]``."""
         ...
 
     def posterior(self, x_t: Tensor, p_0: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch) -> Tensor:
-        """p(x_s | x_t) = Σ q(x_s | x_t, x_0) p_0(x_0), for times s < t, both ``[B]``.
+        """p(x_s | x_t) = Σ q(x_s | x_t, x_0) p_0(x_0).
 
         Args:
             x_t: int64 ``[B, H, W]``.
             p_0: the denoiser's probabilities of clean entries, ``[B, K, H, W]``.
+            s, t: the `clock` at two times, s the earlier one, ``[B]``.
 
         Returns:
             Probabilities of states, ``[B, S, H, W]``, with S = K + 1 where the process has a mask,

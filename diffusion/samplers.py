@@ -18,7 +18,7 @@ from torch import Tensor
 from tincture.common.errors import SHARE, InputError, Range, choose
 from tincture.quantization.palettes.batch import PaletteBatch
 
-from .draws import Generators, categorical, uniform, widest_float
+from .draws import LOOK_EVERY, Generators, categorical, is_waited_for, uniform, widest_float
 from .guidance import Prediction, as_prediction
 from .process import Process
 
@@ -92,15 +92,17 @@ def ancestral(
         corrector_steps: corrector steps after each step; each is one more call of the network.
         corrector_size: the part of the way from s to t, above 0, at most 1.
     """
-    for t, s in pairwise(times.to(x_t.device)):
-        t, s = t.expand(len(x_t)), s.expand(len(x_t))  # noqa: PLW2901
-        x_t, prediction = yield x_t, t
-        x_t = categorical(prediction.posterior(process, x_t, s, t, palette), generator)
+    times = times.to(x_t.device)
+    between = times[1:] + corrector_size * (times[:-1] - times[1:])
+    clock, clock_between = clocks(process, times, palette), clocks(process, between, palette)
+    for step, t in enumerate(times[:-1]):
+        x_t, prediction = yield x_t, t.expand(len(x_t))
+        s = clock[step + 1]
+        x_t = categorical(prediction.posterior(process, x_t, s, clock[step], palette), generator)
         for _ in range(int(corrector_steps)):
-            r = s + corrector_size * (t - s)
-            x_t = process.renoise(x_t, s, r, palette, generator)
-            x_t, prediction = yield x_t, r
-            x_t = categorical(prediction.posterior(process, x_t, s, r, palette), generator)
+            x_t = process.renoise(x_t, s, clock_between[step], palette, generator)
+            x_t, prediction = yield x_t, between[step].expand(len(x_t))
+            x_t = categorical(prediction.posterior(process, x_t, s, clock_between[step], palette), generator)
     return x_t
 
 
@@ -119,10 +121,10 @@ def stratified_hazard(
     limit.
     """
     total = uniform(x_t.shape, generator, x_t.device)
-    for t, s in pairwise(times.to(x_t.device)):
-        t, s = t.expand(len(x_t)), s.expand(len(x_t))  # noqa: PLW2901
-        x_t, prediction = yield x_t, t
-        p = prediction.posterior(process, x_t, s, t, palette)
+    times = times.to(x_t.device)
+    for t, (now, then) in zip(times[:-1], pairwise(clocks(process, times, palette)), strict=True):
+        x_t, prediction = yield x_t, t.expand(len(x_t))
+        p = prediction.posterior(process, x_t, then, now, palette)
         others = p.scatter(1, x_t[:, None], 0)
         leaving = others.sum(dim=1)
         before, total = total, total + (leaving / p.sum(dim=1)).clamp(0, 1)
@@ -149,24 +151,22 @@ def first_hitting(
     masked = is_masked(x_t, palette)
     start = masked.sum(dim=1)  # [B]
     calls = start.clamp_max(len(times) - 1)  # [B]: some images may have few pixels to draw
-    order = uniform(masked.shape, generator, x_t.device)  # pixels are unmasked by rising numbers
-    draws = uniform(masked.shape, generator, x_t.device)  # u of each hit, however many images there are
-    left = start
-    noise = process.schedule.noise(times[0].to(order)).expand(len(x_t)).clone()
+    # Pixels are unmasked by rising numbers; u of each hit, however many images there are.
+    order, draws = uniform((len(masked), 2, masked.shape[1]), generator, x_t.device).unbind(1)  # [B, H W] each
+    left = start[:, None] - torch.arange(masked.shape[1], device=x_t.device)  # masked before each hit
+    falls = (draws ** (1 / left.clamp_min(1))).where(left > 0, 1)
+    levels = process.schedule.noise(times[0].to(order)) * falls.cumprod(dim=1)
+    hit_times = process.schedule.time(levels).float()
+    before = start
     for call in range(int(calls.max())):
-        # The noise levels of all hits of this call; the network is asked at the first of them.
+        # The network is asked at the time of the first hit of this call.
+        hit = (start - before).clamp_max(masked.shape[1] - 1)
+        x_t, prediction = yield x_t, hit_times.gather(1, hit[:, None])[:, 0]
         after = start * (calls - call - 1).clamp_min(0) // calls.clamp_min(1)
-        levels = [noise]
-        for _ in range(int((left - after).max())):
-            hit = left > after
-            draw = draws.gather(1, (start - left).clamp_max(draws.shape[1] - 1)[:, None])[:, 0]
-            levels.append(levels[-1] * (draw ** (1 / left.clamp_min(1))).where(hit, 1))
-            left = left - hit.long()
-        noise = levels[-1]
-        x_t, prediction = yield x_t, process.schedule.time(levels[1]).float()
         masked = is_masked(x_t, palette)
         now = masked & lowest(order.masked_fill(~masked, 2), masked.sum(dim=1) - after)
         x_t = filled(x_t, now, categorical(prediction.p_0(), generator))
+        before = after
     return x_t
 
 
@@ -189,15 +189,17 @@ def confidence(
         choice_temperature: of the Gumbel noise added to log-confidences; it falls to 0 with the
             noise level. 0 is greedy.
     """
-    masked = is_masked(x_t, palette)
-    counts = left_masked(process, masked, times)
-    for step, (t, s) in enumerate(pairwise(times.to(x_t.device))):
+    times = times.to(x_t.device)
+    counts = left_masked(process, is_masked(x_t, palette), times)
+    temperatures = choice_temperature * process.schedule.noise(times[1:]).to(widest_float(x_t.device))
+    for step, t in enumerate(times[:-1]):
         x_t, prediction = yield x_t, t.expand(len(x_t))
-        x_0 = categorical(prediction.p_0(), generator)
+        # Both draws of a step, of entries and of the order, are one.
+        of_entry, of_order = uniform((len(x_t), 2, *x_t.shape[1:]), generator, x_t.device).unbind(1)
+        x_0 = categorical(prediction.p_0(), generator, of_entry)
         masked = is_masked(x_t, palette)
-        sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).to(widest_float(x_t.device)).log()
-        gumbel = -(-uniform(sure.shape, generator, sure.device).log()).log()
-        sure = sure + choice_temperature * process.schedule.noise(s).to(sure) * gumbel
+        sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).to(temperatures).log()
+        sure = sure - temperatures[step] * (-of_order.flatten(1).log()).log()
         leave = lowest(sure.masked_fill(~masked, float("inf")), counts[step + 1])
         x_t = filled(x_t, masked & ~leave, x_0)
     return x_t
@@ -231,7 +233,7 @@ def entropy_bounded(
     noise = process.schedule.noise(times[0].to(x_t.device))
     counts = left_masked(process, masked, times)
     for step in range(len(times) - 1):
-        if not masked.any():
+        if (step % LOOK_EVERY == 0 or not is_waited_for(x_t.device)) and not masked.any():
             break
         t = process.schedule.time(noise * masked.sum(dim=1).clamp_min(1) / start)
         x_t, prediction = yield x_t, t
@@ -266,23 +268,30 @@ def remasking(
     Options:
         remasking_rate: how often a pixel would be masked again if it were drawn at the start.
     """
-    for t, s in pairwise(times.to(x_t.device)):
-        x_t, prediction = yield x_t, t.expand(len(x_t))
-        noise_s, noise_t = process.schedule.noise(s), process.schedule.noise(t)
-        alpha_s, alpha_t = 1 - noise_s, 1 - noise_t
-        most = torch.where(alpha_t > noise_s, noise_s / alpha_t, 1)  # at t = 1 alpha is 0, and no pixel is drawn yet
-        sigma = torch.minimum(remasking_rate * (t - s), most)
+    times = times.to(x_t.device)
+    t, s = times[:-1], times[1:]
+    noise_t, noise_s = process.schedule.noise(t), process.schedule.noise(s)
+    alpha_t, alpha_s = 1 - noise_t, 1 - noise_s
+    most = torch.where(alpha_t > noise_s, noise_s / alpha_t, 1)  # at t = 1 alpha is 0, and no pixel is drawn yet
+    sigma = torch.minimum(remasking_rate * (t - s), most)  # [steps], as all of these
+    draw, stay = (alpha_s - (1 - sigma) * alpha_t) / noise_t, (noise_s - sigma * alpha_t) / noise_t
+    for step in range(len(t)):
+        x_t, prediction = yield x_t, t[step].expand(len(x_t))
         p_0 = prediction.p_0()  # [B, K, H, W]
-        stay = (noise_s - sigma * alpha_t) / noise_t
-        unmask = torch.cat([(alpha_s - (1 - sigma) * alpha_t) / noise_t * p_0, stay.expand_as(p_0[:, :1])], dim=1)
-        keep = torch.zeros_like(unmask).scatter_(1, x_t[:, None], 1) * (1 - sigma)  # [B, K + 1, H, W]
-        keep[:, palette.mask_index] = sigma
+        unmask = torch.cat([draw[step] * p_0, stay[step].expand_as(p_0[:, :1])], dim=1)
+        keep = torch.zeros_like(unmask).scatter_(1, x_t[:, None], 1) * (1 - sigma[step])  # [B, K + 1, H, W]
+        keep[:, palette.mask_index] = sigma[step]
         masked = (x_t == palette.mask_index)[:, None]
         x_t = categorical(torch.where(masked, unmask, keep), generator)
     return x_t
 
 
-# What samplers that unmask share: how many pixels stay masked, and which
+# What samplers share: the process's clock; how many pixels stay masked, and which
+
+
+def clocks(process: Process, times: Tensor, palette: PaletteBatch) -> Tensor:
+    """The process's clock at all ``times``, ``[steps, B]``."""
+    return process.clock(times[:, None].expand(-1, len(palette.colors)), palette)
 
 
 def is_masked(x_t: Tensor, palette: PaletteBatch) -> Tensor:

@@ -15,7 +15,7 @@ from tincture.common.errors import InputError, choose
 from tincture.quantization.palettes.batch import PaletteBatch
 
 from . import PROCESSES
-from .draws import Generators
+from .draws import Generators, Streams
 from .guidance import Prediction, as_prediction
 from .process import Process
 from .samplers import SAMPLERS, even_times
@@ -137,8 +137,9 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
     def start(self, sample: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Begin with ``sample``, int64 ``[B, H, W]``; returns the index maps to ask about first."""
         options = self.config.sampler_options or {}
+        generator = generator.ahead() if isinstance(generator, Streams) else generator
         self._steps = self.sampler.algorithm(self.process, palette, sample, self._times, generator, **options)
-        self.finished = False
+        self._generator, self.finished = generator, False
         return self._ask(None, sample)
 
     def step(
@@ -166,6 +167,8 @@ class PaletteScheduler(SchedulerMixin, ConfigMixin):
             sample, self.times = self._steps.send(answer)
         except StopIteration as end:
             self.finished, sample = True, end.value
+            if isinstance(self._generator, Streams):
+                self._generator.look()
         return sample
 
     def __len__(self) -> int:

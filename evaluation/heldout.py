@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tincture.common.errors import InputError, choose
 from tincture.common.processes import joined, own_batches
 from tincture.data.index_maps import Batch, IndexMaps
-from tincture.diffusion.draws import image_generators, mixed_seed
+from tincture.diffusion.draws import Streams, mixed_seed
 from tincture.diffusion.likelihood import AnyOrderBits, any_order_bits_per_pixel, bits_per_pixel, mean_and_stderr
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
@@ -99,8 +99,8 @@ def heldout_estimates(
             batch = images.batch(rows, device)
             denoise = bind(denoiser, batch.palette, conditions(denoiser, batch))
             t = times[repeat, rows].to(device)
-            generators = image_generators(repeat_seed, rows.tolist())
-            bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, generators).cpu()
+            streams = Streams.of(repeat_seed, rows, device)
+            bits[repeat, rows] = bits_per_pixel(denoise, process, batch.x_0, t, batch.palette, streams).cpu()
     denoiser.train(was_training)
     return Estimates(times, joined(bits, distributed))
 
@@ -147,8 +147,8 @@ def exact_estimates(
         denoise = bind(denoiser, batch.palette, NO_CONDITIONS)
         pixels = batch.x_0[0].numel()
         times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
-        generators = image_generators(seed, rows.tolist())
-        bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, generators, times)
+        streams = Streams.of(seed, rows, device)
+        bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, streams, times)
         measured[:, rows] = torch.stack(bits).cpu().double()
     denoiser.train(was_training)
     return AnyOrderBits(*joined(measured, distributed))

@@ -17,13 +17,14 @@ branches.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tincture.controls.joint import JointPalettes
 from tincture.controls.views import Canvas, View
+from tincture.diffusion.draws import Streams, is_waited_for
 from tincture.diffusion.guidance import Told, branch_weights
 from tincture.models.denoiser import Conditions, Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -59,6 +60,9 @@ def guidance_branches(
 class Reuse:
     """A denoiser that isn't asked twice: images in which nothing changed keep their last logits.
 
+    That is so on a CPU. A GPU is asked about all images each time, because nobody knows which ones
+    changed without waiting for it.
+
     Args:
         denoise: (x_t ``[b, H, W]``, t ``[b]``, rows int64 ``[b]``) → logits ``[G, b, K, H, W]`` of
             these rows of the batch, from G branches.
@@ -68,19 +72,20 @@ class Reuse:
     def __init__(self, denoise: Callable[[Tensor, Tensor, Tensor], Tensor], depends_on_time: bool) -> None:
         self.denoise, self.depends_on_time = denoise, depends_on_time
         self.image_calls = 0
-        self._x_t = self._t = self._logits = None
+        self._rows = self._x_t = self._t = self._logits = None
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Logits ``[G, B, K, H, W]`` of the batch, by a call for those images that changed."""
-        if self._logits is None:
-            changed = torch.ones(len(x_t), dtype=torch.bool, device=x_t.device)
-        else:
+        if self._rows is None:
+            self._rows = torch.arange(len(x_t), device=x_t.device)
+        rows = self._rows
+        if self._logits is not None and not is_waited_for(x_t.device):
             changed = (x_t != self._x_t).flatten(1).any(dim=1)
             if self.depends_on_time:
                 changed |= t != self._t
-        rows = changed.nonzero().flatten()
+            rows = changed.nonzero()[:, 0]
         if len(rows) == len(x_t):
-            self._logits = self.denoise(x_t, t, rows)
+            self._logits = self.denoise(x_t, t, self._rows)
         elif len(rows) > 0:
             # A new tensor: whoever holds the last answer may still read it.
             self._logits = self._logits.index_copy(1, rows, self.denoise(x_t[rows], t[rows], rows))
@@ -99,7 +104,7 @@ class GuidedDenoiser:
         bias: float ``[B, K, H, W]`` in the picture's size; none for none.
         canvas: how the picture is laid out.
         tie: from the sampler's canvas to the picture; none if they are the same.
-        generators: of the images; views that move draw from them.
+        streams: of the images; views that move draw from them.
         batch_size: pictures that the network sees at once.
     """
 
@@ -111,53 +116,58 @@ class GuidedDenoiser:
         bias: Tensor | None,
         canvas: Canvas,
         tie: View | None,
-        generators: Sequence[torch.Generator],
+        streams: Streams,
         batch_size: int,
     ) -> None:
         self.denoiser, self.palette, self.told, self.bias = denoiser, palette, told, bias
-        self.canvas, self.tie, self.generators, self.batch_size = canvas, tie, generators, batch_size
+        self.canvas, self.tie, self.streams, self.batch_size = canvas, tie, streams, batch_size
 
     def __call__(self, x_t: Tensor, t: Tensor, rows: Tensor) -> Tensor:
         """Logits ``[G, b, K, h, w]`` of these ``rows`` of the batch, one for each branch."""
+        palette, told, bias, streams = self.palette, self.told, self.bias, self.streams
+        if len(rows) < len(streams):
+            palette, streams, bias = palette[rows], streams[rows], None if bias is None else bias[rows]
+            told = [conditions[rows] for conditions in told]
         # The way to the network: canvas → picture → what the network sees, with the maps of its
         # conditions.
         picture = x_t if self.tie is None else self.tie.show(x_t)
-        generators = [self.generators[row] for row in rows.tolist()]
-        looks = [look.to(x_t.device) for look in self.canvas.looks(*picture.shape[1:], generators, len(rows))]
-        told = [conditions[rows] for conditions in self.told]
+        looks = self.canvas.looks(*picture.shape[1:], streams)
         for look in looks:
             picture, told = look.show(picture), [_shown(conditions, look) for conditions in told]
         # The way back, for each branch.
-        return torch.stack([self._branch(picture, t, rows, conditions, looks) for conditions in told])
+        answers = []
+        for conditions in told:
+            logits = self._branch(picture, t, palette, conditions, looks)
+            logits = logits if bias is None else logits + bias
+            answers.append(logits if self.tie is None else self.tie.gather(logits))
+        return torch.stack(answers)
 
-    def _branch(self, picture: Tensor, t: Tensor, rows: Tensor, told: Conditions, looks: list[View]) -> Tensor:
+    def _branch(self, picture: Tensor, t: Tensor, palette: PaletteBatch, told: Conditions, looks: list[View]) -> Tensor:
         """Logits ``[b, K, h, w]`` of one branch; ``picture`` holds all windows of each image."""
-        windows = len(picture) // len(rows)
+        images, windows = len(t), len(picture) // len(t)
+        if windows > 1:
+            whose = torch.arange(images, device=t.device).repeat_interleave(windows)
+            t, palette = t[whose], palette[whose]
+            told = replace(replace(told, luminance=None)[whose], luminance=told.luminance)
         # Windows take memory, so only as many images as fill a batch hold the logits of theirs at
         # once.
         at_once = max(self.batch_size // windows, 1)
         answers = []
-        for first in range(0, len(rows), at_once):
-            images = slice(first, min(first + at_once, len(rows)))
-            logits = self._ask(picture, t, rows, told, images, windows)
+        for first in range(0, images, at_once):
+            group = _cut(slice(first * windows, (first + at_once) * windows), picture, t, palette, told)
+            parts = range(0, len(group[0]), self.batch_size)
+            asked = [_cut(slice(part, part + self.batch_size), *group) for part in parts]
+            logits = torch.cat([self.denoiser(*each).float() for each in asked])
             for look in reversed(looks):
-                logits = look.of_images(images).gather(logits)
+                logits = look.of_images(slice(first, first + at_once)).gather(logits)
             answers.append(logits)
-        logits = torch.cat(answers)
-        logits = logits if self.bias is None else logits + self.bias[rows]
-        return logits if self.tie is None else self.tie.gather(logits)
+        return torch.cat(answers)
 
-    def _ask(self, picture: Tensor, t: Tensor, rows: Tensor, told: Conditions, images: slice, windows: int) -> Tensor:
-        """The network's logits for all windows of some images, a batch at a time."""
-        whose = torch.arange(images.start, images.stop, device=rows.device).repeat_interleave(windows)
-        first = images.start * windows
-        logits = []
-        for some in torch.arange(first, images.stop * windows, device=rows.device).split(self.batch_size):
-            of = whose[some - first]
-            maps = None if told.luminance is None else told.luminance[some]
-            conditions = replace(replace(told, luminance=None)[of], luminance=maps)
-            logits.append(self.denoiser(picture[some], t[of], self.palette[rows[of]], conditions).float())
-        return torch.cat(logits)
+
+def _cut(where: slice, *values: Any) -> tuple[Any, ...]:
+    """That part of each value, all as they are if it is the whole."""
+    is_whole = where.start == 0 and where.stop >= len(values[0])
+    return values if is_whole else tuple(value[where] for value in values)
 
 
 def _shown(conditions: Conditions, look: View) -> Conditions:

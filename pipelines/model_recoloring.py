@@ -14,6 +14,7 @@ import torch
 from tincture.common.errors import InputError
 from tincture.common.processes import processes
 from tincture.controls.views import Canvas, View
+from tincture.diffusion.draws import Streams
 from tincture.diffusion.schedules import Schedule, linear
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser
 from tincture.quantization.encoding import differs
@@ -141,9 +142,9 @@ def redraw_colors(
     # The network sees the canvas of one pixel a color as the whole picture.
     tie = View(torch.from_numpy(region)[None, None], torch.ones(1, height, width), (1, len(colors)))
     batch = PaletteBatch.from_palettes([target]).to(denoiser.device)
-    generator = torch.Generator().manual_seed(0)  # of the windows' places
+    streams = Streams.of(0, [0], denoiser.device)  # of the windows' places
     ask = GuidedDenoiser(
-        denoiser, batch, [NO_CONDITIONS], None, Canvas(window=window), tie.to(denoiser.device), [generator], 64
+        denoiser, batch, [NO_CONDITIONS], None, Canvas(window=window), tie.to(denoiser.device), streams, 64
     )
     # Visible colors take turns, the largest first; what is seen stays seen.
     source = Palette(colors[visible])

@@ -5,6 +5,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 
 from tincture.common.errors import InputError
+from tincture.diffusion.draws import Streams
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
@@ -35,8 +36,10 @@ class PaletteBank(ModelMixin, ConfigMixin):
         bank.heldout.copy_(heldout)
         return bank
 
-    def draw(self, generator: torch.Generator, heldout: bool = False, label: int | None = None) -> Palette:
-        """Draw one palette from a side of the split, of a picture with ``label`` if one is given.
+    def draw(self, streams: Streams, heldout: bool = False, label: int | None = None) -> list[Palette]:
+        """Draw a palette for each image from a side of the split.
+
+        It is of a picture with ``label``, if one is given.
 
         Raises:
             InputError: the bank has no such palette.
@@ -47,5 +50,6 @@ class PaletteBank(ModelMixin, ConfigMixin):
         rows = torch.nonzero(found)[:, 0]
         if len(rows) == 0:
             raise InputError("the model's bank has no palette of that class on that side of the split; give --palette")
-        row = rows[torch.randint(len(rows), (), generator=generator)]
-        return Palette(self.colors[row][self.valid[row]].cpu().numpy())
+        drawn = rows[(streams().to(rows.device) * len(rows)).long()]
+        colors, valid = self.colors[drawn].cpu().numpy(), self.valid[drawn].cpu().numpy()
+        return [Palette(each[is_real]) for each, is_real in zip(colors, valid, strict=True)]

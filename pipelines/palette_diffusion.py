@@ -18,7 +18,7 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
 from tincture.controls.options import BANK, COUNT, Controls, Guidance, Sampling
 from tincture.controls.views import SIDE, View
-from tincture.diffusion.draws import image_generators, seed_from
+from tincture.diffusion.draws import Streams, seed_from
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
@@ -54,8 +54,8 @@ class PaletteDiffusionOutput(BaseOutput):
 
     images: list[IndexedImage] | list[Image.Image] | np.ndarray | Tensor
     image_calls: int = 0
-    """How many images the denoiser was asked about, over all steps. It isn't asked about an image
-    in which nothing changed; an image that it sees in windows counts once each time."""
+    """How many images the denoiser was asked about, over all steps. A CPU isn't asked about an
+    image in which nothing changed; an image that it sees in windows counts once each time."""
 
 
 class PaletteDiffusionPipeline(FolderPipeline):
@@ -92,7 +92,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
         controls: Controls = Controls(),
         height: int | None = None,
         width: int | None = None,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | Streams | None = None,
         output_type: str = "indexed",
         callback_on_step_end: StepEnd | None = None,
         distributed: bool = False,
@@ -117,8 +117,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
             guidance: words and classes to draw and to keep away from.
             controls: what pixels shall be like.
             height, width: in pixels; the data set's size if left out.
-            generator: instead of the seed, a CPU generator for each image; or one for all, which
-                gives the seed.
+            generator: instead of the seed, one generator, which gives the seed; or one for each
+                image, which gives that image's; or the `Streams` of all images.
             output_type: a name in `OUTPUT_TYPES`.
             callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels still
                 masked show the palette's first entry in its ``images``. In a mirrored picture,
@@ -142,9 +142,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
         guidance = guidance if guidance_scale is None else replace(guidance, guidance_scale=guidance_scale)
         convert = choose("output_type", output_type, OUTPUT_TYPES)
         height, width = self._side("height", height), self._side("width", width)
-        generators = _generators(generator, sampling.seed, num_images)
+        device = self.denoiser.device
+        streams = _streams(generator, sampling.seed, num_images, device)
         joint = palette if isinstance(palette, JointPalettes) else None
-        palettes = self._palettes(palette, generators, self._label(guidance.class_label))
+        palettes = self._palettes(palette, streams, self._label(guidance.class_label))
         padded = max(map(len, palettes))
 
         # What is asked of them, and of the network.
@@ -154,28 +155,28 @@ class PaletteDiffusionPipeline(FolderPipeline):
         denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
         scheduler = self._scheduler(sampling)
         start = 1.0 if controls.init is None else controls.init.strength
-        scheduler.set_timesteps(sampling.steps, self.denoiser.device, start)
-        tie = tie.to(self.denoiser.device) if (tie := controls.canvas.tie(height, width)) else None
-        drawn_size = (height, width) if tie is None else tie.size
+        scheduler.set_timesteps(sampling.steps, device, start)
+        tie = tie.to(device) if (tie := controls.canvas.tie(height, width)) else None
+        drawn_size, area = ((height, width), None) if tie is None else (tie.size, tie.area)
 
         images, image_calls = [], 0
         batches = own_batches(num_images, sampling.batch_size, distributed)
         with self.progress_bar(total=len(scheduler.timesteps) * len(batches)) as progress:
             for rows in batches:
                 # Start at noise, or at the picture to start from.
-                batch = PaletteBatch.from_palettes(palettes[rows], padded).to(self.denoiser.device)
-                x_t = scheduler.prior(batch, *drawn_size, generators[rows])
-                x_t, hold = _begin(x_t, scheduler, batch, generators[rows], controls.init, rows, tie)
-                x_t = scheduler.start(x_t, batch, generators[rows])
+                batch, draw = PaletteBatch.from_palettes(palettes[rows], padded).to(device), streams[rows]
+                x_t = scheduler.prior(batch, *drawn_size, draw)
+                x_t, hold = _begin(x_t, scheduler, batch, draw, controls.init, rows, tie)
+                x_t = scheduler.start(x_t, batch, draw)
                 ask = Reuse(
                     GuidedDenoiser(
                         denoiser,
                         batch,
-                        [branch.conditions[rows].to(self.denoiser.device) for branch in branches],
+                        [branch.conditions[rows].to(device) for branch in branches],
                         controls.bias(batch, rows),
                         controls.canvas,
                         tie,
-                        generators[rows],
+                        draw,
                         max(sampling.batch_size // (1 if joint is None else len(joint.palettes)), 1),
                     ),
                     self.denoiser.depends_on_time,
@@ -187,7 +188,6 @@ class PaletteDiffusionPipeline(FolderPipeline):
                         prediction = Prediction(logits, weights, sampling.temperature, sampling.top_p)
                         if controls.proportions is not None:
                             drawn = x_t if scheduler.process.has_mask else torch.full_like(x_t, padded)
-                            area = None if tie is None else tie.area
                             prediction = controls.proportions.steer(prediction, drawn, rows, area)
                         # Step, and hold what is kept.
                         x_t = hold(scheduler.step(prediction, t, x_t).prev_sample)
@@ -274,22 +274,22 @@ class PaletteDiffusionPipeline(FolderPipeline):
     def _palettes(
         self,
         palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes,
-        generators: Sequence[torch.Generator],
+        streams: Streams,
         label: int | None,
     ) -> list[Palette]:
         """The palette that each image is drawn in."""
         if isinstance(palette, str) and palette in BANK:
             is_heldout = palette == BANK[1]
-            palettes = [self.palette_bank.draw(generator, is_heldout, label) for generator in generators]
+            palettes = self.palette_bank.draw(streams, is_heldout, label)
         elif isinstance(palette, JointPalettes):
-            palettes = [palette.base] * len(generators)
+            palettes = [palette.base] * len(streams)
         else:
             if isinstance(palette, str) and (meant := did_you_mean(palette, BANK)):
                 raise InputError(f"no palette {palette!r}{meant}")
-            given = [palette] * len(generators) if isinstance(palette, Palette | str | Path) else palette
+            given = [palette] * len(streams) if isinstance(palette, Palette | str | Path) else palette
             palettes = [each if isinstance(each, Palette) else read_palette(each) for each in given]
-        if len(palettes) != len(generators):
-            raise InputError(f"{len(palettes)} palettes for {len(generators)} images; give one, or one for each")
+        if len(palettes) != len(streams):
+            raise InputError(f"{len(palettes)} palettes for {len(streams)} images; give one, or one for each")
         for each in [*palettes, *(palette.palettes if isinstance(palette, JointPalettes) else [])]:
             if len(each) < 2:
                 raise InputError("a palette to draw with has at least 2 entries, not 1")
@@ -303,22 +303,27 @@ def _with_words(guidance: Guidance, prompt: str | Sequence[str] | None, negative
     return guidance if negative_prompt is None else replace(guidance, negative_prompts=[negative_prompt])
 
 
-def _generators(
-    given: torch.Generator | Sequence[torch.Generator] | None, seed: int, num_images: int
-) -> Sequence[torch.Generator]:
+def _streams(
+    given: torch.Generator | Sequence[torch.Generator] | Streams | None,
+    seed: int,
+    num_images: int,
+    device: torch.device,
+) -> Streams:
     """One for each image."""
     if given is None or isinstance(given, torch.Generator):
-        return image_generators(seed if given is None else seed_from(given), range(num_images))
+        return Streams.of(seed if given is None else seed_from(given), range(num_images), device)
     if len(given) != num_images:
         raise InputError(f"{len(given)} generators for {num_images} images; give one for all, or one for each")
-    return given
+    if isinstance(given, Streams):
+        return given
+    return Streams(torch.tensor([seed_from(generator) for generator in given], device=device))
 
 
 def _begin(
     x_t: Tensor,
     scheduler: PaletteScheduler,
     palette: PaletteBatch,
-    generators: Sequence[torch.Generator],
+    streams: Streams,
     init: Init | None,
     images: slice,
     tie: View | None,
@@ -328,7 +333,7 @@ def _begin(
         return x_t, lambda x: x
     clean, kept = (value.to(x_t.device) for value in init.on_canvas(images, len(x_t), tie))
     if init.strength < 1:
-        x_t = scheduler.add_noise(clean, scheduler.timesteps[0].expand(len(x_t)), palette, generators)
+        x_t = scheduler.add_noise(clean, scheduler.timesteps[0].expand(len(x_t)), palette, streams)
     # A process without a mask would corrupt kept pixels again, and remasking would mask them.
     return clean.where(kept, x_t), lambda x: clean.where(kept, x)
 

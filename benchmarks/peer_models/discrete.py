@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tincture.data.augmentation import augment
 from tincture.data.index_maps import Batch, IndexMaps
-from tincture.diffusion.draws import image_generators
+from tincture.diffusion.draws import Streams
 from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.process import Process
 from tincture.diffusion.samplers import SAMPLERS, even_times, run
@@ -66,9 +66,10 @@ class DiscretePeer:
         drawn = []
         for first in range(0, len(palettes.colors), BATCH):
             palette = palettes[slice(first, first + BATCH)].to(next(network.parameters()).device)
-            generators = image_generators(seed, range(first, first + len(palette.colors)))
-            prior = self.process.prior(palette, size, size, generators)
+            streams = Streams.of(seed, range(first, first + len(palette.colors)), palette.colors.device)
+            prior = self.process.prior(palette, size, size, streams)
             times = even_times(calls).to(prior.device)
-            steps = SAMPLERS[sampler].algorithm(self.process, palette, prior, times, generators)
+            steps = SAMPLERS[sampler].algorithm(self.process, palette, prior, times, streams)
             drawn.append(run(steps, bind(network, palette, NO_CONDITIONS)).cpu())
+            streams.look()
         return Drawing(torch.cat(drawn))

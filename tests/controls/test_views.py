@@ -3,7 +3,7 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.controls.views import WHOLE, Canvas
-from tincture.diffusion.draws import image_generators
+from tincture.diffusion.draws import Streams
 
 CANVASES = [
     WHOLE,
@@ -17,7 +17,7 @@ CANVASES = [
 
 
 def looks_of(canvas, height, width, images=3, seed=0):
-    return canvas.looks(height, width, image_generators(seed, range(images)), images)
+    return canvas.looks(height, width, Streams.of(seed, range(images)))
 
 
 @pytest.mark.parametrize("canvas", CANVASES)
@@ -92,8 +92,8 @@ def test_a_mirrored_canvas_unfolds_symmetrically_and_answers_fold_by_their_mean(
 def test_what_is_random_belongs_to_its_image():
     canvas = Canvas(tile="both", window=5)
     together = looks_of(canvas, 6, 6, 3)
-    for n, generator in enumerate(image_generators(0, range(3))):
-        for alone, look in zip(canvas.looks(6, 6, [generator], 1), together, strict=True):
+    for n in range(3):
+        for alone, look in zip(canvas.looks(6, 6, Streams.of(0, [n])), together, strict=True):
             assert torch.equal(alone.source[0], look.source[n])
 
 

@@ -56,7 +56,8 @@ def test_guidance_mixes_posteriors_where_there_is_no_mask(world):
     process, palette = world.processes["uniform"], world.palette(1)
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 1, 3, 2, 2, generator=generator)
-    x_t, s, t = torch.tensor([[[0, 1], [2, 0]]]), torch.tensor([0.3]), torch.tensor([0.6])
+    x_t = torch.tensor([[[0, 1], [2, 0]]])
+    s, t = process.clock(torch.tensor([[0.3], [0.6]]), palette)
     p_a, p_b = (process.posterior(x_t, x.softmax(1), s, t, palette) for x in (a, b))
     for scale in (0.0, 1.0, 2.5):
         guided = Prediction([a, b], [scale, 1 - scale]).posterior(process, x_t, s, t, palette)
@@ -73,10 +74,11 @@ def test_a_sharpened_mixture_keeps_the_entries_that_the_mixture_keeps(world, pro
     x_t = torch.tensor([[[0, 1], [2, 2]]])
     guided = Prediction([a, b], [2.0, -1.0], **sharpening)
     alone = Prediction([2 * a.log_softmax(1) - b.log_softmax(1)], **sharpening)
-    for s in (0.0, 0.3):
-        p = guided.posterior(process, x_t, torch.tensor([s]), torch.tensor([0.6]), palette)
-        torch.testing.assert_close(p, alone.posterior(process, x_t, torch.tensor([s]), torch.tensor([0.6]), palette))
-    clean = guided.posterior(process, x_t, torch.zeros(1), torch.tensor([0.6]), palette)
+    zero, s, t = process.clock(torch.tensor([[0.0], [0.3], [0.6]]), palette)
+    for early in (zero, s):
+        p = guided.posterior(process, x_t, early, t, palette)
+        torch.testing.assert_close(p, alone.posterior(process, x_t, early, t, palette))
+    clean = guided.posterior(process, x_t, zero, t, palette)
     torch.testing.assert_close(clean, guided.p_0(), atol=1e-6, rtol=0)
 
 
@@ -86,5 +88,6 @@ def test_what_one_branch_rounds_to_zero_is_drawn_as_the_others_say(world):
         torch.tensor([[0.0, 0.0, -torch.inf], [-200.0, 0.0, -torch.inf]]).view(2, 1, 3, 1, 1).expand(-1, -1, -1, 2, 2)
     )
     x_t = torch.tensor([[[0, 1], [2, 2]]])
-    p = Prediction([a, b], [2.0, -1.0]).posterior(process, x_t, torch.zeros(1), torch.tensor([0.6]), palette)
+    zero, t = process.clock(torch.tensor([[0.0], [0.6]]), palette)
+    p = Prediction([a, b], [2.0, -1.0]).posterior(process, x_t, zero, t, palette)
     torch.testing.assert_close(p, torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand_as(p))

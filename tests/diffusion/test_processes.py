@@ -95,7 +95,7 @@ def test_the_posterior_is_bayes_rule(world, process, s, t):
     whole_s, whole_t = torch.eye(states).double(), torch.eye(states).double()
     whole_s[:3], whole_t[:3] = q_s, q_t
     step = torch.linalg.solve(whole_s, whole_t)  # q(x_t | x_s), because q_t = q_s · step
-    s_, t_ = torch.tensor([s], dtype=torch.float64), torch.tensor([t], dtype=torch.float64)
+    s_, t_ = process.clock(torch.tensor([[s], [t]], dtype=torch.float64), world.palette(1))
     for x_0 in range(3):
         for x_t in range(states):
             if q_t[x_0, x_t] == 0:
@@ -111,7 +111,8 @@ def test_corrupting_twice_is_corrupting_once(world, process):
     count = 60_000
     x_0, palette = torch.full((count, 2, 2), 1), world.palette(count)
     s, t = torch.full((count,), 0.3), torch.full((count,), 0.7)
-    x_t = process.renoise(process.q_sample(x_0, s, palette, generator), s, t, palette, generator)
+    x_s = process.q_sample(x_0, s, palette, generator)
+    x_t = process.renoise(x_s, *process.clock(torch.stack([s, t]), palette), palette, generator)
     shares = torch.bincount(x_t.flatten(), minlength=4)[: world.marginal(process, 0.7).shape[1]] / x_t.numel()
     torch.testing.assert_close(shares.double(), world.marginal(process, 0.7)[1], atol=5e-3, rtol=0)
     x_t = x_t.flatten(1).double()
@@ -160,7 +161,8 @@ def test_palettes_of_different_sizes_share_a_batch(process):
     leaf = logits.clone().requires_grad_()
     nats = process.negative_elbo(leaf, x_0, x_t, t, together)
     nats.sum().backward()
-    posterior = process.posterior(x_t, logits.softmax(1), s, t, together)
+    clock = process.clock(torch.stack([s, t]), together)
+    posterior = process.posterior(x_t, logits.softmax(1), *clock, together)
     assert leaf.grad.isfinite().all()
     torch.testing.assert_close(posterior.sum(1), torch.ones(3, 4, 4), atol=1e-5, rtol=0)
     for row, size in enumerate(sizes):
@@ -171,6 +173,7 @@ def test_palettes_of_different_sizes_share_a_batch(process):
         nats_alone.sum().backward()
         torch.testing.assert_close(nats[row], nats_alone[0], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(leaf.grad[row, :size], own.grad[0], rtol=1e-3, atol=1e-5)
-        here = process.posterior(x_alone, own.detach().softmax(1), s[row : row + 1], t[row : row + 1], alone)
+        clock = process.clock(torch.stack([s, t])[:, row : row + 1], alone)
+        here = process.posterior(x_alone, own.detach().softmax(1), *clock, alone)
         torch.testing.assert_close(posterior[row, :size], here[0, :size], rtol=1e-4, atol=1e-6)
         assert (posterior[row, size:7] == 0).all()

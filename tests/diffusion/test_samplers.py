@@ -89,9 +89,10 @@ def test_a_corrector_leaves_the_right_distribution_as_it_is(world, process, p_va
     palette, denoise = world.palette(DRAWS), world.denoiser(process)
     x_0 = world.states[torch.multinomial(world.p, DRAWS, replacement=True, generator=generator)]
     x_s = start = process.q_sample(x_0, s, palette, generator)
+    clock = process.clock(torch.stack([s, t]), palette)
     for _ in range(12):
-        x_t = process.renoise(x_s, s, t, palette, generator)
-        x_s = categorical(Prediction([denoise(x_t, t)]).posterior(process, x_t, s, t, palette), generator)
+        x_t = process.renoise(x_s, *clock, palette, generator)
+        x_s = categorical(Prediction([denoise(x_t, t)]).posterior(process, x_t, *clock, palette), generator)
     assert (x_s != start).any()
     q = world.marginal(process, 0.5)
     states = torch.cartesian_prod(*[torch.arange(q.shape[1])] * 4)  # [S^4, 4]

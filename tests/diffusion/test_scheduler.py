@@ -76,8 +76,8 @@ def test_steps_that_float32_cannot_tell_apart_are_one(world, schedule):
     assert 5990 < len(scheduler) < 6000
     assert (scheduler.process.schedule.noise(times).diff() < 0).all()
     x_t, p_0 = torch.tensor([[[0, 1], [2, 0]]]), torch.full((1, 3, 2, 2), 1 / 3)
-    for t, s in pairwise(times[:4]):
-        assert scheduler.process.posterior(x_t, p_0, s[None], t[None], palette).isfinite().all()
+    for t, s in pairwise(scheduler.process.clock(times[:4, None], palette)):
+        assert scheduler.process.posterior(x_t, p_0, s, t, palette).isfinite().all()
 
 
 def test_it_is_saved_and_loaded(tmp_path):

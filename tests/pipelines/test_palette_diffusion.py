@@ -6,7 +6,7 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.controls.options import Controls, Guidance, Sampling
-from tincture.diffusion.draws import image_generators
+from tincture.diffusion.draws import Streams
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.denoiser import PaletteDenoiser
 from tincture.pipelines.palette_bank import PaletteBank
@@ -167,11 +167,24 @@ def test_output_types_agree(pipeline):
     assert np.array_equal(np.array(draw("pil")[2]), indexed[2].indices)
 
 
-def test_generators_stand_for_the_seed(pipeline):
-    generators = image_generators(5, range(3))
-    assert same(
-        pipeline(3, sampling=Sampling(3), generator=generators).images, pipeline(3, sampling=Sampling(3, seed=5)).images
-    )
+def test_streams_stand_for_the_seed(pipeline):
+    drawn = pipeline(3, sampling=Sampling(3, seed=5)).images
+    assert same(pipeline(3, sampling=Sampling(3), generator=Streams.of(5, range(3))).images, drawn)
+    assert same(pipeline(2, sampling=Sampling(3), generator=Streams.of(5, [2, 0])).images, [drawn[2], drawn[0]])
+
+
+def test_a_generator_for_each_image_stands_for_the_images_seed(pipeline):
+    def draw(generators, **options):
+        return pipeline(len(generators), sampling=Sampling(3, **options), generator=generators).images
+
+    def of(*seeds):
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    drawn, generators = draw(of(5, 6, 7)), of(7, 5)
+    assert same(draw(of(5, 6, 7), seed=1, batch_size=2), drawn)
+    assert same(draw(generators), [drawn[2], drawn[0]])
+    assert not same(draw(generators), [drawn[2], drawn[0]])  # they have gone on
+    assert not same(draw(of(5, 5, 8)), drawn)
 
 
 def test_one_generator_gives_the_seed_and_goes_on(pipeline):
