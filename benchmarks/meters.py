@@ -51,7 +51,7 @@ def operations(run: Callable[[], object]) -> int:
 def dispatched(run: Callable[[], object]) -> int:
     """How many tensor operations ``run`` dispatches: each costs a CPU, or starts a GPU's kernel.
 
-    It is the same on each run and on each machine. What autograd runs backward isn't counted.
+    It is the same on each run and on each machine. Passes backward are counted, too, on a CPU.
     """
     with _Dispatches() as counter:
         run()

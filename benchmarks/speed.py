@@ -1,62 +1,68 @@
-"""Where time goes: `python -m benchmarks.speed step --config FILE`, or `… overhead`.
+"""Where time goes: `python -m benchmarks.speed operations`, or another of `PARTS`.
 
-Works are timed in turns and medians are compared, so that a busy machine slows all of them alike.
-Ratios hold where seconds don't.
+Pictures are random: what they show has no part in the cost. Works are timed in turns and medians
+are compared, so that a busy machine slows all of them alike. Ratios hold where seconds don't.
 """
 
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import yaml
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import Namespace
 from torch import Tensor
 
 from tincture.benchmarks.meters import dispatched, medians, operations, process_memory
 from tincture.benchmarks.tables import heading, row
-from tincture.benchmarks.work import TrainingStep
+from tincture.benchmarks.work import LABELS, TrainingStep
 from tincture.common import cli
-from tincture.data.index_maps import load_index_maps
+from tincture.controls.options import Sampling
+from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.denoiser import Denoiser, build_denoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.pipelines.asking import Reuse
+from tincture.pipelines.palette_bank import PaletteBank
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
+from tincture.training.devices import number_format
 from tincture.training.examples import ExampleMaker, Examples
 from tincture.training.feeds import WholeSet
-from tincture.training.run_config import RunConfig
+from tincture.training.loop import CLOCKS
+from tincture.training.run_config import RunConfig, add_run_options
 
-MATRIX = 2048
-PRODUCT, NETWORK = "matrix product", "network and loss"
+PICTURES = 4096
+"""In a random data set."""
+
+PRODUCT, LOADING, NETWORK, UPDATE = "matrix product", "loading", "network and loss", "optimizer and average"
+EDGES = {"cpu": 2048, "cuda": 8192}
+"""Of the matrices whose product is a device's peak."""
+
 BATCH, ENTRIES, SIZE, STEPS, ROUNDS = 64, 16, 16, 16, 15
 PROCESSES = {"absorbing": {}, "uniform": {}, "color-heat": {"width": 0.2, "leap": 0.1}}
 
 
-# A training step. Operations are the multiplications and additions of matrix products and
-# convolutions, forward and backward. The peak is that of a 2,048² matrix product, measured between
-# the steps.
-
-
 class Stopwatch:
-    """Seconds of named parts, on any device."""
+    """Seconds of named parts, on any device, by a clock of `CLOCKS`."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, clock: str) -> None:
+        self.device, self.clock = device, CLOCKS[clock]
         self.seconds: dict[str, list[float]] = {}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Time what happens inside, on a device that has nothing else to do, until it is done."""
         self._wait()
-        started = time.perf_counter()
+        started = self.clock()
         yield
         self._wait()
-        self.seconds.setdefault(name, []).append(time.perf_counter() - started)
+        self.seconds.setdefault(name, []).append(self.clock() - started)
 
     def median(self, name: str) -> float:
         """The median of all times that a part was run."""
@@ -68,13 +74,13 @@ class Stopwatch:
 
 
 class Step(TrainingStep):
-    """The parts of a step of training/loop.py, on its own data."""
+    """The parts of a step of training/loop.py, on random pictures."""
 
-    def __init__(self, config: RunConfig, device: torch.device, is_compiled: bool) -> None:
-        training, heldout = load_index_maps(config.data)
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        training, heldout = (random_pictures(config, count) for count in (PICTURES, 1))
         torch.manual_seed(config.seed)
-        model = build_denoiser(config.model, len(training.label_names), training.palettes.mask_index)
-        super().__init__(model, config.process, config.train, device, is_compiled)
+        model = build_denoiser(config.model, LABELS, training.palettes.mask_index)
+        super().__init__(model, config.process, config.train, device)
         self.feed = WholeSet(training, heldout, config.train.batch_size, seed=0)
         self.make_examples = ExampleMaker(self.model, self.process, training.palettes, config.train, 0, device)
 
@@ -82,57 +88,151 @@ class Step(TrainingStep):
         """The step's pictures, augmented and corrupted, on the device."""
         return self.make_examples(self.feed.pictures(step, slice(None)), step, 0)
 
-    def run(self) -> None:
+    def run(self, step: int = 0) -> None:
         """The whole step."""
-        self.learn_from(self.load(0))
+        self.learn_from(self.load(step))
         self.update()
 
 
-def time_step(options: Namespace, config: RunConfig) -> None:
-    """Time steps and matrix products in turn, print."""
-    device = torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
-    step = Step(config, device, options.compile)
-    memory = peak_memory(step.run, device)
-    examples = step.load(0)
-    network_operations, update_operations = operations(lambda: step.learn_from(examples)), operations(step.update)
-    step.learn_from(examples)  # an update takes the gradients away
-    launches = {"loading": dispatched(lambda: step.load(1)), "optimizer and average": dispatched(step.update)}
-    number_format = torch.bfloat16 if config.train.mixed_precision == "bf16" else torch.float32
-    matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=number_format)
-    watch = Stopwatch(device)
+def random_pictures(config: RunConfig, count: int) -> IndexMaps:
+    """Pictures of a run's largest size, in palettes of its most entries."""
+    size, entries = config.data.size, config.data.max_colors
+    indices = torch.randint(0, entries, (count, size, size), dtype=torch.uint8)
+    colors = torch.randint(0, 256, (count, entries, 4), dtype=torch.uint8)
+    colors[..., 3] = 255
+    palettes = PaletteBatch(colors, torch.ones(count, entries, dtype=torch.bool))
+    words = [[str(number) for number in range(count)], [""] * count, [""] * count]
+    return IndexMaps(indices, palettes, torch.arange(count) % LABELS, [str(label) for label in range(LABELS)], *words)
+
+
+def make_pipeline(config: RunConfig, device: torch.device) -> PaletteDiffusionPipeline:
+    """A pipeline that has learned nothing."""
+    pool = random_pictures(config, 64)
+    denoiser = build_denoiser(config.model, LABELS, pool.palettes.mask_index)
+    denoiser.to(device, memory_format=torch.channels_last)
+    bank = PaletteBank.of(pool.palettes, pool.labels, torch.zeros(len(pool), dtype=torch.bool))
+    pipeline = PaletteDiffusionPipeline(
+        denoiser, config.process.make_scheduler(), bank, config.data.size, tuple(pool.label_names)
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def find_device(config: RunConfig) -> torch.device:
+    """Where a run would be."""
+    return torch.device("cuda" if torch.cuda.is_available() and config.train.device == "auto" else "cpu")
+
+
+# Tensor operations. Each costs a CPU some microseconds, whatever it computes, or starts a GPU's
+# kernel. They are counted on a CPU, and are the same anywhere.
+
+
+def count_operations(options: Namespace, config: RunConfig) -> None:
+    """Count the tensor operations that the parts of training and of drawing dispatch."""
+    counts = [operations_of_training(config, images) for images in options.batches]
+    print(heading("part of a training step", *(f"{images} images" for images in options.batches)))
+    for name in counts[0]:
+        print(row(name, *(f"{each[name]:,}" for each in counts)))
+    print("\n" + heading("part of a step of drawing", *(f"{images} images" for images in options.batches)))
+    counts = [operations_of_drawing(config, images) for images in options.batches]
+    for name in counts[0]:
+        print(row(name, *(f"{each[name]:,}" for each in counts)))
+
+
+def operations_of_training(config: RunConfig, images: int) -> dict[str, int]:
+    """Tensor operations of each part of a step with so many images."""
+    step = Step(replace(config, train=replace(config.train, batch_size=images)), torch.device("cpu"))
+    step.run(0)  # what is made once, and stays
+    batch = step.load(1)
+    logits = step.predict(batch)
+    loss = step.loss(batch, logits)
+    return {
+        "loading: augmentation and corruption": dispatched(lambda: step.load(1)),
+        "network, forward": dispatched(lambda: step.predict(batch)),
+        "loss, forward": dispatched(lambda: step.loss(batch, logits)),
+        "network and loss, backward": dispatched(loss.backward),
+        "optimizer and average": dispatched(step.update),
+    }
+
+
+@torch.inference_mode()
+def operations_of_drawing(config: RunConfig, images: int) -> dict[str, int]:
+    """Tensor operations of the network, and of all the rest of a step of each sampler."""
+    pipeline, pool = make_pipeline(config, torch.device("cpu")), random_pictures(config, images)
+    x_t, t = pool.indices.long(), torch.full((images,), 0.5)
+    counts = {"network": dispatched(lambda: pipeline.denoiser(x_t, t, pool.palettes))}
+    logits = torch.randn(images, pool.palettes.mask_index, *x_t.shape[1:])
+    pipeline.denoiser.forward = lambda x_t, *_: logits if len(x_t) == images else logits[: len(x_t)]
+    few, more = 3, 5  # steps in which each image changes, so each is asked about
+
+    def whole(steps: int, name: str) -> int:
+        sampling = Sampling(steps, sampler=name, batch_size=images)
+        return dispatched(lambda: pipeline(images, sampling=sampling))
+
+    for name in sampler_names(config.process.make_scheduler().process):
+        counts[f"{name}, besides the network"] = (whole(more, name) - whole(few, name)) // (more - few)
+    return counts
+
+
+# Training. The peak is that of a large matrix product, measured between the steps. Parts are timed
+# each for itself; images a second are those of steps that wait for nothing.
+
+
+def time_training(options: Namespace, config: RunConfig) -> None:
+    """Time training steps, compiled and not where a GPU compiles, and matrix products."""
+    device = find_device(config)
+    edge = EDGES[device.type]
+    matrix = torch.randn(edge, edge, device=device, dtype=number_format(config.train, device))
+    plain = replace(config, train=replace(config.train, compile="no"))
+    step = Step(plain, device)
+    batch = step.load(0)
+    per_image, per_update = operations(lambda: step.learn_from(batch)) / len(batch.t), operations(step.update)
+    print(heading("", ""))
+    print(
+        row("device", torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads")
+    )
+    print(row("numbers", str(matrix.dtype).removeprefix("torch.")))
+    print(row("multiplications and additions of the network, an image", f"{per_image / 1e9:.3f} billion"))
+    print(row("of the optimizer, a step", f"{per_update / 1e9:.3f} billion"))
+    parts = [LOADING, NETWORK, UPDATE]
+    print("\n" + heading("images", "network", "images/s", *parts, "peak, GFLOP/s", "reached", "MiB, at most"))
+    for images in options.batches:
+        for each in (plain, config):
+            step = Step(replace(each, train=replace(each.train, batch_size=images)), device)
+            if each is plain or step.is_compiled:
+                speed, watch, memory = measured_step(step, options, matrix)
+                peak = 2 * edge**3 / watch.median(PRODUCT)
+                reached = (per_image + per_update / images) * speed
+                whole = sum(map(watch.median, parts))
+                shares = [f"{watch.median(part) / whole:.0%}" for part in parts]
+                name, rates = (
+                    "compiled" if step.is_compiled else "as it is",
+                    [f"{peak / 1e9:,.0f}", f"{reached / peak:.1%}"],
+                )
+                print(row(images, name, f"{speed:,.0f}", *shares, *rates, f"{memory:,.0f}"), flush=True)
+    if options.profile:
+        print_profile(Step(plain, device).run)
+
+
+def measured_step(step: Step, options: Namespace, matrix: Tensor) -> tuple[float, Stopwatch, float]:
+    """Images a second, the times of the parts and of a product, and MiB."""
+    for _ in range(3 if step.is_compiled else 1):  # compile, record a CUDA graph, play it
+        step.run()
+    memory = peak_memory(step.run, step.device)
+    watch = Stopwatch(step.device, options.clock)
     for number in range(options.steps):
         with watch.part(PRODUCT):
             matrix @ matrix
-        with watch.part("loading, augmentation and corruption"):
+        with watch.part(LOADING):
             batch = step.load(number)
         with watch.part(NETWORK):
             step.learn_from(batch)
-        with watch.part("optimizer and average"):
+        with watch.part(UPDATE):
             step.update()
-    report(watch, network_operations, update_operations, config.train.batch_size, memory)
-    for part, count in launches.items():
-        print(row(f"tensor operations dispatched by {part}", f"{count:,}"))
-    if options.profile:
-        print_profile(step.run)
-
-
-def report(watch: Stopwatch, network: int, update: int, batch_size: int, memory: float) -> None:
-    """Print two tables, for so many operations of the network and of the optimizer."""
-    parts = [name for name in watch.seconds if name != PRODUCT]
-    step = sum(watch.median(name) for name in parts)
-    peak = 2 * MATRIX**3 / watch.median(PRODUCT)
-    print(heading("part of a step", "share"))
-    for name in parts:
-        print(row(name, f"{watch.median(name) / step:.1%}"))
-    reached, by_network = (network + update) / step, network / watch.median(NETWORK)
-    print("\n" + heading("", ""))
-    print(row("operations of the network, an image", f"{network / batch_size / 1e9:.3f} GFLOP"))
-    print(row("operations of the optimizer, a step", f"{update / 1e9:.3f} GFLOP"))
-    print(row("images a second", f"{batch_size / step:.0f}"))
-    print(row(f"peak: a {MATRIX}² matrix product", f"{peak / 1e9:.0f} GFLOP/s"))
-    print(row("reached by the network", f"{by_network / 1e9:.0f} GFLOP/s, {by_network / peak:.0%} of the peak"))
-    print(row("reached by the whole step", f"{reached / 1e9:.0f} GFLOP/s, {reached / peak:.0%} of the peak"))
-    print(row("memory of a step", f"{memory:.0f} MiB, {memory / batch_size:.1f} MiB an image"))
+    with watch.part("all"):
+        for number in range(options.steps):
+            step.run(number)
+    return options.steps * step.train.batch_size / watch.median("all"), watch, memory
 
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> float:
@@ -156,6 +256,47 @@ def print_profile(run: Callable[[], object]) -> None:
     print("\n" + heading("operation", "share of the step's processor time"))
     for event in sorted(profile.key_averages(), key=lambda event: -event.self_cpu_time_total)[:12]:
         print(row(event.key, f"{event.self_cpu_time_total / total:.1%}"))
+
+
+# Drawing.
+
+
+def time_drawing(options: Namespace, config: RunConfig) -> None:
+    """Time whole drawings with each sampler, and the network's part of them."""
+    device = find_device(config)
+    pipeline = make_pipeline(config, device)
+    print(heading("sampler", "images", "calls", "seconds", "images/s", "in the network"))
+    for name in options.samplers:
+        watch = Stopwatch(device, options.clock)
+
+        def draw(calls: int, name: str = name) -> None:
+            pipeline(options.images, sampling=Sampling(calls, sampler=name, batch_size=options.images))
+
+        draw(1)
+        with watch.part("whole"):
+            draw(options.calls)
+        with watched_forward(pipeline.denoiser, watch), watch.part("whole, stopping at each call"):
+            draw(options.calls)
+        whole, share = (
+            watch.median("whole"),
+            sum(watch.seconds["network"]) / watch.median("whole, stopping at each call"),
+        )
+        cells = name, options.images, options.calls, f"{whole:.2f}", f"{options.images / whole:.1f}", f"{share:.0%}"
+        print(row(*cells), flush=True)
+
+
+@contextmanager
+def watched_forward(denoiser: Denoiser, watch: Stopwatch) -> Iterator[None]:
+    """Time each call of the network."""
+    forward = denoiser.forward
+
+    def timed(*arguments: object) -> Tensor:
+        with watch.part("network"):
+            return forward(*arguments)
+
+    denoiser.forward = timed
+    yield
+    del denoiser.forward
 
 
 # What processes and samplers cost beside the network: the demo's, on 64 icons of 16 × 16 in 16
@@ -230,24 +371,39 @@ def palettes() -> PaletteBatch:
     return PaletteBatch.from_palettes([Palette.from_hex([f"{color:06x}" for color in colors]) for colors in rows])
 
 
+PARTS = {
+    "operations": count_operations,
+    "training_speed": time_training,
+    "drawing_speed": time_drawing,
+    "overhead": time_overhead,
+}
+
+
 def main(arguments: list[str]) -> None:
     """Do one part."""
     parser = cli.make_parser(__doc__.split(":")[0])
-    parts = parser.add_subcommands(required=True, dest="part")
-    step, overhead = cli.make_parser(time_step.__doc__), cli.make_parser(time_overhead.__doc__)
-    step.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the keys below")
-    step.add_argument("--steps", type=int, default=10, help="training steps to time")
-    step.add_argument("--compile", action="store_true", help="compile the network")
-    step.add_argument("--profile", action="store_true", help="print the operations that take longest")
-    step.add_class_arguments(RunConfig)
-    overhead.add_argument("--rounds", type=int, default=ROUNDS, help="of which medians are taken")
-    parts.add_subcommand("step", step, help=time_step.__doc__)
-    parts.add_subcommand("overhead", overhead, help=time_overhead.__doc__)
+    choice = parser.add_subcommands(required=True, dest="part")
+    parts = {name: cli.make_parser(part.__doc__) for name, part in PARTS.items()}
+    for name in ("operations", "training_speed"):
+        parts[name].add_argument("--batches", type=int, nargs="+", default=[64, 512], help="images in a step")
+    training, drawing = parts["training_speed"], parts["drawing_speed"]
+    training.add_argument("--steps", type=int, default=10, help="training steps to time")
+    training.add_argument("--profile", action="store_true", help="print the operations that take longest")
+    drawing.add_argument("--images", type=int, default=64, help="to draw, all at once")
+    drawing.add_argument("--calls", type=int, default=64, help="of the network, for each image")
+    drawing.add_argument("--samplers", nargs="+", default=["ancestral", "remasking"], help="as sample.py names them")
+    for part in (training, drawing):
+        part.add_argument("--clock", choices=list(CLOCKS), default="wall", help="as train.clock")
+    for name in ("operations", "training_speed", "drawing_speed"):
+        add_run_options(parts[name])
+    parts["overhead"].add_argument("--rounds", type=int, default=ROUNDS, help="of which medians are taken")
+    for name, part in parts.items():
+        choice.add_subcommand(name, part, help=PARTS[name].__doc__)
     options = parser.parse_args(arguments)
-    if options.part == "step":
-        time_step(options.step, parser.instantiate(options).step)
-    else:
+    if options.part == "overhead":
         time_overhead(options.overhead)
+    else:
+        PARTS[options.part](options[options.part], RunConfig.of(parser.instantiate(options)[options.part]))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
 import torch
+from torch import Tensor
 
 from tincture.benchmarks.meters import operations, process_memory, tensor_bytes
 from tincture.diffusion.draws import categorical
@@ -83,13 +84,19 @@ class TrainingStep:
         self.optimizers = OPTIMIZERS[train.optimizer](model, train)
         self.average = ExponentialAverage(model, train.ema_decay)
 
+    def predict(self, batch: Examples) -> Tensor:
+        """Logits, ``[B, K, H, W]``."""
+        with autocast(self.train, self.device):
+            return self.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
+
+    def loss(self, batch: Examples, logits: Tensor) -> Tensor:
+        """Bits per pixel, with the cross-entropy."""
+        weight = self.train.cross_entropy
+        return hybrid_loss(self.process, logits, batch.x_0, batch.x_t, batch.t, batch.palette, weight)[0].mean()
+
     def learn_from(self, batch: Examples) -> None:
         """Predict, and propagate back."""
-        with autocast(self.train, self.device):
-            logits = self.model(batch.x_t, batch.t, batch.palette, batch.conditions).float()
-        weight = self.train.cross_entropy
-        losses, _ = hybrid_loss(self.process, logits, batch.x_0, batch.x_t, batch.t, batch.palette, weight)
-        losses.mean().backward()
+        self.loss(batch, self.predict(batch)).backward()
 
     def update(self) -> None:
         """Change the weights and their average, forget the gradients."""
