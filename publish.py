@@ -134,7 +134,8 @@ def model_card(
     licence: str | None,
 ) -> str:
     """The text of a model card, with the header that hubs read."""
-    is_icons, size = data.get("source", "icons") == "icons", pipeline.config.size
+    is_icons, size = data.get("source", "icons") == "icons", data.get("size", pipeline.config.size)
+    sizes = " or ".join(f"{each}×{each}" for each in (size if isinstance(size, list | tuple) else [size]))
     licence = licence or ("cc-by-3.0" if is_icons else None)
     header: dict[str, Any] = {"license": licence} if licence else {}
     header |= {"library_name": "diffusers", "pipeline_tag": "unconditional-image-generation"}
@@ -167,7 +168,7 @@ error.
 
 # {name}
 
-A discrete diffusion model of {size}×{size} pictures, whose pixels are entries of a palette. It was
+A discrete diffusion model of {sizes} pictures, whose pixels are entries of a palette. It was
 made with Tincture ({weights:,} weights, {pipeline.scheduler.config.process} process).{classes}
 
 ```python

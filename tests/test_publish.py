@@ -146,7 +146,7 @@ def test_a_file_that_evaluate_did_not_write_is_refused(tmp_path, content):
     [
         ({"source": "icons"}, None, {"license": "cc-by-3.0"}),
         ({"source": "folder", "path": None}, "cc0-1.0", {"license": "cc0-1.0"}),
-        ({"source": "folder", "path": None}, None, {}),
+        ({"source": "folder", "path": None, "size": [16, 32]}, None, {}),
         ({"source": "datasets", "path": "user/set"}, "mit", {"license": "mit", "datasets": ["user/set"]}),
         ({"source": "datasets", "path": "user/set", "streaming": True}, None, {"datasets": ["user/set"]}),
     ],
@@ -160,4 +160,5 @@ def test_a_card_says_what_hubs_read(data, licence, expected):
     assert common <= set(header)
     assert "4,104 to learn from and 467 held out" in card
     assert "1.25 ± ?" in card
+    assert ("model of 16×16 or 32×32 pictures" if "size" in data else "model of 16×16 pictures") in card
     assert ("No license was named" in card) == ("license" not in expected)

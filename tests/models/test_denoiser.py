@@ -73,6 +73,19 @@ def test_padding_the_palette_changes_nothing(denoiser):
 
 
 @torch.no_grad()
+def test_it_does_not_matter_where_a_palette_is_padded(denoiser):
+    """Entries that training adds stand after the padding of a picture's own."""
+    x_t, t, palette = random_batch(3, 7)
+    places = torch.tensor([0, 1, 2, 6, 7, 9, 11])
+    spread = PaletteBatch(torch.zeros(3, 12, 4, dtype=torch.uint8), torch.zeros(3, 12, dtype=torch.bool))
+    spread.colors[:, places], spread.valid[:, places] = palette.colors, palette.valid
+    logits = denoiser(torch.cat([places, torch.tensor([12])])[x_t], t, spread)
+    torch.testing.assert_close(logits[:, places], denoiser(x_t, t, palette), atol=1e-4, rtol=1e-4)
+    assert logits.exp().sum(dim=1).isfinite().all()
+    assert (logits[~spread.valid] == -torch.inf).all()
+
+
+@torch.no_grad()
 def test_colors_matter(denoiser):
     x_t, t, palette = random_batch(2, 7)
     other = PaletteBatch(palette.colors.flip(0), palette.valid)
