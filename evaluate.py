@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -26,10 +27,12 @@ from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.bootstrap import Measured
 from tincture.evaluation.copies import closest_pairs, nearest_of_their_size, places_by_size
 from tincture.evaluation.feature_metrics import MIN_IMAGES
-from tincture.evaluation.features import EXTRACTORS, load_extractor
+from tincture.evaluation.features import EXTRACTORS, FeatureExtractor, load_extractor
 from tincture.evaluation.figures import plot_agreement, plot_bits_over_time, plot_scalars
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
-from tincture.evaluation.report import Scalars, copy_scalars, image_scalars, named, table
+from tincture.evaluation.report import Scalars, copy_scalars, features_of, image_scalars, named, table
+from tincture.evaluation.words import Probe, common_things, shown_things
+from tincture.models.text import words_in
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.encoding import encode
 from tincture.quantization.palettes.files import read_palette
@@ -42,9 +45,10 @@ from tincture.training.tracking import start_wandb
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization")
+METRICS = ("bits-per-pixel", "exact-bits-per-pixel", "images", "memorization", "words")
 DEFAULT_METRICS = ("bits-per-pixel", "images", "memorization")
-"""What every model has. Exact bits need a process with a mask, and a call for each pixel."""
+"""What every model has. Exact bits need a process with a mask, and a call for each pixel. Words
+need a model that knows some."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +162,9 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
     with state.local_main_process_first():  # the others find the encoded set in the cache
         training, heldout = load_index_maps(data)
     reference, other = (heldout, training) if measuring.split == "heldout" else (training, heldout)
-    if "images" in measuring.metrics and min(len(reference), len(other)) < MIN_IMAGES:
-        raise InputError(
-            f"the metric images compares with at least {MIN_IMAGES} pictures on each side of the split, and there are "
-            f"{len(training)} for training and {len(heldout)} held out: leave it out with --metrics bits-per-pixel memorization"
-        )
-    extractor = load_extractor(measuring.extractor) if "images" in measuring.metrics else None
+    check_metrics(measuring, pipeline, training, heldout)
+    things = common_things(training.captions) if "words" in measuring.metrics else {}
+    extractor = load_extractor(measuring.extractor) if {"images", "words"} & set(measuring.metrics) else None
     sides = {"training_images": len(training), "heldout_images": len(heldout)}
 
     # ---- Measure the likelihood, and draw: all processes share this work ----
@@ -177,12 +178,17 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
         samples |= {"drawn_images": len(drawn)}
     if given:
         drawn_in_given = draw(pipeline, like, in_turn(given, len(like)), options.sampling)
+    if "words" in measuring.metrics:
+        asked, of_captions = draw_captions(pipeline, reference, things, options)
+        samples |= {"captions": len(asked)}
     leave_group()
     if not state.is_main_process:
         return
 
     # ---- Compare what was drawn ----
-    if extractor is not None:
+    if "words" in measuring.metrics:
+        scalars |= recognition(training, asked, of_captions, things, extractor)
+    if "images" in measuring.metrics:
         others = other.pictures(other.random_rows(len(drawn), seed))
         scalars |= image_scalars(drawn, pictures, others, extractor, seed)
         samples |= {"reference_images": len(pictures), "floor_images": len(others)}
@@ -196,13 +202,30 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
         figures += shown
 
     # ---- Write and report ----
-    seconds = round(time.perf_counter() - started, 2)
+    record |= {"samples": samples, "seconds": round(time.perf_counter() - started, 2), "metrics": finite(scalars)}
+    report(files, record, scalars, figures)
+
+
+def check_metrics(
+    measuring: Measuring, pipeline: PaletteDiffusionPipeline, training: IndexMaps, heldout: IndexMaps
+) -> None:
+    """Raise InputError for a metric that the model or its data don't have."""
+    if "images" in measuring.metrics and min(len(training), len(heldout)) < MIN_IMAGES:
+        raise InputError(
+            f"the metric images compares with at least {MIN_IMAGES} pictures on each side of the split, and there are "
+            f"{len(training)} for training and {len(heldout)} held out: leave it out with --metrics bits-per-pixel memorization"
+        )
+    if "words" in measuring.metrics and pipeline.denoiser.text is None:
+        raise InputError("the metric words is for models that know words; this one was trained without: leave it out")
+
+
+def report(files: Files, record: dict[str, Any], scalars: Scalars, figures: list[Path]) -> None:
+    """Print what was measured, write it, log it."""
     if files.plots:
         figures.append(files.plots / "metrics.png")
         plot_scalars(figures[-1], scalars)
-    record |= {"samples": samples, "seconds": seconds, "metrics": finite(scalars)}
     print(table(scalars))
-    print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in samples.items()))
+    print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in record["samples"].items()))
     write_json(files.output, record)
     if files.wandb:
         log_to_wandb(files, record, figures)
@@ -210,9 +233,13 @@ def evaluate(options: Options, state: "PartialState", record: dict[str, Any]) ->
 
 
 def draw(
-    pipeline: PaletteDiffusionPipeline, like: list[IndexedImage], palettes: list[Palette], sampling: Sampling
+    pipeline: PaletteDiffusionPipeline,
+    like: list[IndexedImage],
+    palettes: list[Palette],
+    sampling: Sampling,
+    prompts: list[str] | None = None,
 ) -> list[IndexedImage]:
-    """Draw an image in each palette, as large as the picture that it is ``like``.
+    """Draw an image in each palette, of each prompt, as large as the picture that it is ``like``.
 
     All processes share this work, and all get all images. Image i depends on the seed and i alone.
     """
@@ -220,8 +247,9 @@ def draw(
     drawn: dict[int, IndexedImage] = {}
     for (height, width), places in places_by_size(like).items():
         own, size = [palettes[place] for place in places], {"height": height, "width": width}
-        of_size = streams[torch.tensor(places)]
-        images = pipeline(len(places), own, sampling, **size, generator=of_size, distributed=True).images
+        of_size = {"generator": streams[torch.tensor(places)], "distributed": True, **size}
+        of_size["prompt"] = None if prompts is None else [prompts[place] for place in places]
+        images = pipeline(len(places), own, sampling, **of_size).images
         drawn |= zip(places, images, strict=True)
     return [drawn[place] for place in range(len(like))]
 
@@ -237,6 +265,42 @@ def moved_to(pictures: list[IndexedImage], palettes: list[Palette]) -> list[Inde
         IndexedImage(encode(picture.to_rgba(), palette), palette)
         for picture, palette in zip(pictures, palettes, strict=True)
     ]
+
+
+def draw_captions(
+    pipeline: PaletteDiffusionPipeline, reference: IndexMaps, things: Mapping[str, int], options: Options
+) -> tuple[IndexMaps, dict[str, list[IndexedImage]]]:
+    """Draw the captions of pictures that show one of the ``things``, in these pictures' palettes.
+
+    Returns:
+        The pictures; and drawings by name, with their captions as prompts and without.
+    """
+    rows = reference.random_rows(len(reference), options.sampling.seed)
+    rows = rows[shown_things(reference.captions, things)[rows] >= 0][: options.measuring.num_samples]
+    if len(rows) == 0:
+        raise InputError(f"the metric words finds none of {', '.join(things)} in captions of that split: leave it out")
+    asked, vocabulary = reference.subset(rows), pipeline.denoiser.text.vocabulary
+    like = asked.pictures(torch.arange(len(asked)))
+    known = [" ".join(filter(vocabulary.find, words_in(caption))) for caption in asked.captions]
+    where = pipeline, like, [picture.palette for picture in like], options.sampling
+    return asked, {"recognized": draw(*where, known), "recognized_unprompted": draw(*where)}
+
+
+def recognition(
+    training: IndexMaps,
+    asked: IndexMaps,
+    drawn: Mapping[str, list[IndexedImage]],
+    things: Mapping[str, int],
+    extractor: FeatureExtractor,
+) -> Scalars:
+    """How often a probe sees the things of captions, in pictures that show them and in drawings."""
+    learned, real = (side.pictures(torch.arange(len(side))) for side in (training, asked))
+    probe = Probe(features_of(learned, extractor), shown_things(training.captions, things))
+    shown = shown_things(asked.captions, things)
+    scalars: Scalars = {}
+    for name, images in {**drawn, "recognized_real": real}.items():
+        scalars |= named(f"words/{name}", probe.recognized(features_of(images, extractor), shown))
+    return scalars
 
 
 def likelihood(
@@ -259,12 +323,15 @@ def likelihood(
         scalars |= named(f"{measuring.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
         scalars |= named(f"{measuring.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
         samples |= {"exact_images": len(rows), "exact_orders": measuring.orders}
-    if "bits-per-pixel" in measuring.metrics:
-        estimates = heldout_estimates(
-            pipeline.denoiser, process, reference, measuring.times, seed=seed, distributed=True
-        )
+    if {"bits-per-pixel", "words"} & set(measuring.metrics):
+        measured = pipeline.denoiser, process, reference, measuring.times
+        estimates = heldout_estimates(*measured, seed=seed, distributed=True)
         scalars |= named(f"{measuring.split}/bits_per_pixel", Measured(*estimates.result()))
         samples |= {"bits_per_pixel_times": measuring.times}
+        if "words" in measuring.metrics:  # the same corruptions, so that the difference is exact
+            told = heldout_estimates(*measured, told="caption", seed=seed, distributed=True)
+            saved = (estimates.bits - told.bits).mean(dim=0)
+            scalars |= named("words/bits_saved", Measured(*mean_and_stderr(saved)))
         if options.files.plots and processes().is_main_process:
             figures.append(options.files.plots / "bits-over-time.png")
             plot_bits_over_time(figures[-1], estimates)

@@ -95,8 +95,14 @@ def public_config(checkpoint: Path) -> dict[str, Any]:
     data.pop("cache_dir", None)
     if not is_hub_name(data):
         data["path"] = None
-    data["palette"] = re.split(r"[/\\]", str(data.get("palette", "own")))[-1]
+    data["palette"] = _last_part(data.get("palette", "own"))
+    if isinstance(model := config.get("model"), dict) and model.get("text"):
+        model["text"] = _last_part(model["text"])
     return config
+
+
+def _last_part(path: object) -> str:
+    return re.split(r"[/\\]", str(path))[-1]
 
 
 def is_hub_name(data: Mapping[str, Any]) -> bool:

@@ -150,7 +150,7 @@ def with_unused_entries(batch: Batch, pool: PaletteBatch, probability: float, mo
     number = (1 + whole(rand(1), most)) * (rand(1) < probability)
     unused = (torch.arange(most, device=own.valid.device) < number) & ~known.any(dim=2)
     palette = PaletteBatch(torch.cat([own.colors, foreign], dim=1), torch.cat([own.valid, unused], dim=1))
-    return Batch(batch.x_0, palette, batch.labels)
+    return replace(batch, palette=palette)
 
 
 def to_nearest_entries(x_0: Tensor, palette: PaletteBatch, target: PaletteBatch) -> Tensor:

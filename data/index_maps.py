@@ -61,7 +61,7 @@ class Batch:
     palette: PaletteBatch
     labels: Tensor
     """int64 ``[B]``."""
-    captions: Sequence[str] = ()
+    captions: Sequence[str]
     """B texts."""
 
 

@@ -212,11 +212,12 @@ def table_for(name: str, captions: Iterable[str]) -> Table:
     channels = LEARNED_CHANNELS if base is None else base.vectors.shape[1]
     vectors = torch.randn(len(words), channels, generator=torch.Generator().manual_seed(0))
     if base is not None:
-        vectors = torch.cat([base.vectors, _as_bytes(vectors[len(base.vectors) :])])
+        vectors = torch.cat([base.vectors, as_bytes(vectors[len(base.vectors) :])])
     return Table.of(words, vectors)
 
 
-def _as_bytes(vectors: Tensor) -> Tensor:
+def as_bytes(vectors: Tensor) -> Tensor:
+    """Vectors as a table holds them, int8; what is above 4 is cut."""
     return (vectors * UNIT).round().clamp(-127, 127).to(torch.int8)
 
 

@@ -93,10 +93,11 @@ def test_a_published_config_names_no_folder_of_the_machine(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here" / "sprites").mkdir(parents=True)
     values = {"data": data | {"size": 8, "cache_dir": "/home/ada/cache"}, "track": {"project": "secret"}, "seed": 1}
+    values["model"] = {"text": "/home/ada/words.safetensors"}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     public = publish.public_config(tmp_path)
     assert (public["data"]["path"], public["data"]["palette"]) == (path, palette)
-    assert (public["seed"], public["data"]["size"]) == (1, 8)
+    assert (public["seed"], public["data"]["size"], public["model"]["text"]) == (1, 8, "words.safetensors")
     assert not any(private in str(public) for private in ("ada", "secret", "here"))
 
 

@@ -151,3 +151,18 @@ def test_mistakes_give_one_line_and_nothing_is_written(
     assert err.startswith("error: ")
     assert message in err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("options", [["--prompt", "red dragon"], ["--negative-prompt", "shield"]])
+def test_a_model_that_knows_no_words_says_so_in_one_line(run, checkpoint, tmp_path, options):
+    status, out, err = run(sample, "--checkpoint", checkpoint, "--output", tmp_path / "drawn", *options)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert "this model was trained without words" in err
+
+
+def test_each_drawing_is_recorded_with_its_prompt_in_all_of_its_palettes(icon):
+    arguments = ["--checkpoint", "model", "--output", "drawn", "--num-images", "3", "--prompt", "red dragon", "potion"]
+    parsed = sample.make_parser().parse_args(arguments)
+    record = sample.describe(parsed, [icon[0]] * 6, 1.0)
+    assert [each["prompt"] for each in record["samples"]] == [*["red dragon"] * 2, *["potion"] * 2, *["red dragon"] * 2]
+    assert record["options"]["prompt"] == ["red dragon", "potion"]

@@ -35,7 +35,7 @@ def rand_for(count):
 def batch():
     palette = Palette.from_hex(["00000000", "ff2000", "2030ff", "eeeeee", "777777"])
     palettes = PaletteBatch.from_palettes([palette] * 200)
-    return Batch(torch.randint(0, 5, (200, 6, 9)), palettes, torch.arange(200))
+    return Batch(torch.randint(0, 5, (200, 6, 9)), palettes, torch.arange(200), [""] * 200)
 
 
 def test_a_share_of_the_pictures_is_mirrored(batch):
@@ -192,7 +192,7 @@ def test_moving_to_the_same_palette_changes_nothing(pool):
 def test_a_share_of_the_batch_is_recolored_and_the_rest_is_kept(pool, max_entries):
     rows = torch.arange(4).repeat(100)
     x = torch.stack([torch.randint(int(pool.sizes[row]), (6, 6)) for row in rows])
-    batch = Batch(x, pool[rows], rows)
+    batch = Batch(x, pool[rows], rows, [""] * len(x))
     out = with_foreign_palettes(batch, opaque_first(pool), 0.25, rand_for(400), max_entries)
     size = pool.mask_index
     kept = (out.palette.colors[:, :size] == batch.palette.colors).flatten(1).all(1)

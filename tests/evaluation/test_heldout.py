@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import cosine, linear
 from tincture.evaluation.heldout import exact_estimates, heldout_estimates
 from tincture.models.denoiser import NO_CONDITIONS
+from tincture.models.text import PADDING, Vocabulary
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.luminance import TRANSPARENT
 
@@ -82,6 +84,19 @@ def test_a_class_and_a_luminance_are_given_only_on_request(images):
     assert labels.luminance is None
     assert luminance.class_labels is None
     assert (luminance.luminance == TRANSPARENT).all()  # all entries of these palettes are transparent
+
+
+def test_a_caption_is_given_only_on_request(images):
+    captions = ["red dragon", "potion"] * 50
+    model, seen = Indifferent(), []
+    model.text = SimpleNamespace(vocabulary=Vocabulary(["dragon", "potion", "red"]))
+    model.forward, forward = (lambda x, t, p, told: (seen.append(told), forward(x, t, p))[1]), model.forward
+    told = replace(images, captions=captions)
+    for each in ("nothing", "caption"):
+        heldout_estimates(model, AbsorbingProcess(linear()), told, times_per_image=1, batch_size=100, told=each)
+    assert seen[0] == NO_CONDITIONS
+    assert seen[1].words[:2, :3].tolist() == [[2, 0, PADDING], [1, PADDING, PADDING]]
+    assert seen[1].class_labels is None
 
 
 def test_exact_bits_of_a_model_that_knows_nothing_have_no_error(images):

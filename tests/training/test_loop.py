@@ -21,6 +21,7 @@ from tincture.controls.options import Guidance, Sampling
 from tincture.data.index_maps import load_index_maps
 from tincture.models.denoiser import build_denoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
+from tincture.models.text import LEARNED
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
@@ -254,8 +255,9 @@ def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config
 def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, sides):
     pool, process = sides[0], config.process.make_scheduler().process
     denoiser = build_denoiser(TINY, len(pool.label_names), 16)
+    reader = build_denoiser(replace(TINY, text=LEARNED), len(pool.label_names), 16, pool.captions)
 
-    def operations(batch_size, **more):
+    def operations(batch_size, denoiser=denoiser, **more):
         options = replace(config.train, batch_size=batch_size, foreign_palettes=0.25, **more)
         make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
         feed = WholeSet(pool, sides[1], batch_size, seed=0)
@@ -263,13 +265,15 @@ def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, si
         return dispatched(lambda: make_examples(feed.pictures(3, slice(None)), 3, 0))
 
     assert operations(64) == operations(16) <= 150
+    assert operations(64, reader) == operations(16, reader) <= operations(64) + 15  # words are found once, not per step
     everything = {"unused_entries": 0.6, "mirror": 0.5, "shift": 2, "palette_jitter": 0.3}
     assert operations(64, **everything) == operations(16, **everything) <= 300
 
 
 def test_a_cut_batch_has_the_examples_of_the_whole_one(config, sides):
     pool, process = sides[0], config.process.make_scheduler().process
-    denoiser = build_denoiser(replace(TINY, augmentation_labels=True, class_dropout=0.5), len(pool.label_names), 16)
+    told = replace(TINY, augmentation_labels=True, class_dropout=0.5, text=LEARNED, text_dropout=0.3)
+    denoiser = build_denoiser(told, len(pool.label_names), 16, pool.captions)
     options = replace(config.train, batch_size=20, foreign_palettes=0.5, mirror=0.5, shift=1, palette_jitter=0.3)
     options = replace(options, unused_entries=0.6)
     make_examples = ExampleMaker(denoiser, process, pool.palettes, options, 0, torch.device("cpu"))
@@ -280,7 +284,7 @@ def test_a_cut_batch_has_the_examples_of_the_whole_one(config, sides):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
     for name in ("colors", "valid"):
         assert torch.equal(torch.cat([getattr(part.palette, name) for part in parts]), getattr(whole.palette, name))
-    for name in ("class_labels", "augmentation_labels"):
+    for name in ("class_labels", "augmentation_labels", "words"):
         told = [getattr(part.conditions, name) for part in parts]
         assert torch.equal(torch.cat(told), getattr(whole.conditions, name))
 
