@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import load_dataset
+from PIL import Image
 
 from tincture import encode_dataset
 from tincture.common.errors import InputError
@@ -93,6 +94,30 @@ def test_how_pictures_came_to_their_size_is_counted_and_not_written(encode, size
     assert status == 0, err
     assert f"brought to {size}×{size}: {change}" in out
     assert "change" not in load_dataset(str(output), split="train").column_names
+
+
+def test_a_set_of_several_sizes_is_written_and_read_each_picture_at_its_own(run, cache_dir, tmp_path):
+    rng, pictures, output = np.random.default_rng(2), tmp_path / "mixed", tmp_path / "encoded"
+    pictures.mkdir()
+    for number in range(40):
+        shape = [(8, 8), (12, 12), (5, 7), (12, 9)][number % 4]
+        colors = rng.integers(0, 256, (3, 3), np.uint8)
+        Image.fromarray(colors[rng.integers(0, 3, shape)]).save(pictures / f"{number:02d}.png")
+    common = ["--data.size=[8,12]", f"--data.cache_dir={cache_dir}", f"--output={output}"]
+    status, out, err = run(encode_dataset, f"--data.path={pictures}", *common)
+    assert status == 0, err
+    assert "brought to 8×8 or 12×12" in out
+    more = {"size": (8, 12)}
+    whole = load_index_maps(DataConfig(**settings(pictures, cache_dir, **more)))
+    read = load_index_maps(DataConfig(**settings(output, cache_dir, **more)))
+    for one, other in zip(whole, read, strict=True):
+        assert {size: len(rows) for size, rows in one.rows_by_size().items()} == {
+            size: len(rows) for size, rows in other.rows_by_size().items()
+        }
+        rows = [other.names.index(name) for name in one.names]
+        assert torch.equal(one.indices, other.indices[rows])
+    with pytest.raises(InputError, match=r"was encoded at 12×12, but data\.size is 8"):
+        load_index_maps(DataConfig(**settings(output, cache_dir)))
 
 
 def test_a_set_is_encoded_anew_each_time(encode, monkeypatch):
