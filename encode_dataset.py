@@ -1,27 +1,36 @@
 """Encode a data set once for all runs: `python encode_dataset.py --data.path set --output encoded`.
 
 The parquet files that this writes, in random order, are themselves a set for ``data.source:
-datasets``, of which nothing is quantized again. A picture stands on the same side of the split as
-in the original set.
+datasets``, of which nothing is quantized again. They keep captions, labels and credits. A picture
+stands on the same side of the split as in the original set; of several sources in one set, those
+that show one thing stand on one side.
 """
 
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.output_folder import claimed
 from tincture.data.resizing import describe_changes
-from tincture.data.sources import DataConfig, expanded
+from tincture.data.sources import OTHER_LABEL, DataConfig, expanded
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+PART = 64
+"""Pictures that a process encodes at a time."""
 
 
 def make_parser() -> cli.Parser:
@@ -42,9 +51,11 @@ def main(arguments: Sequence[str]) -> None:
     parser = make_parser()
     options = parser.parse_args(arguments)
     config = settings_of(options, parser.instantiate(options).data)
-    inputs = [expanded(Path(name), "path") for name in (config.path, *glob(config.path))]  # noqa: PTH207  # absolute ones too
+    paths = [each.partition("=")[2] for each in config.sources] or [config.path or ""]
+    inputs = [expanded(Path(name), "path") for path in filter(None, paths) for name in (path, *glob(path))]  # noqa: PTH207  # absolute ones too
     with claimed(options.output, options.overwrite, encoded_files, inputs) as output:
-        encoded, read, changes = encode_table(config, options.num_proc)
+        is_table = config.source == "datasets" and not config.sources
+        encoded, read, changes = (encode_table if is_table else encode_source)(config, options.num_proc)
         shards = min(options.shards, len(encoded))
         with output.written_whole() as folder:
             for number in range(shards):
@@ -70,11 +81,6 @@ def settings_of(options: Namespace, given: DataConfig) -> DataConfig:
     """
     if options.num_proc < 1 or options.shards < 1:
         raise InputError("--num-proc and --shards are at least 1")
-    if given.source != "datasets":
-        raise InputError(
-            f"pictures are read with data.source datasets, which splits them by their pixels; {given.source}, which "
-            "splits them by their names, would hold out others: leave data.source out, and train with datasets"
-        )
     if given.palette == "shared":
         raise InputError("one palette for all: fit it with quantize.py --shared, and name its file with data.palette")
     return replace(given, streaming=False)
@@ -109,9 +115,37 @@ def encode_table(config: DataConfig, processes: int) -> tuple["Dataset", int, Co
         )
     if len(encoded) == 0:
         raise InputError(f"no picture of {config.path} can be used")
-    changes = Counter(encoded[CHANGE_COLUMN])
-    encoded = encoded.remove_columns(CHANGE_COLUMN).shuffle(seed=0, load_from_cache_file=False)
-    return encoded, len(table.data), changes
+    return _shuffled(encoded), len(table.data), Counter(encoded[CHANGE_COLUMN])
+
+
+def encode_source(config: DataConfig, processes: int) -> tuple["Dataset", int, Counter[str]]:
+    """`encode_table` for other sources. They are read as a whole, to find near-duplicates."""
+    from datasets import Dataset  # slow, as the next ones
+
+    from tincture.data.hugging_face import CHANGE_COLUMN, Columns, encode_pictures, encoded_features
+    from tincture.data.index_maps import decode, given_palette, open_source
+
+    source = open_source(config)
+    images = decode(source, config.strict)
+    classes = sorted({image.label for image in images} - {OTHER_LABEL})
+    columns = Columns(None, "label" if classes else None, classes or None)
+    parts = [images[start : start + PART] for start in range(0, len(images), PART)]
+    work = partial(encode_pictures, columns=columns, config=config, given=given_palette(config))
+    rows: dict[str, list[object]] = {name: [] for name in encoded_features(columns)}
+    with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
+        for part in tqdm((pool.map if pool else map)(work, parts), total=len(parts), desc="encoding images"):
+            for name, values in part.items():
+                rows[name] += values
+    if not rows["name"]:
+        raise InputError(f"none of the {len(images)} pictures can be used: each has a single color")
+    encoded = Dataset.from_dict(rows, encoded_features(columns))
+    return _shuffled(encoded), source.count, Counter(encoded[CHANGE_COLUMN])
+
+
+def _shuffled(encoded: "Dataset") -> "Dataset":
+    from tincture.data.hugging_face import CHANGE_COLUMN
+
+    return encoded.remove_columns(CHANGE_COLUMN).shuffle(seed=0, load_from_cache_file=False)
 
 
 if __name__ == "__main__":

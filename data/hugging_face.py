@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import logging
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -329,8 +329,15 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
     Raises:
         InputError: a picture is broken and ``config.strict`` is set.
     """
+    return encode_pictures(pictures(rows, columns, config), columns, config, given)
+
+
+def encode_pictures(
+    images: Iterable[SourcePicture | InputError], columns: Columns, config: DataConfig, given: Palette | None = None
+) -> dict[str, list[Any]]:
+    """What `encode_rows` returns, of pictures that were read already."""
     encoded: dict[str, list[Any]] = {name: [] for name in encoded_features(columns)}
-    for image in pictures(rows, columns, config):
+    for image in images:
         if isinstance(image, InputError):
             report_broken(image, config.strict)
             continue
@@ -340,7 +347,7 @@ def encode_rows(rows: Rows, columns: Columns, config: DataConfig, given: Palette
         side, palette = f"{image.side:016x}", picture.palette.colors.tobytes()
         for name, value in zip(ENCODED_COLUMNS, (picture.name, side, picture.indices.tobytes(), palette), strict=True):
             encoded[name].append(value)
-        encoded[CHANGE_COLUMN].append(image.change)
+        encoded[CHANGE_COLUMN].append(image.change if isinstance(image, LabelledImage) else "")
         encoded[CAPTION_COLUMNS[0]].append(picture.caption)
         encoded[CREDIT_COLUMN].append(picture.credit)
         if columns.label:

@@ -32,11 +32,16 @@ def pictures_below(folder: Path) -> list[Path]:
     Raises:
         InputError: there are no pictures.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    files = [file for file in files_below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise InputError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
     return files
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in ``folder`` and its subfolders, sorted, but for hidden ones."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 CAPTION_FILES = ("captions.json", "metadata.jsonl")
@@ -143,9 +148,7 @@ def image_folder(path: Path, size: int | Sequence[int], resize: str) -> Source:
 
     A picture's label is the first folder of its path below ``path``, and `captions_of` says what
     its caption is. If the folders have a split of their own (`places_in`), what isn't for training
-    is held out. Else the hash of that path, without the suffix, decides. Pictures with the same
-    pixels stand on the side of the first, or on the held-out side if the folder's own split has one
-    of them there.
+    is held out. Else the hash of that path, without the suffix, decides.
 
     Raises:
         InputError: ``path`` is not a folder, holds no pictures, or isn't clear about its split
@@ -159,7 +162,6 @@ def image_folder(path: Path, size: int | Sequence[int], resize: str) -> Source:
     if has_split:
         held = sorted({place.side for place in places.values() if place.is_heldout})
         logger.info("%s has a split of its own: held out is %s", path, ", ".join(held))
-        files.sort(key=lambda file: not places[file].is_heldout)
     captions = captions_of(path, files, places)
     digest = hashlib.blake2b(f"{size} {resize}".encode(), digest_size=16)
     for file in files:
@@ -167,7 +169,6 @@ def image_folder(path: Path, size: int | Sequence[int], resize: str) -> Source:
         digest.update(hashlib.blake2b(file.read_bytes()).digest())
 
     def images() -> Iterator[LabelledImage | InputError]:
-        sides: dict[bytes, int] = {}
         for file in files:
             try:
                 pixels, change = read_to_size(file, size, resize)
@@ -175,9 +176,7 @@ def image_folder(path: Path, size: int | Sequence[int], resize: str) -> Source:
                 yield error
                 continue
             name, place = file.relative_to(path).with_suffix("").as_posix(), places[file]
-            content = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-            own = name_hash(name) if not has_split else ALWAYS_HELD_OUT if place.is_heldout else ALWAYS_LEARNED
-            side = sides.setdefault(content, own)
+            side = name_hash(name) if not has_split else ALWAYS_HELD_OUT if place.is_heldout else ALWAYS_LEARNED
             yield LabelledImage(name, pixels, place.label, side, change, captions[file])
 
-    return Source(digest.hexdigest(), len(files), images())
+    return Source(digest.hexdigest(), len(files), images(), by_thing=True)

@@ -5,8 +5,8 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,14 @@ from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
+from .game_tiles import angband, cataclysm, crawl
 from .icons import SIZE, icons
 from .image_folder import image_folder
+from .near_duplicates import joined
 from .resizing import describe_changes
+from .sheets import sheets
 from .sources import (
+    OTHER_LABEL,
     DataConfig,
     EncodedPicture,
     LabelledImage,
@@ -38,6 +42,7 @@ from .sources import (
     is_heldout,
     name_hash,
     report_broken,
+    words_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -169,7 +174,46 @@ def _datasets(config: DataConfig) -> Source:
     return whole_set(config)
 
 
-SOURCES: dict[str, Callable[[DataConfig], Source]] = {"icons": _icons, "folder": _folder, "datasets": _datasets}
+SOURCES: dict[str, Callable[[DataConfig], Source]] = {
+    "icons": _icons,
+    "folder": _folder,
+    "sheets": sheets,
+    "crawl": crawl,
+    "angband": angband,
+    "cataclysm": cataclysm,
+    "datasets": _datasets,
+}
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source of a set, or its several sources as one.
+
+    Where there are several, a picture without a class of its own has its source's name for one.
+
+    Raises:
+        InputError: as each source does.
+    """
+    if not config.sources:
+        return SOURCES[config.source](config)
+    parts: dict[str, Source] = {}
+    for each in config.sources:
+        kind, _, path = each.partition("=")
+        if kind not in SOURCES:
+            raise InputError(f"data.sources has {each!r}; write SOURCE=PATH, where SOURCE is {', '.join(SOURCES)}")
+        is_named = kind in ("folder", "sheets", "datasets")
+        name = (words_of(Path(path).stem) if is_named else "") or kind
+        parts[name if name not in parts else each] = SOURCES[kind](
+            replace(config, source=kind, path=path or None, sources=())
+        )
+
+    def images() -> Iterator[SourcePicture | InputError]:
+        for name, part in parts.items():
+            for image in part.images:
+                is_other = not isinstance(image, InputError) and image.label == OTHER_LABEL
+                yield replace(image, label=name) if is_other else image
+
+    digest = hashlib.blake2b(" ".join(part.fingerprint for part in parts.values()).encode(), digest_size=16)
+    return Source(digest.hexdigest(), sum(part.count for part in parts.values()), images(), by_thing=True)
 
 
 def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
@@ -187,12 +231,13 @@ def load_index_maps(config: DataConfig) -> tuple[IndexMaps, IndexMaps]:
         start = start_stream(config)
         return start.pool, start.heldout
     given = given_palette(config)
-    source = SOURCES[config.source](config)
-    path = expanded(config.cache_dir, "cache_dir") / f"{config.source}-{_cache_key(config, source, given)}.safetensors"
+    source = open_source(config)
+    name = "several" if config.sources else config.source
+    path = expanded(config.cache_dir, "cache_dir") / f"{name}-{_cache_key(config, source, given)}.safetensors"
     cached = _read_cache(path)
     if cached is None:
         _check_writable(path.parent)  # before all pictures are encoded
-        images = _decode(source, config.strict)
+        images = decode(source, config.strict)
         left_out = {"left out": source.count - len(images)} if source.count > len(images) else {}
         cached = *_encode(images, config, given), count_changes(images) | left_out
         _write_cache(path, *cached)
@@ -241,7 +286,12 @@ def _cache_key(config: DataConfig, source: Source, given: Palette | None) -> str
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=10).hexdigest()
 
 
-def _decode(source: Source, strict: bool) -> list[SourcePicture]:
+def decode(source: Source, strict: bool) -> list[SourcePicture]:
+    """All pictures of a source that can be read.
+
+    Raises:
+        InputError: there is none, or one is broken and ``strict`` is set.
+    """
     images, broken = [], []
     for image in tqdm(source.images, total=source.count, desc="reading images", unit="image", leave=False):
         if not isinstance(image, InputError):
@@ -254,7 +304,7 @@ def _decode(source: Source, strict: bool) -> list[SourcePicture]:
         report_broken(error, strict=False)
     if not images:
         raise InputError(f"none of the {len(broken)} images can be read")
-    return images
+    return joined(images) if source.by_thing else images
 
 
 def shared_palette(images: Sequence[LabelledImage], config: DataConfig) -> Palette:

@@ -29,12 +29,20 @@ class DataConfig:
     """Which pictures, at which size, in which palettes.
 
     Args:
-        source: where pictures come from: the built-in icons, a folder, or whatever the library
-            datasets reads.
+        source: where pictures come from: the built-in icons, a folder of pictures, sprite sheets,
+            the tiles of the games Crawl, Angband and Cataclysm (data/game_tiles.py says how to get
+            them), or whatever the library datasets reads.
         path: for source folder, the folder; its subfolders give class labels, or a split (train,
             test) above or below those, and captions. For source datasets, a name on the Hugging
             Face hub ("user/set"), a folder, a file, or a pattern of files: images, parquet,
-            WebDataset's tar shards.
+            WebDataset's tar shards. For sheets, a sheet, the .json or .tsx that describes it, or a
+            folder of sheets. For a game, its folder.
+        sources: several sources in one set, in the place of source and path, each as SOURCE=PATH:
+            [icons, folder=my/sprites, sheets=my/weapons.png].
+        cell: for source sheets: the size of the cells of sheets that no file describes, width and
+            height in pixels, like 16x16.
+        margin: pixels along the edges of such sheets.
+        spacing: pixels between their cells.
         subset: of a data set on the hub that has several.
         split: of the data set, for source datasets; this project's own held-out side is a part of
             it.
@@ -70,8 +78,12 @@ class DataConfig:
         InputError: a number is out of range, or settings contradict each other.
     """
 
-    source: Literal["icons", "folder", "datasets"] = "icons"
+    source: Literal["icons", "folder", "sheets", "crawl", "angband", "cataclysm", "datasets"] = "icons"
     path: str | None = None
+    sources: tuple[str, ...] = ()
+    cell: str | None = None
+    margin: Annotated[int, Range(0, 4096)] = 0
+    spacing: Annotated[int, Range(0, 4096)] = 0
     subset: str | None = None
     split: str = "train"
     image_column: str | None = None
@@ -98,16 +110,28 @@ class DataConfig:
             raise InputError(f"data.min_colors is {self.min_colors}, above data.max_colors, which is {self.max_colors}")
         if not 0 < self.heldout_fraction < 1:
             raise InputError(f"data.heldout_fraction is {self.heldout_fraction}; it must lie between 0 and 1")
-        if self.source == "datasets" and self.path is None:
+        if self.source == "datasets" and self.path is None and not self.sources:
             raise InputError(
                 "data.source datasets needs data.path: a name on the hub, a folder, a file, or a pattern of files"
             )
+        if self.streaming and self.sources:
+            raise InputError("data.streaming reads one data set: encode data.sources into one with encode_dataset.py")
         if self.streaming and self.source != "datasets":
             raise InputError(f"data.streaming is for data.source datasets, not {self.source}")
         if not self.sizes:
             raise InputError("data.size names no size")
+        if self.cell is not None:
+            _ = self.cell_size
         if self.streaming and len(self.sizes) > 1:
             raise InputError(f"a stream has one size, and data.size names {len(self.sizes)}: leave data.streaming out")
+
+    @property
+    def cell_size(self) -> tuple[int, int]:
+        """Width and height that `cell` names; raises InputError if it names none."""
+        found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", self.cell or "")
+        if not found:
+            raise InputError(f"data.cell is {self.cell}; write width and height in pixels, like 16x16")
+        return int(found[1]), int(found[2])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -169,6 +193,8 @@ class Source:
     """How many pictures there are, broken ones included; for the progress bar."""
     images: Iterator[SourcePicture | InputError]
     """Each picture, or what is wrong with its file."""
+    by_thing: bool = False
+    """Whether near-duplicates stand on one side of the split (`data.near_duplicates`)."""
 
 
 def report_broken(error: InputError, strict: bool) -> None:
@@ -188,7 +214,7 @@ def words_of(name: str) -> str:
 
     ``folder--plus`` gives "folder plus", and ``RedDragon_02`` gives "red dragon".
     """
-    parts = re.findall(r"[^\W\d_]+", name)
+    parts = re.findall(r"[^\W\d_]+", re.sub(r"['’](s\b)?", "", name))
     return " ".join(word for part in parts for word in re.sub(r"(?<=[a-z])(?=[A-Z])", " ", part).lower().split())
 
 

@@ -136,7 +136,6 @@ def test_a_set_is_encoded_anew_each_time(encode, monkeypatch):
 
 def test_mistakes_are_said_in_a_line(encode, run, cache_dir):
     assert encode("parquet", "--data.palette=shared")[2].startswith("error: one palette for all")
-    assert "leave data.source out" in encode("folder", "--data.source=folder")[2]
     assert "data.path is ~nobody-of-that-name" in encode("parquet", "--data.path=~nobody-of-that-name/x")[2]
     assert encode("parquet", "--num-proc=0")[2].startswith("error: --num-proc and --shards are at least 1")
     assert encode("parquet")[0] == 0
@@ -153,3 +152,60 @@ def test_mistakes_are_said_in_a_line(encode, run, cache_dir):
         assert (status, "holds the input" in err) == (2, True)
     again = [f"--data.path={output}", "--data.size=8", f"--data.cache_dir={cache_dir}", f"--output={output}-2"]
     assert "is encoded already" in run(encode_dataset, *again)[2]
+
+
+def test_several_sources_become_one_set_with_captions_labels_credits_and_sides(run, tmp_path, cache_dir):
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, 256, (4, 4), np.uint8) | np.array([0, 0, 0, 255], np.uint8)
+    cells = [colors[rng.integers(0, 4, (8, 8))] for _ in range(12)]
+    Image.fromarray(np.concatenate(cells, 1)).save(tmp_path / "weapons.png")
+    for number, cell in enumerate(cells[:5]):
+        path = tmp_path / "mine" / f"red fox {number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(cell[::-1, :, [1, 2, 0, 3]]).save(path)  # mirrored and recolored
+    sources = f"[folder={tmp_path / 'mine'}, sheets={tmp_path / 'weapons.png'}]"
+    data = {"sources": sources, "cell": "8x8", "size": "[8, 16]", "heldout_fraction": 0.5, "cache_dir": cache_dir}
+    output = tmp_path / "encoded"
+    status, out, err = run(
+        encode_dataset, *(f"--data.{key}={value}" for key, value in data.items()), f"--output={output}", "--num-proc=2"
+    )
+    assert status == 0, err
+    assert "17 of 17 pictures are in" in out
+    sides = load_index_maps(DataConfig(**settings(output, cache_dir, size=(8, 16), heldout_fraction=0.5)))
+    found = {
+        name: (number, caption, maps.label_names[label])
+        for number, maps in enumerate(sides)
+        for name, caption, label in zip(maps.names, maps.captions, maps.labels, strict=True)
+    }
+    assert found["red fox 3"][1:] == ("red fox", "mine")
+    assert found["weapons/0,11"][1:] == ("weapons", "weapons")
+    assert all(found[f"red fox {number}"][0] == found[f"weapons/0,{number}"][0] for number in range(5))
+    assert len({found[f"weapons/0,{number}"][0] for number in range(12)}) == 2
+    direct = load_index_maps(
+        DataConfig(
+            sources=(f"folder={tmp_path / 'mine'}", f"sheets={tmp_path / 'weapons.png'}"),
+            cell="8x8",
+            size=8,
+            heldout_fraction=0.5,
+            cache_dir=cache_dir,
+        )
+    )
+    assert [sorted(maps.names) for maps in direct] == [sorted(maps.names) for maps in sides]
+
+
+def test_credits_are_written_and_read_back(tmp_path, cache_dir, run):
+    for path in ("mon/rat", "dngn/door", "mon/bat", "mon/cat"):
+        (tmp_path / "tiles" / path).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(len(path)).integers(0, 256, (8, 8, 3), np.uint8) // 128 * (ord(path[-3]) % 8 + 9)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "tiles" / f"{path}.png")
+    data = ["--data.source=crawl", f"--data.path={tmp_path / 'tiles'}", "--data.size=8"]
+    status, _, err = run(encode_dataset, *data, f"--output={tmp_path / 'encoded'}")
+    assert status == 0, err
+    row = load_dataset(str(tmp_path / "encoded"), split="train")[0]
+    assert row["caption"] in ("monster rat", "dungeon door", "monster bat", "monster cat")
+    assert "CC0" in row["credit"]
+
+
+def test_an_unknown_source_among_several_is_refused(run, tmp_path):
+    _, _, err = run(encode_dataset, "--data.sources=[icons, nosuch=a]", f"--output={tmp_path / 'encoded'}")
+    assert "data.sources has 'nosuch=a'; write SOURCE=PATH, where SOURCE is icons, folder, sheets" in err

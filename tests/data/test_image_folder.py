@@ -6,6 +6,7 @@ from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.data.image_folder import image_folder
+from tincture.data.near_duplicates import joined
 from tincture.data.sources import LabelledImage, is_heldout
 
 
@@ -41,7 +42,7 @@ def test_hidden_files_and_folders_are_left_out_but_the_folder_itself_may_lie_in_
 def test_copies_of_a_picture_stand_on_one_side(tmp_path):
     for number in range(100):
         Image.fromarray(gradient(4, 4) + np.uint8(number // 5)).save(tmp_path / f"{number:03d}.png")
-    items = list(image_folder(tmp_path, 4, "area").images)
+    items = joined(list(image_folder(tmp_path, 4, "area").images))
     heldout = np.array([is_heldout(item.side, 0.3) for item in items]).reshape(20, 5)
     assert (heldout == heldout[:, :1]).all()
     assert 0 < heldout[:, 0].sum() < 20
@@ -146,7 +147,8 @@ def test_a_split_that_only_some_pictures_are_in_or_that_has_none_to_learn_from_i
 def test_a_picture_on_both_sides_of_a_folders_split_is_not_learned_from(tmp_path):
     pictures_named(tmp_path, ["train/a", "train/b", "valid/c"])
     (tmp_path / "valid" / "copy.png").write_bytes((tmp_path / "train" / "b.png").read_bytes())
-    held = {image.name for image in image_folder(tmp_path, 4, "area").images if is_heldout(image.side, 0.1)}
+    images = joined(list(image_folder(tmp_path, 4, "area").images))
+    held = {image.name for image in images if is_heldout(image.side, 0.1)}
     assert held == {"train/b", "valid/c", "valid/copy"}
 
 

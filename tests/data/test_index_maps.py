@@ -163,7 +163,7 @@ def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_encoded(co
         monkeypatch.setattr("os.access", lambda path, mode: path != place)  # root may write anywhere
     else:
         place.touch()
-    monkeypatch.setattr(index_maps, "_decode", lambda *_: pytest.fail("pictures were read"))
+    monkeypatch.setattr(index_maps, "decode", lambda *_: pytest.fail("pictures were read"))
     with pytest.raises(InputError, match=r"data\.cache_dir is .*place/cache, but .*place is not a folder"):
         load_index_maps(replace(config, cache_dir=place / "cache"))
 
