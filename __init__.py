@@ -5,7 +5,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 HOMES = {
-    "Canvas": "controls.views",
+    "Canvas": "controls.options",
     "ColorWish": "controls.wishes",
     "Controls": "controls.options",
     "Guidance": "controls.options",

@@ -13,18 +13,20 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tincture.common import cli
-from tincture.common.errors import InputError
+from tincture.common.errors import InputError, choose
 from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
-from tincture.evaluation.report import table
-from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.training.run_config import CONFIG_FILE
-from tincture.training.tracking import METRICS_FILE
+from tincture.diffusion.options import SAMPLER_OPTIONS
+from tincture.pipelines.folders import model_in
+from tincture.training.run_config import CONFIG_FILE, METRICS_FILE
+
+if TYPE_CHECKING:
+    from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 CARD, EVALUATION = "README.md", "evaluation.json"
 
@@ -56,14 +58,20 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"--license is {options.license!r}; hubs call licenses cc-by-4.0, mit, apache-2.0, other and so on"
         )
-    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
     if options.sampler is not None:
-        scheduler = pipeline.scheduler.with_changes(sampler=options.sampler, sampler_options={})
-        pipeline.register_modules(scheduler=scheduler)
+        choose("sampler", options.sampler, SAMPLER_OPTIONS)
+    model_in(options.checkpoint)
     config = public_config(options.checkpoint)
     figures = measured_figures(options.checkpoint, options.evaluation)
     if options.output.resolve() == options.checkpoint.resolve() or (options.output / METRICS_FILE).exists():
         raise InputError(f"{options.output} is a training run, whose weights would be lost; name another folder")
+
+    from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline  # torch and diffusers take seconds
+
+    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
+    if options.sampler is not None:
+        scheduler = pipeline.scheduler.with_changes(sampler=options.sampler, sampler_options={})
+        pipeline.register_modules(scheduler=scheduler)
     with claimed(options.output, options.overwrite, _published_files):
         pipeline.save_pretrained(options.output, half=True)
         text = yaml.safe_dump(config, sort_keys=False)
@@ -134,12 +142,14 @@ def measured_figures(checkpoint: Path, evaluation: Path | None) -> dict[str, flo
 
 def model_card(
     name: str,
-    pipeline: PaletteDiffusionPipeline,
+    pipeline: "PaletteDiffusionPipeline",
     data: Mapping[str, Any],
     figures: dict[str, float],
     licence: str | None,
 ) -> str:
     """The text of a model card, with the header that hubs read."""
+    from tincture.evaluation.report import table
+
     is_icons, size = data.get("source", "icons") == "icons", data.get("size", pipeline.config.size)
     sizes = " or ".join(f"{each}×{each}" for each in (size if isinstance(size, list | tuple) else [size]))
     licence = licence or ("cc-by-3.0" if is_icons else None)

@@ -14,6 +14,7 @@ from tincture.common.options import add_options, read_options
 from tincture.common.output_folder import Save, check_apart, claimed, recorded_in
 from tincture.data.annotated_pictures import AnnotatedPicture, check_names, find_pictures
 from tincture.data.versions import OTHERS, Matcher, Recoloring, Version, VersionMaker
+from tincture.pipelines.folders import model_in
 from tincture.quantization.palettes.files import paths_of
 from tincture.quantization.recolor import recolor_solid
 
@@ -101,6 +102,7 @@ def matchers(asked: Recoloring) -> dict[str, Matcher]:
         "reversible": recolor_solid,
     }
     if asked.checkpoint is not None:
+        model_in(asked.checkpoint)  # a missing one is said before torch is loaded
         from tincture.pipelines.model_recoloring import load_ways
 
         found |= load_ways(asked.checkpoint, asked.distinct)

@@ -17,12 +17,11 @@ from tincture.common.errors import Range
 from tincture.common.files import files_in, write_json
 from tincture.common.options import With, add_options, read_options
 from tincture.common.output_folder import claimed, recorded_in
-from tincture.common.processes import leave_group, processes
+from tincture.common.processes import is_first_process, leave_group, processes
 from tincture.controls.command import Drawing
 from tincture.controls.joint import JointPalettes
-from tincture.controls.options import COUNT
-from tincture.controls.views import AXES
-from tincture.pipelines.posterior_mean import dithered_means
+from tincture.controls.options import AXES, COUNT
+from tincture.pipelines.folders import model_in
 from tincture.quantization.palettes.files import paths_of
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import GIF_MILLISECONDS, write_animation
@@ -133,22 +132,22 @@ def main(arguments: list[str]) -> None:
     parsed = make_parser().parse_args(arguments)
     options = read_options(Options, parsed)
     run, exports = options.run, options.exports
-    state = processes(run.device == "cpu")
+    # What is missing is said before torch is loaded.
+    model_in(run.checkpoint)
+    palettes = options.drawing.read_palettes()
+    if exports.variants_gif and not isinstance(palettes, str):
+        for palette in palettes.palettes if isinstance(palettes, JointPalettes) else [palettes]:
+            check_gif_palette(palette)
     inputs = inputs_of(options, parsed)
     with (
-        claimed(run.output, run.overwrite, recorded_in(SAMPLES_FILE), inputs)
-        if state.is_main_process
-        else nullcontext()
+        claimed(run.output, run.overwrite, recorded_in(SAMPLES_FILE), inputs) if is_first_process() else nullcontext()
     ) as output:
-        palettes = options.drawing.read_palettes()
-        if exports.variants_gif and not isinstance(palettes, str):
-            for palette in palettes.palettes if isinstance(palettes, JointPalettes) else [palettes]:
-                check_gif_palette(palette)
+        processes(run.device == "cpu")
         started = time.perf_counter()
         drawn = draw(options, palettes)
         seconds = time.perf_counter() - started
         leave_group()
-        if not state.is_main_process:
+        if not is_first_process():
             return
         parsed.columns = exports.columns or drawn.columns
         with output.written_whole() as folder:
@@ -172,13 +171,15 @@ def inputs_of(options: Options, parsed: Namespace) -> list[Path]:
 
 def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
     """Draw with everything that the options ask for."""
-    from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline  # diffusers takes seconds
+    from tincture.controls.reading import read_controls  # torch and diffusers take seconds
+    from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+    from tincture.pipelines.posterior_mean import dithered_means
 
     asked, mean = options.drawing, options.drawing.pictures.mean
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.run.checkpoint)
     pipeline.denoiser.to(processes().device)
     is_told = pipeline.denoiser.luminance is not None
-    controls, height, width = asked.read_controls(palettes, pipeline.config.size, is_told)
+    controls, height, width = read_controls(asked, palettes, pipeline.config.size, is_told)
     batches: list[list[list[IndexedImage]]] = []
 
     def keep_step(_: Any, step: int, __: "Tensor", state: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Train a diffusion model: `python train.py --config configs/icons16.yaml --output runs/mine`."""
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from tincture.common.environment import ENVIRONMENT_FILE
 from tincture.common.errors import InputError
 from tincture.common.files import files_in, written_in
 from tincture.common.output_folder import OutputFolder, claimed
-from tincture.common.processes import leave_group, processes
+from tincture.common.processes import is_first_process, leave_group, processes
 from tincture.common.signals import SignalWatch, StoppedBySignalError
-from tincture.pipelines.saving import PIPELINE_ENTRIES
-from tincture.training.feeds import dead_workers_reported, open_feed
-from tincture.training.loop import DATA_SHEET, train
-from tincture.training.run_config import CONFIG_FILE, RunConfig, add_run_options, check_config
-from tincture.training.tracking import METRICS_FILE
+from tincture.pipelines.folders import PIPELINE_ENTRIES
+from tincture.training.run_config import (
+    CONFIG_FILE,
+    DATA_SHEET,
+    METRICS_FILE,
+    RunConfig,
+    add_run_options,
+    check_config,
+)
 
 MAY_CHANGE_ON_RESUME = {
     *("train.max_steps", "train.max_minutes", "train.learning_rate", "train.clip_norm"),
@@ -55,29 +60,39 @@ def main(arguments: list[str]) -> None:
     config = RunConfig.of(parser.instantiate(options))
     check_config(config)
 
-    state = processes(config.train.device == "cpu")
-    with claimed_run(options) if state.is_main_process else nullcontext() as folder:
+    with claimed_run(options) if is_first_process() else nullcontext() as folder:
         if options.resume:
             check_resumable(options, parser)
-        with state.local_main_process_first():  # the others find the encoded set in the cache
-            feed, heldout = open_feed(config)
-        with SignalWatch() as signals, dead_workers_reported():
-            try:
-                result = train(
-                    config,
-                    feed,
-                    heldout,
-                    options.output,
-                    options.resume,
-                    stop=lambda: signals.received,
-                    earlier_set_aside=nullcontext if options.resume or folder is None else folder.emptied,
-                )
-                leave_group()
-            except StoppedBySignalError as stopped:
-                leave_group()
-                if state.is_main_process:
-                    print(stopped, file=sys.stderr)
-                sys.exit(128 + stopped.signal_number)
+        run_training(config, options, nullcontext if options.resume or folder is None else folder.emptied)
+
+
+def run_training(
+    config: RunConfig, options: Namespace, earlier_set_aside: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Train, and report; see `training.loop.train`."""
+    from tincture.training.feeds import dead_workers_reported, open_feed  # torch and diffusers take seconds
+    from tincture.training.loop import train
+
+    state = processes(config.train.device == "cpu")
+    with state.local_main_process_first():  # the others find the encoded set in the cache
+        feed, heldout = open_feed(config)
+    with SignalWatch() as signals, dead_workers_reported():
+        try:
+            result = train(
+                config,
+                feed,
+                heldout,
+                options.output,
+                options.resume,
+                stop=lambda: signals.received,
+                earlier_set_aside=earlier_set_aside,
+            )
+            leave_group()
+        except StoppedBySignalError as stopped:
+            leave_group()
+            if state.is_main_process:
+                print(stopped, file=sys.stderr)
+            sys.exit(128 + stopped.signal_number)
     if state.is_main_process:
         print(f"held-out bits per pixel: {result}")
         print(f"the model is in {options.output}, preview sheets are in {options.output / 'previews'}")

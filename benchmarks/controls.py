@@ -28,8 +28,7 @@ from tincture.common import cli
 from tincture.common.errors import choose
 from tincture.common.files import write_json
 from tincture.controls.kept import Init
-from tincture.controls.options import Controls, Sampling
-from tincture.controls.views import Canvas
+from tincture.controls.options import Canvas, Controls, Sampling
 from tincture.controls.wishes import ColorWish, LightnessWish
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig

@@ -43,8 +43,9 @@ from tincture.common.output_folder import claimed
 from tincture.common.plotting import require_matplotlib
 from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig
-from tincture.evaluation.feature_metrics import MIN_IMAGES, compare_features
+from tincture.evaluation.feature_metrics import compare_features
 from tincture.evaluation.features import FeatureExtractor, load_extractor
+from tincture.evaluation.options import MIN_IMAGES
 from tincture.models.options import DenoiserConfig
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.palettes.batch import PaletteBatch

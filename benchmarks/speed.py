@@ -112,7 +112,7 @@ def make_pipeline(config: RunConfig, device: torch.device) -> PaletteDiffusionPi
     denoiser.to(device, memory_format=torch.channels_last)
     bank = PaletteBank.of(pool.palettes, pool.labels, torch.zeros(len(pool), dtype=torch.bool))
     pipeline = PaletteDiffusionPipeline(
-        denoiser, config.process.make_scheduler(), bank, config.data.size, tuple(pool.label_names)
+        denoiser, PaletteScheduler(**config.process.scheduler_options), bank, config.data.size, tuple(pool.label_names)
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -169,7 +169,7 @@ def operations_of_drawing(config: RunConfig, images: int) -> dict[str, int]:
         sampling = Sampling(steps, sampler=name, batch_size=images)
         return dispatched(lambda: pipeline(images, sampling=sampling))
 
-    for name in sampler_names(config.process.make_scheduler().process):
+    for name in sampler_names(PaletteScheduler(**config.process.scheduler_options).process):
         counts[f"{name}, besides the network"] = (whole(more, name) - whole(few, name)) // (more - few)
     return counts
 

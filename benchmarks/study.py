@@ -29,10 +29,9 @@ from tincture.common.files import write_json
 from tincture.data.index_maps import load_index_maps
 from tincture.diffusion.likelihood import mean_and_stderr
 from tincture.evaluation.heldout import heldout_estimates
+from tincture.pipelines.folders import INDEX
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import INDEX
-from tincture.training.run_config import CONFIG_FILE, RunConfig, add_run_options
-from tincture.training.tracking import METRICS_FILE
+from tincture.training.run_config import CONFIG_FILE, METRICS_FILE, RunConfig, add_run_options
 
 
 @dataclass(frozen=True, eq=False)

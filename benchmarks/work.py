@@ -11,6 +11,7 @@ from tincture.benchmarks.meters import operations, process_memory, tensor_bytes
 from tincture.diffusion.draws import categorical
 from tincture.diffusion.guidance import as_prediction
 from tincture.diffusion.likelihood import hybrid_loss
+from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, build_denoiser
 from tincture.models.options import DenoiserConfig
@@ -80,7 +81,7 @@ class TrainingStep:
         self.device, self.train = device or torch.device("cpu"), train
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.is_compiled = compile_where_it_pays(self.model, train, self.device)
-        self.process = process.make_scheduler().process
+        self.process = PaletteScheduler(**process.scheduler_options).process
         self.optimizers = OPTIMIZERS[train.optimizer](model, train)
         self.average = ExponentialAverage(model, train.ema_decay)
 

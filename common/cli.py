@@ -22,6 +22,7 @@ from tincture import __version__
 from .environment import describe_environment
 from .errors import InputError, did_you_mean
 from .files import is_disk_full, is_memory_full, is_process_lost
+from .processes import is_first_process
 
 # A thread of torch's that waits gives its core away soon. By default it keeps it for long, and two
 # commands on one machine stall each other. OpenMP reads this when torch is loaded, so a command
@@ -54,7 +55,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     Of several processes that a launcher started, the first one speaks for all, unless only others
     fail. Those that merely lost it wait until the launcher ends them.
     """
-    is_first = os.environ.get("RANK", "0") == "0"
+    is_first = is_first_process()
     logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(message)s", stream=sys.stderr)
     for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
         logging.getLogger(library).setLevel(logging.ERROR)

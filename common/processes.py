@@ -1,16 +1,17 @@
 """The processes of one launch (torchrun, ``accelerate launch``) and their shares of the work.
 
-Each gets all results. Where ``distributed`` is false, each does all of the work, too.
+Each gets all results. Where ``distributed`` is false, each does all of the work, too. torch and
+accelerate take seconds to import, so the functions that need them do that: a command can say first
+what is wrong with its options.
 """
 
 import os
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from accelerate import PartialState
-from accelerate.utils import gather_object, reduce
-from torch import Tensor
+if TYPE_CHECKING:
+    from accelerate import PartialState
+    from torch import Tensor
 
 Item = TypeVar("Item")
 
@@ -23,8 +24,16 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def processes(cpu: bool = False) -> PartialState:
+def is_first_process() -> bool:
+    """Whether this process speaks and writes for all that were started together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def processes(cpu: bool = False) -> "PartialState":
     """This process among those of its launch: on a GPU if there is one, unless ``cpu``."""
+    import torch
+    from accelerate import PartialState
+
     # Without a GPU, accelerate takes several processes for single ones unless it is told ``cpu``.
     return PartialState(cpu=cpu or (process_count() > 1 and not torch.cuda.is_available()), timeout=PATIENCE)
 
@@ -38,19 +47,25 @@ def own_batches(count: int, batch_size: int, distributed: bool) -> list[slice]:
     return [slice(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
 
 
-def joined(values: Tensor, distributed: bool) -> Tensor:
+def joined(values: "Tensor", distributed: bool) -> "Tensor":
     """The values of all processes, each of which holds zeros where others know the value.
 
     A sum is exact if all of its terms but one are zero, and nothing needs padding.
     """
     if not distributed or processes().num_processes == 1:
         return values
+    from accelerate.utils import reduce
+
     return reduce(values.to(processes().device), reduction="sum").to(values.device)
 
 
 def gathered(items: list[Item], distributed: bool) -> list[Item]:
     """The items of all processes, in the order of the processes."""
-    return gather_object(items) if distributed else items
+    if not distributed:
+        return items
+    from accelerate.utils import gather_object
+
+    return gather_object(items)
 
 
 def leave_group() -> None:
@@ -59,6 +74,6 @@ def leave_group() -> None:
     A process that ends while the group exists may abort, because gloo's threads still free tensors
     after the interpreter has gone (https://github.com/pytorch/pytorch/pull/179291).
     """
-    state = PartialState()
+    state = processes()
     state.wait_for_everyone()
     state.destroy_process_group()

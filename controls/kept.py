@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tincture.common.errors import InputError, Range
+from tincture.common.errors import InputError
 from tincture.quantization.palettes.palette import Palette
 
+from .options import STRENGTHS
 from .views import View
-
-STRENGTHS = Range(0, 1, without_low=True)
 
 
 @dataclass(frozen=True, eq=False)

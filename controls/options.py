@@ -1,35 +1,48 @@
-"""What a drawing can be asked for, in three typed groups: `Sampling`, `Guidance`, `Controls`.
+"""What a drawing can be asked for, in typed groups: `Sampling`, `Guidance`, `Canvas`, `Controls`.
 
-The first two are also flags of the commands that draw (`common.options`).
+The first three are also flags of the commands that draw (`common.options`), which need no torch to
+be made and checked.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from tincture.common.errors import SEED, InputError, Range
 from tincture.common.options import OneOf, With, check_options
-from tincture.diffusion.samplers import SAMPLERS
-from tincture.diffusion.schedules import SCHEDULES
-from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.diffusion.options import SAMPLER_OPTIONS, ScheduleName
 from tincture.quantization.palettes.palette import Palette
 
-from .kept import Init
-from .proportions import Proportions
-from .views import WHOLE, Canvas
-from .wishes import Wish
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tincture.quantization.palettes.batch import PaletteBatch
+
+    from .kept import Init
+    from .proportions import Proportions
+    from .wishes import Wish
 
 BANK = ("train", "heldout")
 """The palettes that a model brings, by the side of the split of its data set."""
 
 COUNT, FACTOR = Range(1, 1_000_000), Range(0, 1e6)
 
+STRENGTHS = Range(0, 1, without_low=True)
+"""Noise levels to which a picture is corrupted before it is drawn again."""
+
+FIDELITIES = Range(0, float("inf"))
+"""How much a wish counts, in nats."""
+
+AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
+"""Name → whether it is meant of the vertical axis (over rows), and of the horizontal one."""
+
+SIDE = Range(1, 1 << 16)
+"""Pixels of a side of a picture to draw."""
+
 _OPTIONS_OF_SAMPLERS = "; ".join(
-    f"{name}: " + ", ".join(f"{option} (default {value:g})" for option, value in sampler.options.items())
-    for name, sampler in SAMPLERS.items()
-    if sampler.options
+    f"{name}: " + ", ".join(f"{option} (default {value:g})" for option, value in options.items())
+    for name, options in SAMPLER_OPTIONS.items()
+    if options
 )
 
 
@@ -55,11 +68,11 @@ class Sampling:
 
     steps: Annotated[int, COUNT] = 64
     seed: Annotated[int, SEED] = 0
-    sampler: Annotated[str | None, OneOf(SAMPLERS)] = None
+    sampler: Annotated[str | None, OneOf(SAMPLER_OPTIONS)] = None
     sampler_options: Annotated[Mapping[str, float], _OPTIONS_OF_SAMPLERS] = field(
         default_factory=dict, metadata={"metavar": "NAME=NUMBER"}
     )
-    grid: Annotated[str | None, OneOf((*SCHEDULES, "fitted"))] = None
+    grid: Annotated[str | None, OneOf((*get_args(ScheduleName), "fitted"))] = None
     temperature: Annotated[float, FACTOR] = 1.0
     top_p: Annotated[float, Range(0, 1, without_low=True)] = 1.0
     batch_size: Annotated[int, COUNT] = 64
@@ -102,6 +115,37 @@ class Guidance:
         check_options(self)
 
 
+@dataclass(frozen=True)
+class Canvas:
+    """Symmetry, borders, and how much the network sees at once.
+
+    Args:
+        mirror: be symmetric along these axes; along x, the left and the right half mirror each
+            other.
+        tile: repeat without a seam along these axes. The network sees the picture moved around by a
+            random distance, another one at each step, with a part of its neighbors.
+        window: the network sees pieces of at most so many pixels, which overlap by half and move at
+            each step; 0 for the whole picture at once. If left out, the commands take the model's
+            own size where a picture is given, and the whole picture elsewhere.
+
+    Raises:
+        InputError: a name or a number isn't allowed.
+    """
+
+    mirror: Annotated[str | None, OneOf(AXES)] = None
+    tile: Annotated[str | None, OneOf(AXES)] = None
+    window: Annotated[int | None, Range(0, SIDE.high)] = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.window == 1:
+            raise InputError("window is 1; it must be at least 2 pixels, or 0 for the whole picture")
+
+
+WHOLE = Canvas()
+"""The whole picture, seen at once as it is."""
+
+
 @dataclass(frozen=True, eq=False)
 class Controls:
     """What is asked of the pixels of N images of one size.
@@ -118,12 +162,12 @@ class Controls:
             the largest palette.
     """
 
-    init: Init | None = None
-    wishes: Sequence[Wish] = ()
-    luminance: Tensor | None = None
-    proportions: Proportions | None = None
+    init: "Init | None" = None
+    wishes: "Sequence[Wish]" = ()
+    luminance: "Tensor | None" = None
+    proportions: "Proportions | None" = None
     canvas: Canvas = WHOLE
-    logit_bias: Tensor | None = None
+    logit_bias: "Tensor | None" = None
 
     def check(self, palettes: Sequence[Palette], height: int, width: int) -> None:
         """Raise InputError if one of them doesn't fit images of that size, in these palettes."""
@@ -146,7 +190,7 @@ class Controls:
         if self.init is not None:
             self.init.check(palettes, height, width)
 
-    def bias(self, palette: PaletteBatch, images: slice) -> Tensor | None:
+    def bias(self, palette: "PaletteBatch", images: slice) -> "Tensor | None":
         """What wishes and ``logit_bias`` add to the logits of some images, ``[B, K, H, W]``."""
         biases = [wish.bias(palette, images) for wish in self.wishes]
         biases += [] if self.logit_bias is None else [self.logit_bias[images].to(palette.colors.device)]

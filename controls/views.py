@@ -7,21 +7,15 @@ larger than the network's own are three such tables, and the network needs no ch
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from tincture.common.errors import InputError, Range
-from tincture.common.options import OneOf, check_options
 from tincture.diffusion.draws import Streams, widest_float
 
-AXES = {"x": (False, True), "y": (True, False), "both": (True, True)}
-"""Name → whether it is meant of the vertical axis (over rows), and of the horizontal one."""
-
-SIDE = Range(1, 1 << 16)
-"""Pixels of a side of a picture to draw."""
+from .options import AXES, Canvas
 
 TILE_PADDING = 8
 """Pixels of the neighboring tiles that the network sees on each side."""
@@ -137,67 +131,36 @@ def window_axis(length: int, window: int, phase: Tensor) -> Axis:
     return Axis(starts[:, :, None] + inside, weight.expand(starts.shape[1], -1))
 
 
-@dataclass(frozen=True)
-class Canvas:
-    """Symmetry, borders, and how much the network sees at once.
+def symmetry_view(canvas: Canvas, height: int, width: int) -> View | None:
+    """From the part that is drawn to the whole picture; none if they are the same."""
+    if canvas.mirror is None:
+        return None
+    vertical, horizontal = AXES[canvas.mirror]
+    rows = mirrored_axis(height) if vertical else whole_axis(height)
+    columns = mirrored_axis(width) if horizontal else whole_axis(width)
+    return View.of(rows, columns, (-(-height // 2) if vertical else height, -(-width // 2) if horizontal else width))
 
-    Args:
-        mirror: be symmetric along these axes; along x, the left and the right half mirror each
-            other.
-        tile: repeat without a seam along these axes. The network sees the picture moved around by a
-            random distance, another one at each step, with a part of its neighbors.
-        window: the network sees pieces of at most so many pixels, which overlap by half and move at
-            each step; 0 for the whole picture at once. If left out, the commands take the model's
-            own size where a picture is given, and the whole picture elsewhere.
 
-    Raises:
-        InputError: a name or a number isn't allowed.
+def moving_views(canvas: Canvas, height: int, width: int, streams: Streams) -> list[View]:
+    """From the pictures to what the network sees this time; the first view is applied first.
+
+    What is random comes from each picture's own stream: four numbers at every call, if anything
+    is.
     """
-
-    mirror: Annotated[str | None, OneOf(AXES)] = None
-    tile: Annotated[str | None, OneOf(AXES)] = None
-    window: Annotated[int | None, Range(0, SIDE.high)] = None
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if self.window == 1:
-            raise InputError("window is 1; it must be at least 2 pixels, or 0 for the whole picture")
-
-    def tie(self, height: int, width: int) -> View | None:
-        """From the part that is drawn to the whole picture; none if they are the same."""
-        if self.mirror is None:
-            return None
-        vertical, horizontal = AXES[self.mirror]
-        rows = mirrored_axis(height) if vertical else whole_axis(height)
-        columns = mirrored_axis(width) if horizontal else whole_axis(width)
-        return View.of(
-            rows, columns, (-(-height // 2) if vertical else height, -(-width // 2) if horizontal else width)
+    vertical, horizontal = (False, False) if canvas.tile is None else AXES[canvas.tile]
+    padding = 2 * TILE_PADDING
+    is_cut = canvas.window and max(height + padding * vertical, width + padding * horizontal) > canvas.window
+    if canvas.tile is None and not is_cut:
+        return []
+    views, where = [], streams(4)  # [B, 4]
+    if canvas.tile is not None:
+        rows, columns = (
+            tiled_axis(length, (where[:, axis] * length).long()) if tiled else whole_axis(length, where.device)
+            for axis, (length, tiled) in enumerate(((height, vertical), (width, horizontal)))
         )
-
-    def looks(self, height: int, width: int, streams: Streams) -> list[View]:
-        """From the pictures to what the network sees this time; the first view is applied first.
-
-        What is random comes from each picture's own stream: four numbers at every call, if anything
-        is.
-        """
-        vertical, horizontal = (False, False) if self.tile is None else AXES[self.tile]
-        padding = 2 * TILE_PADDING
-        is_cut = self.window and max(height + padding * vertical, width + padding * horizontal) > self.window
-        if self.tile is None and not is_cut:
-            return []
-        views, where = [], streams(4)  # [B, 4]
-        if self.tile is not None:
-            rows, columns = (
-                tiled_axis(length, (where[:, axis] * length).long()) if tiled else whole_axis(length, where.device)
-                for axis, (length, tiled) in enumerate(((height, vertical), (width, horizontal)))
-            )
-            views.append(View.of(rows, columns, (height, width)))
-            height, width = views[0].source.shape[2:]
-        if is_cut:
-            rows, columns = window_axis(height, self.window, where[:, 2]), window_axis(width, self.window, where[:, 3])
-            views.append(View.of(rows, columns, (height, width)))
-        return views
-
-
-WHOLE = Canvas()
-"""The whole picture, seen at once as it is."""
+        views.append(View.of(rows, columns, (height, width)))
+        height, width = views[0].source.shape[2:]
+    if is_cut:
+        rows, columns = window_axis(height, canvas.window, where[:, 2]), window_axis(width, canvas.window, where[:, 3])
+        views.append(View.of(rows, columns, (height, width)))
+    return views

@@ -18,15 +18,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tincture.common.errors import InputError, Range
+from tincture.common.errors import InputError
 from tincture.quantization.color import srgb_to_oklab
 from tincture.quantization.histogram import OPAQUE_ALPHA
 from tincture.quantization.metric import NEAR, hue_weight
 from tincture.quantization.palettes.batch import PaletteBatch, on_black_and_white
 from tincture.quantization.palettes.luminance import TRANSPARENT, entry_luminance
 
-FIDELITIES = Range(0, float("inf"))
-"""In nats."""
+from .options import FIDELITIES
 
 INFINITE = 1e20
 """The nats of an infinite fidelity: more than any model says, and yet a number. Where such wishes

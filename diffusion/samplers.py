@@ -20,6 +20,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 
 from .draws import LOOK_EVERY, Generators, categorical, is_waited_for, uniform, widest_float
 from .guidance import Prediction, as_prediction
+from .options import SAMPLER_OPTIONS
 from .process import Process
 
 Steps = Generator[tuple[Tensor, Tensor], tuple[Tensor, Prediction], Tensor]
@@ -358,13 +359,23 @@ class Sampler:
                 raise InputError(f"the option {option} of the sampler {name} is {value}; it must be a whole number")
 
 
-SAMPLERS: dict[str, Sampler] = {
-    "ancestral": Sampler(
-        ancestral, ranges={"corrector_steps": Range(0, 1000), "corrector_size": SHARE._replace(without_low=True)}
-    ),
-    "first-hitting": Sampler(first_hitting, mask=True, takes_grid=False),
-    "confidence": Sampler(confidence, mask=True, ranges={"choice_temperature": Range(0, 1000)}),
-    "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
-    "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
-    "stratified-hazard": Sampler(stratified_hazard, mask=False),
-}
+class Samplers(dict[str, Sampler]):
+    """A registry that tells the options, which are known without torch, what is added to it."""
+
+    def __setitem__(self, name: str, sampler: Sampler) -> None:
+        super().__setitem__(name, sampler)
+        SAMPLER_OPTIONS[name] = sampler.options
+
+
+SAMPLERS = Samplers(
+    {
+        "ancestral": Sampler(
+            ancestral, ranges={"corrector_steps": Range(0, 1000), "corrector_size": SHARE._replace(without_low=True)}
+        ),
+        "first-hitting": Sampler(first_hitting, mask=True, takes_grid=False),
+        "confidence": Sampler(confidence, mask=True, ranges={"choice_temperature": Range(0, 1000)}),
+        "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
+        "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
+        "stratified-hazard": Sampler(stratified_hazard, mask=False),
+    }
+)

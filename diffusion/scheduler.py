@@ -14,12 +14,21 @@ from torch import Tensor
 from tincture.common.errors import InputError, choose
 from tincture.quantization.palettes.batch import PaletteBatch
 
-from . import PROCESSES
+from .absorbing import AbsorbingProcess
+from .color_heat import ColorHeatProcess
 from .draws import Generators, Streams
 from .guidance import Prediction, as_prediction
+from .jumps import UniformProcess
 from .process import Process
 from .samplers import SAMPLERS, even_times
 from .schedules import make_schedule
+
+PROCESSES: dict[str, type[Process]] = {
+    "absorbing": AbsorbingProcess,
+    "uniform": UniformProcess,
+    "color-heat": ColorHeatProcess,
+}
+"""Each takes a `Schedule`, and options of its own."""
 
 
 @dataclass

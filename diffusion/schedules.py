@@ -13,6 +13,8 @@ from torch import Tensor
 
 from tincture.common.errors import InputError, choose
 
+from .options import ScheduleName
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -84,7 +86,7 @@ def interpolated(knots: Sequence[float]) -> Schedule:
     return Schedule(noise, noise_rate, time)
 
 
-SCHEDULES: dict[str, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine, "polynomial": polynomial}
+SCHEDULES: dict[ScheduleName, Callable[[], Schedule]] = {"linear": linear, "cosine": cosine, "polynomial": polynomial}
 
 
 def make_schedule(name: str, knots: Sequence[float] | None = None) -> Schedule:

@@ -13,9 +13,8 @@ from torch import Tensor
 from tincture.common.errors import InputError
 
 from .bootstrap import Measured, subset_bootstrap
+from .options import MIN_IMAGES
 
-MIN_IMAGES = 20
-"""Fewer images have no useful fifth neighbor, and no standard error worth stating."""
 ROWS = 1024
 """Rows of a distance matrix that are held at once, which bounds memory."""
 

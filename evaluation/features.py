@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from tincture.common.errors import InputError, choose
 
+from .options import ExtractorName
+
 Network = Callable[[Tensor], Tensor]
 """RGB from 0 to 255, float ``[B, 3, size, size]`` → features, ``[B, D]``."""
 
@@ -141,7 +143,7 @@ def _inception(device: torch.device) -> Network:
     return lambda rgb: network(rgb.round().to(torch.uint8))[0]
 
 
-EXTRACTORS: dict[str, tuple[int, Callable[[torch.device], Network]]] = {
+EXTRACTORS: dict[ExtractorName, tuple[int, Callable[[torch.device], Network]]] = {
     "efficientnet-lite0": (128, _efficientnet_lite0),  # a third of the work of 224
     "efficientnet-lite0-224": (224, _efficientnet_lite0),  # the size that it was trained at
     "inception": (299, _inception),

@@ -16,7 +16,7 @@ from tincture.common.errors import InputError
 from tincture.models.text import words_in
 
 from .bootstrap import Measured
-from .feature_metrics import MIN_IMAGES
+from .options import MIN_IMAGES
 
 THINGS = 30
 """How many things are told apart."""

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from tincture.controls.joint import JointPalettes
-from tincture.controls.views import Canvas, View
+from tincture.controls.options import Canvas
+from tincture.controls.views import View, moving_views
 from tincture.diffusion.draws import Streams, is_waited_for
 from tincture.diffusion.guidance import Told, branch_weights
 from tincture.models.denoiser import Conditions, Denoiser
@@ -131,7 +132,7 @@ class GuidedDenoiser:
         # The way to the network: canvas → picture → what the network sees, with the maps of its
         # conditions.
         picture = x_t if self.tie is None else self.tie.show(x_t)
-        looks = self.canvas.looks(*picture.shape[1:], streams)
+        looks = moving_views(self.canvas, *picture.shape[1:], streams)
         for look in looks:
             picture, told = look.show(picture), [_shown(conditions, look) for conditions in told]
         # The way back, for each branch.

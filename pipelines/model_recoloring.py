@@ -13,7 +13,8 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.common.processes import processes
-from tincture.controls.views import Canvas, View
+from tincture.controls.options import Canvas
+from tincture.controls.views import View
 from tincture.diffusion.draws import Streams
 from tincture.diffusion.schedules import Schedule, linear
 from tincture.models.denoiser import NO_CONDITIONS, Denoiser, PaletteDenoiser

@@ -16,8 +16,8 @@ from tincture.common.files import physical_memory
 from tincture.common.processes import gathered, own_batches
 from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
-from tincture.controls.options import BANK, COUNT, Controls, Guidance, Sampling
-from tincture.controls.views import SIDE, View
+from tincture.controls.options import BANK, COUNT, SIDE, Controls, Guidance, Sampling
+from tincture.controls.views import View, symmetry_view
 from tincture.diffusion.draws import Streams, seed_from
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
@@ -156,7 +156,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
         scheduler = self._scheduler(sampling)
         start = 1.0 if controls.init is None else controls.init.strength
         scheduler.set_timesteps(sampling.steps, device, start)
-        tie = tie.to(device) if (tie := controls.canvas.tie(height, width)) else None
+        tie = tie.to(device) if (tie := symmetry_view(controls.canvas, height, width)) else None
         drawn_size, area = ((height, width), None) if tie is None else (tie.size, tie.area)
 
         images, image_calls = [], 0

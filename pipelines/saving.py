@@ -27,12 +27,10 @@ from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
 
+from .folders import AVERAGE, CODE, DENOISER, INDEX, PALETTE_BANK, SCHEDULER, model_in
 from .palette_bank import PaletteBank
 
-INDEX, CODE, CHECKPOINTS = "model_index.json", "pipeline.py", "checkpoints"
 CONFIG, SCHEDULER_CONFIG, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"
-AVERAGE = "average.safetensors"
-"""In a run's checkpoint: the averaged weights of the denoiser, and how many were averaged."""
 
 CODE_TEXT = '''"""diffusers runs this, if told to trust it, to load this folder with tincture-diffusion."""
 
@@ -42,14 +40,11 @@ __all__ = ["PaletteDiffusionPipeline"]
 '''
 
 PARTS: dict[str, list[type]] = {
-    "denoiser": [PaletteDenoiser, IndexDenoiser],
-    "scheduler": [PaletteScheduler],
-    "palette_bank": [PaletteBank],
+    DENOISER: [PaletteDenoiser, IndexDenoiser],
+    SCHEDULER: [PaletteScheduler],
+    PALETTE_BANK: [PaletteBank],
 }
 """The folders of a saved pipeline, and what each may hold. An index may name no other classes."""
-
-PIPELINE_ENTRIES = (INDEX, CODE, *PARTS)
-"""All that a saved pipeline's folder holds."""
 
 SIZES = Range(1, 4096)
 
@@ -84,7 +79,7 @@ class FolderPipeline(DiffusionPipeline):
         pipeline = self._with_half_weights() if half else self
         with TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
             pipeline.save_settings(Path(temporary))
-            pipeline.denoiser.save_pretrained(Path(temporary) / "denoiser")
+            pipeline.denoiser.save_pretrained(Path(temporary) / DENOISER)
             for part in PARTS:
                 with folder_written_whole(folder / part) as target:
                     for file in (Path(temporary) / part).iterdir():
@@ -94,9 +89,9 @@ class FolderPipeline(DiffusionPipeline):
 
     def save_settings(self, folder: Path) -> None:
         """Write all but the network's weights into a folder. A checkpoint has them as `AVERAGE`."""
-        self.denoiser.save_config(folder / "denoiser")
-        self.scheduler.save_pretrained(folder / "scheduler")
-        self.palette_bank.save_pretrained(folder / "palette_bank")
+        self.denoiser.save_config(folder / DENOISER)
+        self.scheduler.save_pretrained(folder / SCHEDULER)
+        self.palette_bank.save_pretrained(folder / PALETTE_BANK)
         self.save_config(folder)
         (folder / CODE).write_text(CODE_TEXT)
         for config in folder.rglob("*.json"):
@@ -127,19 +122,17 @@ class FolderPipeline(DiffusionPipeline):
         folder = Path(pretrained_model_name_or_path)
         if isinstance(pretrained_model_name_or_path, str) and not folder.exists():
             folder = _downloaded(pretrained_model_name_or_path, download)
-        if not folder.is_dir():
-            raise InputError(f"no such checkpoint folder: {folder}")
-        while not (folder / INDEX).is_file():
-            latest = _latest_checkpoint(folder)
+        while True:
+            found = model_in(folder)
             try:
-                pipeline = cls._load(latest)
+                pipeline = cls._load(found)
             except InputError:
-                if latest.exists() and latest == _latest_checkpoint(folder):
+                if found.exists() and found == model_in(folder):
                     raise
                 continue  # the run has replaced or removed it meanwhile
-            logger.info("the run in %s hasn't ended: this is its %s", folder, latest.name)
+            if found != folder:
+                logger.info("the run in %s hasn't ended: this is its %s", folder, found.name)
             return pipeline
-        return cls._load(folder)
 
     @classmethod
     def _load(cls, folder: Path) -> Self:
@@ -148,34 +141,10 @@ class FolderPipeline(DiffusionPipeline):
             parts = {name: _load_part(folder / name, kind) for name, kind in kinds.items()}
         except InputError as error:
             raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
-        classes = parts["denoiser"].config.num_classes
+        classes = parts[DENOISER].config.num_classes
         if len(label_names) not in (0, classes):
             raise InputError(f"{folder / INDEX} names {len(label_names)} classes; the network knows {classes}")
         return cls(**parts, size=size, label_names=label_names)
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """The checkpoints in a run's folder, oldest first."""
-    found = (path for path in (run / CHECKPOINTS).glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
-    return sorted(found, key=step_of)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was written after."""
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def _latest_checkpoint(run: Path) -> Path:
-    """The latest checkpoint in a run's folder; raises InputError if there is none to load."""
-    checkpoints = [run] if (run / AVERAGE).is_file() else list_checkpoints(run)
-    if not checkpoints:
-        raise InputError(
-            f"{run} is not a checkpoint: it has no {INDEX}, and no {CHECKPOINTS} (train.py writes the first after "
-            "train.checkpoint_every steps)"
-        )
-    if not (checkpoints[-1] / INDEX).is_file() and checkpoints[-1].exists():
-        raise InputError(f"{checkpoints[-1]} is of an earlier version, which can only be resumed: train.py --resume")
-    return checkpoints[-1]
 
 
 def _downloaded(name: str, options: Mapping[str, Any]) -> Path:
@@ -230,7 +199,7 @@ def _load_part(folder: Path, kind: type) -> Any:
     with torch.device("meta"):  # shapes without memory
         expected = _made(kind, folder / CONFIG).state_dict()
     average = folder.parent / AVERAGE
-    if kind in PARTS["denoiser"] and average.is_file() and not (folder / WEIGHTS).exists():
+    if kind in PARTS[DENOISER] and average.is_file() and not (folder / WEIGHTS).exists():
         count = {"n_averaged": torch.tensor(0)}
         averaged = read_tensors(average, {f"module.{name}": tensor for name, tensor in expected.items()} | count)
         tensors = {name: averaged[f"module.{name}"] for name in expected}
@@ -248,7 +217,7 @@ def _made(kind: type, path: Path) -> Any:
     settings = read_json(path)
     try:
         given = {name: value for name, value in settings.items() if not name.startswith("_")}  # not diffusers' own
-        if kind in PARTS["denoiser"]:  # a run's config says which sizes are in range
+        if kind in PARTS[DENOISER]:  # a run's config says which sizes are in range
             sizes = {field.name for field in fields(DenoiserConfig)} & set(given) - {"unet"}
             DenoiserConfig(**{name: given[name] for name in sizes}, unet=UNetConfig(**given.get("unet") or {}))
         return kind(**given)

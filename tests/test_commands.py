@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from tincture import sample, train
+from tincture.__main__ import COMMANDS
 from tincture.common.options import read_options
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.indexed_image import IndexedImage
+from tincture.training import feeds
 
 
 def test_train_writes_a_model_and_says_how_good_it_is(checkpoint):
@@ -161,13 +163,13 @@ def test_an_earlier_run_is_replaced_only_if_all_is_its_and_the_new_one_can_begin
 
 
 def test_a_run_that_ended_in_the_folder_while_data_were_read_is_not_replaced(run, checkpoint, tmp_path, monkeypatch):
-    output, open_feed = tmp_path / "run", train.open_feed
+    output, open_feed = tmp_path / "run", feeds.open_feed
 
     def while_another_run_ends(config):
         shutil.copytree(checkpoint, output, dirs_exist_ok=True)
         return open_feed(config)
 
-    monkeypatch.setattr(train, "open_feed", while_another_run_ends)
+    monkeypatch.setattr(feeds, "open_feed", while_another_run_ends)
     status, _, err = run(train, "--config", checkpoint / "config.yaml", "--output", output, "--train.max_steps", 1)
     assert (status, "is not empty" in err) == (2, True)
     assert "max_steps: 12" in (output / "config.yaml").read_text()
@@ -330,3 +332,46 @@ def test_help_names_every_option_with_its_default(capsys):
     text = capsys.readouterr().out
     for option in ("--train.max_minutes", "--data.min_colors", "--top-p", "--guidance-scale"):
         assert option in text
+
+
+HEAVY = {"torch", "diffusers", "accelerate", "datasets", "wandb", "matplotlib"}
+"""Packages that take a good part of a second to import, or more."""
+
+
+def start(*words):
+    """Call ``tincture`` as a process: its status, its errors, and what of `HEAVY` it loads."""
+    tell = f"import atexit, sys; atexit.register(lambda: print('loaded', *{HEAVY} & set(sys.modules)))"
+    script = f"{tell}; from tincture.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr, set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("words", [[], *([command.replace("_", "-")] for command in COMMANDS)], ids=" ".join)
+def test_help_loads_nothing_heavy(words):
+    assert start(*words, "--help") == (0, "", set())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train --output out --train.max_steps 1 --train.mirror 2", "train.mirror is 2.0; it must be from 0 to 1"),
+        ("train --output full --train.max_steps 1", "full is not empty"),
+        ("sample --checkpoint nowhere --output out", "no such checkpoint folder: nowhere"),
+        ("sample --checkpoint MODEL --output out --palette pico-9", "no palette 'pico-9'"),
+        ("sample --checkpoint MODEL --output out --sampler magic", "unknown --sampler 'magic'"),
+        ("sample --checkpoint MODEL --output full --palette pico-8", "full is not empty"),
+        ("evaluate --checkpoint nowhere --output a.json", "no such checkpoint folder: nowhere"),
+        ("evaluate --checkpoint MODEL --output a.json --extractor magic", "unknown --extractor 'magic'"),
+        ("publish --checkpoint nowhere --output out", "no such checkpoint folder: nowhere"),
+        ("publish --checkpoint MODEL --output out --sampler magic", "unknown sampler 'magic'"),
+        ("recolor a.png --palette pico-8 --by model --checkpoint nowhere --output out", "no such checkpoint folder"),
+    ],
+)
+def test_a_mistake_in_options_is_told_before_anything_heavy_is_loaded(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full/file").write_text("kept")
+    model = Path(__file__).parent.parent / "checkpoints" / "icons16"
+    status, err, loaded = start(*words.replace("MODEL", str(model)).split())
+    assert (status, loaded) == (2, set())
+    assert message in err

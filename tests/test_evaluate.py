@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from tincture import evaluate
+from tincture.data import index_maps
+from tincture.evaluation import report
 from tincture.quantization.palettes.files import read_palette
 
 
@@ -38,15 +40,15 @@ def test_a_model_is_judged_by_likelihood_features_colors_and_copies(run, checkpo
 def test_drawings_in_given_palettes_are_compared_with_pictures_moved_to_them_each_at_its_size(
     run, checkpoint, tmp_path, monkeypatch
 ):
-    load = evaluate.load_index_maps
+    load = index_maps.load_index_maps
 
     def few(data):
         return [replace(side.subset(torch.arange(24)), sizes=torch.tensor([16, 9] * 12)) for side in load(data)]
 
     drawn = []
-    compare = evaluate.image_scalars
-    monkeypatch.setattr(evaluate, "load_index_maps", few)
-    monkeypatch.setattr(evaluate, "image_scalars", lambda *sides: (drawn.append(sides[:3]), compare(*sides))[1])
+    compare = report.image_scalars
+    monkeypatch.setattr(index_maps, "load_index_maps", few)
+    monkeypatch.setattr(report, "image_scalars", lambda *sides: (drawn.append(sides[:3]), compare(*sides))[1])
     output = tmp_path / "evaluation.json"
     options = ["--checkpoint", checkpoint, "--output", output, "--num-samples", 20, "--steps", 2]
     options += ["--metrics", "images", "memorization", "--palettes", "pico-8", "nintendo-gameboy-bgb"]
@@ -114,9 +116,9 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
 def test_a_set_too_small_to_compare_with_is_said_before_anything_is_drawn_and_its_bits_are_measured(
     run, checkpoint, tmp_path, monkeypatch
 ):
-    load = evaluate.load_index_maps
+    load = index_maps.load_index_maps
     monkeypatch.setattr(
-        evaluate, "load_index_maps", lambda data: (load(data)[0], load(data)[1].subset(torch.arange(1)))
+        index_maps, "load_index_maps", lambda data: (load(data)[0], load(data)[1].subset(torch.arange(1)))
     )
     few = ["--checkpoint", checkpoint, "--output", tmp_path / "few.json", "--num-samples", 20, "--steps", 1]
     status, out, err = run(evaluate, *few)

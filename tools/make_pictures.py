@@ -40,7 +40,7 @@ from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 from tincture.quantization.recolor import recolor as recolor_image
-from tincture.training.tracking import METRICS_FILE
+from tincture.training.run_config import METRICS_FILE
 
 ROOT = Path(__file__).parents[1]
 PICTURES_FOLDER = ROOT / "docs" / "pictures"

@@ -14,7 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from tincture.common.errors import InputError
 from tincture.common.files import TEMPORARY, folder_written_whole, read_json, write_json
-from tincture.pipelines.saving import AVERAGE, CHECKPOINTS, list_checkpoints, read_tensors, step_of
+from tincture.pipelines.folders import AVERAGE, CHECKPOINTS, list_checkpoints, step_of
+from tincture.pipelines.saving import read_tensors
 
 KEPT = 2
 """How many of the latest checkpoints stay, besides the best."""

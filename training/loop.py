@@ -24,12 +24,13 @@ from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.likelihood import hybrid_loss
+from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.diffusion.schedules import fitted_knots
 from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from tincture.models.denoiser import build_denoiser
+from tincture.pipelines.folders import INDEX
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.pipelines.saving import INDEX
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.contact_sheet import contact_sheet
 
@@ -38,7 +39,7 @@ from .devices import autocast, compile_where_it_pays
 from .examples import ExampleMaker, cut_batch
 from .feeds import Feed
 from .optimizers import OPTIMIZERS, ExponentialAverage, learning_rate_factor, set_learning_rates
-from .run_config import CONFIG_FILE, RunConfig, check_config
+from .run_config import CONFIG_FILE, DATA_SHEET, RunConfig, check_config
 from .tracking import BITS, Tracker, last_result
 
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -50,8 +51,8 @@ CLOCKS: dict[str, Callable[[], float]] = {
 SCALARS_EVERY = 10
 """Steps between training scalars, and between looks at what the device has computed."""
 
-DATA_SHEET, SHOWN_PICTURES = "data.png", 64
-"""A sheet of random pictures that a run learns from, and how many."""
+SHOWN_PICTURES = 64
+"""How many random pictures that a run learns from are on `DATA_SHEET`."""
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,7 @@ class Run:
         self.model = accelerator.prepare_model(self.denoiser)  # averages gradients over processes
 
         # The process, and the pipeline that draws with it.
-        scheduler = config.process.make_scheduler()
+        scheduler = PaletteScheduler(**config.process.scheduler_options)
         self.process = scheduler.process
         self.make_examples = ExampleMaker(
             self.denoiser, self.process, feed.pool.palettes, config.train, config.seed, accelerator.device

@@ -14,12 +14,14 @@ from tincture.common.files import physical_memory
 from tincture.common.options import check_options
 from tincture.common.processes import process_count
 from tincture.data.sources import DataConfig
-from tincture.diffusion.scheduler import PaletteScheduler
+from tincture.diffusion.options import ScheduleName
 from tincture.models.options import DenoiserConfig
 from tincture.quantization.palettes.palette import MAX_ENTRIES
 
 CONFIG_FILE = "config.yaml"
 """The resolved config, in the folder of a run and of its model."""
+METRICS_FILE, DATA_SHEET = "metrics.jsonl", "data.png"
+"""In a run's folder: its scalars, and random pictures that it learns from."""
 
 COUNT = Range(1, 10**12)
 FACTOR = Range(0, 10**6)
@@ -40,14 +42,15 @@ class ProcessConfig:
     """
 
     kind: Literal["absorbing", "uniform", "color-heat"] = "absorbing"
-    schedule: Literal["linear", "cosine", "polynomial"] = "linear"
+    schedule: ScheduleName = "linear"
     width: float = 0.2
     leap: float = 0.1
 
-    def make_scheduler(self) -> PaletteScheduler:
-        """The process, and ancestral sampling, as a pipeline holds them."""
+    @property
+    def scheduler_options(self) -> dict[str, Any]:
+        """The arguments of `diffusion.scheduler.PaletteScheduler`, which holds the process."""
         options = {"width": self.width, "leap": self.leap} if self.kind == "color-heat" else {}
-        return PaletteScheduler(process=self.kind, process_options=options, schedule=self.schedule)
+        return {"process": self.kind, "process_options": options, "schedule": self.schedule}
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from tincture.common.errors import InputError
 from tincture.common.files import finite, write_atomically
 from tincture.evaluation.heldout import BitsPerPixel
 
+from .run_config import METRICS_FILE
+
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
 
-METRICS_FILE = "metrics.jsonl"
 WANDB_ID = "wandb/run-id"
 """The file, in a run's folder, that says which wandb run goes on when it is resumed."""
 BITS = "heldout/bits_per_pixel"

@@ -3,7 +3,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args, get_type_hints
 
 import pytest
 from jsonargparse import ArgumentError
@@ -15,6 +15,32 @@ from tincture.common.errors import InputError, Range
 from tincture.common.options import OneOf, With, add_options, check_options, read_options
 from tincture.controls.options import Sampling
 from tincture.data.versions import Recoloring
+from tincture.diffusion.options import SAMPLER_OPTIONS, ScheduleName
+from tincture.diffusion.samplers import SAMPLERS
+from tincture.diffusion.scheduler import PROCESSES
+from tincture.diffusion.schedules import SCHEDULES
+from tincture.evaluation.features import EXTRACTORS
+from tincture.evaluation.options import ExtractorName
+from tincture.models.options import Normalization
+from tincture.models.unet import NORMALIZATIONS
+from tincture.training.optimizers import OPTIMIZERS
+from tincture.training.run_config import ProcessConfig, TrainConfig
+
+NAMED_BEFORE_THEY_ARE_IMPORTED = {
+    "samplers": (SAMPLER_OPTIONS, {name: sampler.options for name, sampler in SAMPLERS.items()}),
+    "schedules": (get_args(ScheduleName), tuple(SCHEDULES)),
+    "processes": (get_args(get_type_hints(ProcessConfig)["kind"]), tuple(PROCESSES)),
+    "optimizers": (get_args(get_type_hints(TrainConfig)["optimizer"]), tuple(OPTIMIZERS)),
+    "normalizations": (get_args(Normalization), tuple(NORMALIZATIONS)),
+    "extractors": (get_args(ExtractorName), tuple(EXTRACTORS)),
+}
+
+
+@pytest.mark.parametrize(
+    ("named", "registered"), NAMED_BEFORE_THEY_ARE_IMPORTED.values(), ids=NAMED_BEFORE_THEY_ARE_IMPORTED
+)
+def test_options_name_all_that_is_registered_and_nothing_else(named, registered):
+    assert named == registered
 
 
 @dataclass(frozen=True)

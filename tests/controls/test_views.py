@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
-from tincture.controls.views import WHOLE, Canvas
+from tincture.controls.options import WHOLE, Canvas
+from tincture.controls.views import moving_views, symmetry_view
 from tincture.diffusion.draws import Streams
 
 CANVASES = [
@@ -17,7 +18,7 @@ CANVASES = [
 
 
 def looks_of(canvas, height, width, images=3, seed=0):
-    return canvas.looks(height, width, Streams.of(seed, range(images)))
+    return moving_views(canvas, height, width, Streams.of(seed, range(images)))
 
 
 @pytest.mark.parametrize("canvas", CANVASES)
@@ -78,7 +79,7 @@ def test_a_seam_is_no_special_place():
 @pytest.mark.parametrize(("axes", "flips"), [("x", [2]), ("y", [1]), ("both", [1, 2])])
 @pytest.mark.parametrize("size", [(6, 8), (7, 5)])
 def test_a_mirrored_canvas_unfolds_symmetrically_and_answers_fold_by_their_mean(axes, flips, size):
-    tie = Canvas(mirror=axes).tie(*size)
+    tie = symmetry_view(Canvas(mirror=axes), *size)
     picture = tie.show(torch.rand(2, *tie.size))
     assert picture.shape == (2, *size)
     logits = torch.randn(2, 3, *size)
@@ -93,7 +94,7 @@ def test_what_is_random_belongs_to_its_image():
     canvas = Canvas(tile="both", window=5)
     together = looks_of(canvas, 6, 6, 3)
     for n in range(3):
-        for alone, look in zip(canvas.looks(6, 6, Streams.of(0, [n])), together, strict=True):
+        for alone, look in zip(moving_views(canvas, 6, 6, Streams.of(0, [n])), together, strict=True):
             assert torch.equal(alone.source[0], look.source[n])
 
 

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
+from tincture.controls.options import Sampling
 from tincture.diffusion.draws import categorical
 from tincture.diffusion.guidance import Prediction
+from tincture.diffusion.options import SAMPLER_OPTIONS
 from tincture.diffusion.samplers import SAMPLERS, Sampler, even_times, run
 from tincture.diffusion.schedules import make_schedule
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -291,6 +293,15 @@ def test_an_option_without_a_range_may_be_any_number(world, options):
 def test_an_option_without_a_range_is_still_a_number_and_known(world, options, message):
     with pytest.raises(InputError, match=message):
         Sampler(half_steps).check("half-steps", world.processes["absorbing"], options)
+
+
+def test_a_sampler_of_ones_own_can_be_asked_for_once_it_is_registered(monkeypatch):
+    with pytest.raises(InputError, match="unknown sampler 'half-steps'"):
+        Sampling(sampler="half-steps")
+    monkeypatch.setitem(SAMPLER_OPTIONS, "half-steps", {})  # goes with the test, as the next one does
+    monkeypatch.setitem(SAMPLERS, "half-steps", Sampler(half_steps))
+    assert SAMPLER_OPTIONS["half-steps"] == {"pause": 1.5, "rounds": 2}
+    assert Sampling(sampler="half-steps").sampler == "half-steps"
 
 
 def test_each_ancestral_step_of_the_absorbing_process_unmasks_only(world):

@@ -1,14 +1,14 @@
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from tincture import evaluate
 from tincture.common.errors import InputError
 from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps
+from tincture.evaluation.measuring import check_metrics, draw_captions, recognition
+from tincture.evaluation.options import Measuring
 from tincture.evaluation.words import Probe, common_things, shown_things
 from tincture.models.text import Vocabulary
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -83,23 +83,21 @@ def test_drawings_of_captions_are_recognized_as_often_as_they_show_what_these_na
     reference = pictures_of(["apple qqqq", "sea", "big", "big apple", "apple"] * 4)
     things, painter = common_things(training.captions), Painter()
     assert list(things) == ["apple", "sea"]
-    files = evaluate.Files(Path("model"), Path("evaluation.json"))
-    options = evaluate.Options(files, evaluate.Measuring(["words"], num_samples=100), Sampling())
-    asked, drawn = evaluate.draw_captions(painter, reference, things, options)
+    asked, drawn = draw_captions(painter, reference, things, 100, Sampling())
     assert sorted(asked.captions) == sorted(caption for caption in reference.captions if caption != "big")
     assert sorted(set(painter.prompts)) == ["apple", "big apple", "sea"]  # an unknown word isn't asked for
 
     def mean_color(rgba):
         return rgba.double().mean(dim=(1, 2))
 
-    scalars = evaluate.recognition(training, asked, drawn, things, mean_color)
+    scalars = recognition(training, asked, drawn, things, mean_color)
     assert scalars["words/recognized"] == scalars["words/recognized_real"] == 1
     assert scalars["words/recognized_unprompted"] == 0.25  # of the captions asked for, those that name a sea
     with pytest.raises(InputError, match="none of apple, sea in captions"):
-        evaluate.draw_captions(painter, pictures_of(["big"] * 4), things, options)
+        draw_captions(painter, pictures_of(["big"] * 4), things, 100, Sampling())
 
 
 def test_words_are_measured_only_of_a_model_that_knows_some():
     pipeline = SimpleNamespace(denoiser=SimpleNamespace(text=None))
     with pytest.raises(InputError, match="models that know words"):
-        evaluate.check_metrics(evaluate.Measuring(["words"]), pipeline, pictures_of(["sea"]), pictures_of(["sea"]))
+        check_metrics(Measuring(["words"]), pipeline, pictures_of(["sea"]), pictures_of(["sea"]))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
-from tincture.models.denoiser import Conditions, DenoiserConfig, PaletteDenoiser, build_denoiser
-from tincture.models.options import UNetConfig
+from tincture.models.denoiser import Conditions, PaletteDenoiser, build_denoiser
+from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.models.text import LEARNED, MAX_WORDS, PADDING, UNIT, Table, TextEncoder, Vocabulary, table_for
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.tests.models.test_denoiser import TINY, random_batch, randomize

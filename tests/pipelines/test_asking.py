@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tincture.benchmarks.meters import dispatched
-from tincture.controls.views import WHOLE, Canvas
+from tincture.controls.options import WHOLE, Canvas
 from tincture.diffusion import draws
 from tincture.diffusion.draws import Streams
 from tincture.diffusion.guidance import Prediction

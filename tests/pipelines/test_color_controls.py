@@ -7,9 +7,8 @@ from diffusers.configuration_utils import register_to_config
 
 from tincture.common.errors import InputError
 from tincture.controls.joint import JointPalettes
-from tincture.controls.options import Controls, Guidance, Sampling
+from tincture.controls.options import Canvas, Controls, Guidance, Sampling
 from tincture.controls.proportions import Proportions
-from tincture.controls.views import Canvas
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import NO_CONDITIONS, ConditionEmbedding, Denoiser, PaletteDenoiser

@@ -9,8 +9,8 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.controls.kept import Init
-from tincture.controls.options import Controls, Guidance, Sampling
-from tincture.controls.views import Canvas, View
+from tincture.controls.options import Canvas, Controls, Guidance, Sampling
+from tincture.controls.views import View
 from tincture.controls.wishes import ColorWish, LightnessWish, color_distances
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.denoiser import PaletteDenoiser

@@ -282,6 +282,7 @@ def test_a_hostile_folder_is_refused_and_nothing_of_it_is_run(copy, tmp_path, mo
 
 def test_the_commands_say_so_in_one_line(run, copy, tmp_path):
     only_pickles(copy)
+    (copy / "config.yaml").write_text("data: {source: icons}")
     for command, name in ((sample, "drawn"), (evaluate, "judged.json")):
         status, _, err = run(command, "--checkpoint", copy, "--output", tmp_path / name)
         assert status == 2

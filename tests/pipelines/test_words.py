@@ -8,7 +8,8 @@ from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.diffusion.guidance import Told
 from tincture.diffusion.scheduler import PaletteScheduler
-from tincture.models.denoiser import DenoiserConfig, build_denoiser
+from tincture.models.denoiser import build_denoiser
+from tincture.models.options import DenoiserConfig
 from tincture.models.text import LEARNED
 from tincture.pipelines.asking import guidance_branches
 from tincture.pipelines.palette_bank import PaletteBank

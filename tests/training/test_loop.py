@@ -19,6 +19,7 @@ from tincture.benchmarks.meters import dispatched
 from tincture.common.errors import InputError
 from tincture.controls.options import Guidance, Sampling
 from tincture.data.index_maps import load_index_maps
+from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import build_denoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.models.text import LEARNED
@@ -238,7 +239,7 @@ def test_a_model_overfits_one_batch(config, sides, tmp_path):
 def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config, sides, told):
     pictures = sides[0].subset(torch.arange(32))
     denoiser = build_denoiser(replace(TINY, augmentation_labels=told), 0, 16)
-    process = config.process.make_scheduler().process
+    process = PaletteScheduler(**config.process.scheduler_options).process
     budget = replace(config.train, batch_size=32, mirror=0.5)
     examples = ExampleMaker(denoiser, process, pictures.palettes, budget, 0, torch.device("cpu"))(pictures, 0, 0)
     labels = examples.conditions.augmentation_labels
@@ -253,7 +254,7 @@ def test_a_network_is_told_which_of_its_pictures_were_mirrored_if_it_asks(config
 
 
 def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, sides):
-    pool, process = sides[0], config.process.make_scheduler().process
+    pool, process = sides[0], PaletteScheduler(**config.process.scheduler_options).process
     denoiser = build_denoiser(TINY, len(pool.label_names), 16)
     reader = build_denoiser(replace(TINY, text=LEARNED), len(pool.label_names), 16, pool.captions)
 
@@ -271,7 +272,7 @@ def test_loading_takes_as_few_operations_for_many_pictures_as_for_few(config, si
 
 
 def test_a_cut_batch_has_the_examples_of_the_whole_one(config, sides):
-    pool, process = sides[0], config.process.make_scheduler().process
+    pool, process = sides[0], PaletteScheduler(**config.process.scheduler_options).process
     told = replace(TINY, augmentation_labels=True, class_dropout=0.5, text=LEARNED, text_dropout=0.3)
     denoiser = build_denoiser(told, len(pool.label_names), 16, pool.captions)
     options = replace(config.train, batch_size=20, foreign_palettes=0.5, mirror=0.5, shift=1, palette_jitter=0.3)

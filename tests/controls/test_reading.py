@@ -6,17 +6,17 @@ import torch
 from PIL import Image
 
 from tincture.common.errors import InputError
-from tincture.controls.command import (
-    Start,
-    Style,
+from tincture.controls.command import Start, Style, read_margins
+from tincture.controls.proportions import Proportions
+from tincture.controls.reading import (
     read_indices,
-    read_margins,
     read_mask,
+    read_start,
+    read_style,
     read_target,
     resized,
     with_margins,
 )
-from tincture.controls.proportions import Proportions
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -62,7 +62,7 @@ def test_proportions_count_half_transparent_entries_as_they_are(tmp_path):
     palette = Palette.from_hex(["000000", "ff0000", "00ff0064", "00000000"])
     image = IndexedImage(np.repeat(np.array([[0, 1, 2, 2, 2, 2, 2, 2]], np.uint8), 8, axis=0), palette)
     image.save(tmp_path / "soft.png")
-    shares = Style(tmp_path / "soft.png").read(palette).shares
+    shares = read_style(Style(tmp_path / "soft.png"), palette).shares
     torch.testing.assert_close(shares, Proportions.of(image).shares, equal_nan=True)
     assert shares[0, 2] == 0.75
 
@@ -162,7 +162,7 @@ def test_a_mask_is_turned_with_its_picture(tmp_path, suffix, orientation, kind):
     if kind == "as stored":
         as_stored(mask, orientation).save(tmp_path / "mask.png")
     palette = Palette.from_hex(["c80000", "0000c8"])
-    start = Start(tmp_path / f"picture{suffix}", tmp_path / "mask.png").read(palette)
+    start = read_start(Start(tmp_path / f"picture{suffix}", tmp_path / "mask.png"), palette)
     assert start.indices.shape == (1, 16, 24)
     is_red = start.indices[0] == 0
     assert torch.equal(is_red, torch.from_numpy(np.asarray(mask) > 0))
@@ -177,9 +177,9 @@ def test_a_mask_whose_size_does_not_say_how_it_lies_is_refused(tmp_path, orienta
     mask.putpixel((0, 0), 0)
     mask.save(tmp_path / "mask.png")
     with pytest.raises(InputError, match="before or after that: save the picture upright"):
-        Start(tmp_path / "picture.png", tmp_path / "mask.png").read(Palette.from_hex(["ff0000", "000000"]))
+        read_start(Start(tmp_path / "picture.png", tmp_path / "mask.png"), Palette.from_hex(["ff0000", "000000"]))
     save_turned(mask, tmp_path / "mask.png", orientation)  # its own tag says it
-    start = Start(tmp_path / "picture.png", tmp_path / "mask.png").read(Palette.from_hex(["ff0000", "000000"]))
+    start = read_start(Start(tmp_path / "picture.png", tmp_path / "mask.png"), Palette.from_hex(["ff0000", "000000"]))
     assert np.array_equal(start.keep[0], read_image(tmp_path / "mask.png")[..., 0] == 0)
 
 
@@ -188,7 +188,7 @@ def test_a_mask_that_fits_neither_way_is_refused(tmp_path, orientation):
     save_turned(Image.new("RGB", (3, 2)), tmp_path / "picture.png", orientation)
     Image.new("L", (4, 2), 255).save(tmp_path / "mask.png")
     with pytest.raises(InputError, match="is 4×2 pixels; the image is 3×2"):
-        Start(tmp_path / "picture.png", tmp_path / "mask.png").read(Palette.from_hex(["ff0000", "000000"]))
+        read_start(Start(tmp_path / "picture.png", tmp_path / "mask.png"), Palette.from_hex(["ff0000", "000000"]))
 
 
 @pytest.mark.parametrize("orientation", [1, 5, 6, 7, 8])
