@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -73,8 +73,6 @@ class Vocabulary:
 
     def __init__(self, words: Iterable[str]) -> None:
         self._rows = {word: row for row, word in enumerate(words)}
-        self.read = lru_cache(maxsize=None)(self._read)
-        """Text → the rows of its words, `PADDING` after the last, and the words that have none."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -93,6 +91,7 @@ class Vocabulary:
         alike = (known for known in self._rows if known[0] == word[0] and abs(len(known) - len(word)) <= 1)
         return next(iter(get_close_matches(word, alike, n=1, cutoff=0.8)), None) if len(word) >= 5 else None
 
+    @cache  # noqa: B019  # a network has one vocabulary; the log says a thing once
     def understand(self, prompt: str) -> tuple[int, ...]:
         """The rows of a prompt's words, misspelled ones too. The log says what isn't known.
 
@@ -117,7 +116,9 @@ class Vocabulary:
         """The rows of the words of each text, int64 ``[B, MAX_WORDS]``, without unknown ones."""
         return torch.tensor([self.read(text)[0] for text in texts])
 
-    def _read(self, text: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    @cache  # noqa: B019  # captions are read once, and not in each step
+    def read(self, text: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The rows of a text's words, `PADDING` after the last, and the words that have none."""
         found = {word: self.find(word) for word in words_in(text)}
         rows = list(dict.fromkeys(row for rows in found.values() for row in rows))[:MAX_WORDS]
         unknown = (word for word, rows in found.items() if not rows)
@@ -291,6 +292,19 @@ class TextEncoder(nn.Module):
             return Vocabulary(Table(self.letters, self.vectors).words())
         except ValueError as error:
             raise InputError(f"the model's vocabulary is damaged: {error}") from None
+
+    @torch.no_grad()
+    def likeness(self, prompts: Tensor, captions: Tensor) -> Tensor:
+        """How far captions, int64 ``[N, L]``, say what prompts say, ``[P, L]``: float ``[P, N]``.
+
+        For each word of a prompt the nearest word of the caption counts, by the cosine of both.
+        """
+        vectors, scores = F.normalize(self.vectors.float(), dim=1), []
+        for prompt in prompts:
+            near = vectors @ vectors[prompt[prompt != PADDING]].T  # [V, words of the prompt]
+            said = near[captions.clamp(0, len(vectors) - 1)].masked_fill((captions == PADDING)[..., None], -1)
+            scores.append(said.amax(dim=1).mean(dim=1))
+        return torch.stack(scores)
 
     def forward(self, words: Tensor) -> Context:
         """What the words of these rows say, int64 ``[B, L]``; `PADDING` is no word."""

@@ -110,7 +110,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 take them.
             palette: one for all images, or one for each, as it is or as `read_palette` takes it (a
                 name, a file, colors); ``"train"`` or ``"heldout"`` to draw one for each from that
-                side of the bank (among the palettes of the class, if one is given); or several in
+                side of the bank (of pictures of the class, and most like the prompt); or several in
                 which each drawing is shown (`JointPalettes`): then the images are those of the
                 first drawing in each palette, then those of the second, and so on.
             sampling: how the process is reversed, from which seed.
@@ -145,7 +145,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
         device = self.denoiser.device
         streams = _streams(generator, sampling.seed, num_images, device)
         joint = palette if isinstance(palette, JointPalettes) else None
-        palettes = self._palettes(palette, streams, self._label(guidance.class_label))
+        palettes = self._palettes(palette, streams, guidance)
         padded = max(map(len, palettes))
 
         # What is asked of them, and of the network.
@@ -275,12 +275,16 @@ class PaletteDiffusionPipeline(FolderPipeline):
         self,
         palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes,
         streams: Streams,
-        label: int | None,
+        guidance: Guidance,
     ) -> list[Palette]:
         """The palette that each image is drawn in."""
         if isinstance(palette, str) and palette in BANK:
             is_heldout = palette == BANK[1]
-            palettes = self.palette_bank.draw(streams, is_heldout, label)
+            words, likeness = self._words(guidance.prompt), None
+            if words is not None and self.palette_bank.config.caption_words:
+                captions = self.palette_bank.words.to(self.denoiser.device).long()
+                likeness = self.denoiser.text.likeness(torch.tensor(words).to(captions), captions).cpu()
+            palettes = self.palette_bank.draw(streams, is_heldout, self._label(guidance.class_label), likeness)
         elif isinstance(palette, JointPalettes):
             palettes = [palette.base] * len(streams)
         else:

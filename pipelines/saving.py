@@ -226,7 +226,13 @@ def _made(kind: type, path: Path) -> Any:
         raise InputError(f"{path}: {reason}") from error
 
 
-_STORED = {torch.uint8: ("U8",), torch.int8: ("I8",), torch.bool: ("BOOL",), torch.int64: ("I64",)}
+_STORED = {
+    torch.uint8: ("U8",),
+    torch.int8: ("I8",),
+    torch.int32: ("I32",),
+    torch.bool: ("BOOL",),
+    torch.int64: ("I64",),
+}
 _FLOATS = ("F32", "F16", "BF16", "F64")
 
 

@@ -28,6 +28,7 @@ from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.diffusion.schedules import fitted_knots
 from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from tincture.models.denoiser import build_denoiser
+from tincture.models.text import TextEncoder
 from tincture.pipelines.folders import INDEX
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -219,7 +220,7 @@ class Run:
         self.make_examples = ExampleMaker(
             self.denoiser, self.process, feed.pool.palettes, config.train, config.seed, accelerator.device
         )
-        bank = _palette_bank(feed.pool, heldout)
+        bank = _palette_bank(feed.pool, heldout, denoiser.text)
         self.pipeline = PaletteDiffusionPipeline(
             self.average.module, scheduler, bank, config.data.sizes[-1], tuple(label_names)
         )
@@ -430,11 +431,13 @@ def _check_launch(accelerator: Accelerator) -> None:
         )
 
 
-def _palette_bank(training: IndexMaps, heldout: IndexMaps) -> PaletteBank:
+def _palette_bank(training: IndexMaps, heldout: IndexMaps, text: TextEncoder | None) -> PaletteBank:
     sides = [training, heldout]
+    words = None if text is None else text.vocabulary.encode([*training.captions, *heldout.captions])
     colors, valid = (torch.cat([getattr(side.palettes, name) for side in sides]) for name in ("colors", "valid"))
     return PaletteBank.of(
         PaletteBatch(colors, valid),
         torch.cat([side.labels for side in sides]),
         torch.cat([torch.full((len(side),), side is heldout) for side in sides]),
+        words,
     )

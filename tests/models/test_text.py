@@ -230,3 +230,40 @@ def test_a_denoiser_without_words_does_not_look_at_them():
     x_t, t, palette = random_batch(2, 9)
     with torch.no_grad():
         assert torch.equal(model(x_t, t, palette, Conditions(words=torch.tensor([[0], [1]]))), model(x_t, t, palette))
+
+
+def test_the_table_beside_the_network_has_small_files_many_words_and_their_meanings():
+    table = Table.read("minilm")
+    encoder = TextEncoder(8, 8, "mean", **TextEncoder.shape(table))
+    encoder.hold(table)
+    vocabulary = encoder.vocabulary
+    assert len(vocabulary) > 20_000
+    assert table.vectors.nbytes + table.letters.nbytes < 4e6
+
+    def nearest(word, *others):
+        return others[encoder.likeness(vocabulary.encode([word]), vocabulary.encode(others)).argmax()]
+
+    for word, others in {
+        "wyverns": ("dragon", "potion", "wall", "key"),
+        "necklace": ("amulet", "axe", "snake", "tree"),
+        "katana": ("sword", "shield", "fish", "tree"),
+        "turquoise": ("cyan", "red", "yellow", "brown"),
+        "tarantula": ("spider", "horse", "door", "gold"),
+    }.items():
+        assert nearest(word, *others) == others[0]
+
+
+def test_a_color_word_says_its_color():
+    table = Table.read("minilm")
+    words = table.words()
+    colors = {
+        word: table.vectors[words.index(word), -4:].float() / UNIT
+        for word in ("crimson", "red", "teal", "navy", "blue")
+    }
+    is_color, lightness, a, b = torch.stack(list(colors.values())).T
+    assert (is_color == 3).all()
+    assert (a[:2] > 2).all()  # crimson and red are red,
+    assert a[2] < 0  # teal is greenish,
+    assert (b[3:] < -1).all()  # navy and blue are blue,
+    assert lightness[3] < lightness[4]  # and navy is dark
+    assert (table.vectors[words.index("wyvern"), -4:] == 0).all()

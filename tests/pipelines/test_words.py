@@ -101,6 +101,21 @@ def test_a_loaded_pipeline_knows_the_same_words(pipeline, draw, tmp_path):
     assert np.array_equal(drawn[0].indices, draw("red dragon")[0].numpy())
 
 
+def test_a_prompt_without_a_palette_is_drawn_in_one_of_a_picture_that_it_is_like(pipeline, tmp_path):
+    palettes = PaletteBatch.from_palettes([random_palette(size, size) for size in range(2, 62)])
+    captions = [("a blue shield", "the red dragon", "")[number % 3] for number in range(60)]
+    words, heldout = pipeline.denoiser.text.vocabulary.encode(captions), torch.arange(60) < 3
+    bank = PaletteBank.of(palettes, torch.zeros(60, dtype=torch.long), heldout, words)
+    mine = PaletteDiffusionPipeline(pipeline.denoiser, PaletteScheduler(), bank, size=8, label_names=["cat", "dog"])
+    mine.save_pretrained(tmp_path)
+    for each in (mine, PaletteDiffusionPipeline.from_pretrained(tmp_path)):
+        each.set_progress_bar_config(disable=True)
+        drawn = each(16, sampling=Sampling(1), guidance=Guidance(prompt=["red dragon", "shield"])).images
+        kinds = [(len(image.palette) - 2) % 3 for image in drawn]
+        assert kinds == [1, 0] * 8
+        assert len({len(image.palette) for image in drawn}) > 4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
