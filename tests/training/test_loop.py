@@ -110,14 +110,21 @@ def test_a_compiled_run_is_one_graph_that_needs_no_cpu_and_learns_what_a_plain_r
     config, tmp_path, monkeypatch, kind
 ):
     is_palette, counters = kind == "palette", torch._dynamo.utils.counters
-    options = replace(config.train, max_steps=10, mirror=0.5, foreign_palettes=0.5 * is_palette, mixed_precision="bf16")
+    options = replace(
+        config.train,
+        max_steps=10,
+        evaluate_every=99,
+        mirror=0.5,
+        foreign_palettes=0.5 * is_palette,
+        mixed_precision="bf16",
+    )
     config = replace(
         config,
         data=config.data if is_palette else replace(config.data, palette="pico-8"),
-        model=replace(TINY, kind=kind, luminance_dropout=0.5, augmentation_labels=True),
+        model=replace(TINY, kind=kind, luminance_dropout=0.5, augmentation_labels=True, text="learned"),
         train=options,
     )
-    sides = load_index_maps(config.data)
+    sides = [replace(side, captions=["a red door"] * len(side)) for side in load_index_maps(config.data)]
     train(config, *sides, tmp_path / "plain")
 
     def backend(graph, inputs):
