@@ -79,6 +79,7 @@ def main(arguments: list[str]) -> None:
     model_in(files.checkpoint)
     saved = saved_config(files.checkpoint, files.data)
     given = [read_palette(name) for name in options.measuring.palettes]
+    given = [palette.with_transparency() for palette in given] if options.measuring.transparent else given
     with claimed(files.plots, files.overwrite) if files.plots and is_first_process() else nullcontext():
         evaluate(options, given, *saved, parsed)
 

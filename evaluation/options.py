@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
 from tincture.common.errors import InputError, Range
-from tincture.common.options import OneOf
+from tincture.common.options import OneOf, With
 from tincture.controls.options import COUNT
 
 ExtractorName = Literal["efficientnet-lite0", "efficientnet-lite0-224", "inception"]
@@ -29,6 +29,7 @@ class Measuring:
         num_samples: images to draw, each in the palette and at the size of one of those pictures.
         palettes: names or files of palettes in which as many are drawn besides, to be compared with
             those pictures moved to the same palettes.
+        transparent: add a transparent entry to each of these palettes that has none.
         times: corruptions of each picture for its bits per pixel.
         orders: orders of its pixels for each picture's exact bits per pixel.
         exact_images: pictures whose exact bits per pixel are measured.
@@ -42,6 +43,7 @@ class Measuring:
     split: Literal["heldout", "train"] = "heldout"
     num_samples: Annotated[int, COUNT] = 256
     palettes: list[str] = field(default_factory=list)
+    transparent: Annotated[bool, With("palettes")] = False
     times: Annotated[int, COUNT] = 8
     orders: Annotated[int, COUNT] = 4
     exact_images: Annotated[int, Range(2, COUNT.high)] = 32

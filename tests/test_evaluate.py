@@ -51,14 +51,14 @@ def test_drawings_in_given_palettes_are_compared_with_pictures_moved_to_them_eac
     monkeypatch.setattr(report, "image_scalars", lambda *sides: (drawn.append(sides[:3]), compare(*sides))[1])
     output = tmp_path / "evaluation.json"
     options = ["--checkpoint", checkpoint, "--output", output, "--num-samples", 20, "--steps", 2]
-    options += ["--metrics", "images", "memorization", "--palettes", "pico-8", "nintendo-gameboy-bgb"]
+    options += ["--metrics", "images", "memorization", "--palettes", "pico-8", "nintendo-gameboy-bgb", "--transparent"]
     status, _, err = run(evaluate, *options)
     assert status == 0, err
     metrics = json.loads(output.read_text())["metrics"]
     assert {name for name in metrics if name.startswith("palettes/")} == {
         f"palettes/{name}" for name in metrics if name.startswith(("efficientnet", "colors"))
     }
-    named = [read_palette("pico-8"), read_palette("nintendo-gameboy-bgb")]
+    named = [read_palette(name).with_transparency() for name in ("pico-8", "nintendo-gameboy-bgb")]
     for side in drawn[1]:
         assert [image.palette for image in side] == [named[number % 2] for number in range(len(side))]
     for own, given in zip(*(sides[0] for sides in drawn), strict=True):
@@ -91,6 +91,7 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
     for wrong, message in (
         (("--sampler", "typo"), "unknown --sampler 'typo'"),
         (("--palettes", "pico-8", "pico-9"), "no palette 'pico-9'"),
+        (("--transparent",), "--transparent does nothing without --palettes"),
         (("--palettes", "pico-8", "--metrics", "memorization"), "--palettes are for the metric images"),
         (("--sampler", "stratified-hazard"), "needs a process without a mask"),
         (("--steps", 0), "--steps is 0"),
