@@ -28,12 +28,13 @@ from tincture.data.sources import OTHER_LABEL, DataConfig, expanded
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from tincture.common.configs import ConfigParser
 
 PART = 64
 """Pictures that a process encodes at a time."""
 
 
-def make_parser() -> cli.Parser:
+def make_parser() -> "ConfigParser":
     """Every option of the command, with its unit and default."""
     parser = cli.make_parser("Encode a data set of pictures as index maps with palettes, for data.source datasets.")
     parser.add_class_arguments(DataConfig, "data")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 
 from tincture.common import cli
+from tincture.common.configs import read_config
 from tincture.common.errors import InputError
 from tincture.common.files import finite, write_json
 from tincture.common.options import add_options, read_options
@@ -214,7 +215,7 @@ def saved_config(checkpoint: Path, path: str | None = None) -> tuple[DataConfig,
     parser = cli.make_parser("")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(TrainConfig, "train")
-    values = cli.read_config(file, parser)
+    values = read_config(file, parser)
     if "data" not in values:
         raise InputError(f"{file} doesn't say which data the model was trained on")
     given = {} if path is None else {"path": path}

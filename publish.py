@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tincture.common import cli
+from tincture.common.configs import read_config
 from tincture.common.errors import InputError, choose
 from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
@@ -95,7 +96,7 @@ def public_config(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / CONFIG_FILE
     if not path.is_file():
         raise InputError(f"there is no {CONFIG_FILE} in {checkpoint}: give the folder that train.py wrote")
-    config = cli.read_config(path, cli.make_parser(""))
+    config = read_config(path, cli.make_parser(""))
     data = config.get("data")
     if not isinstance(data, dict):
         raise InputError(f"{path} doesn't say which data the model was trained on")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jsonargparse import ArgumentParser
 
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import files_in
+from tincture.common.kernels import MANY_PICTURES, load_kernels
+from tincture.common.once import remembered
 from tincture.common.options import add_options, read_options
 from tincture.common.output_folder import Save, check_apart, claimed, progress, recorded_in
 from tincture.common.plotting import require_matplotlib
@@ -28,7 +29,6 @@ from tincture.quantization.pictures.animation import Animation, read_animation
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage, PngOptions
 from tincture.quantization.pictures.resizing import Resizing
-from tincture.quantization.plots import plot_quantization
 
 REPORT_FILE = "report.json"
 PALETTE_FILE = "palette.hex"
@@ -61,9 +61,9 @@ class Result(NamedTuple):
     seconds: float
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> cli.FlagParser:
     """Every option of the command, with its unit and default."""
-    parser = cli.make_parser("Reduce pictures to a palette of at most 256 colors, fitted to them or given.")
+    parser = cli.FlagParser("Reduce pictures to a palette of at most 256 colors, fitted to them or given.")
     add = parser.add_argument
     add(
         "images",
@@ -92,9 +92,12 @@ def main(arguments: list[str]) -> None:
             choose = chosen_once(choose, pictures, options)
         is_common = len(pictures) == 1 or options.palette.shared or options.palette.palette is not None
         palettes: dict[Palette, str] = {}
+        if len(pictures) >= MANY_PICTURES:
+            load_kernels()
 
         def work(path: Path, name: str) -> Save:
-            result, palette_file = quantized(path, options, choose), f"{name}.hex"
+            with remembered():
+                result, palette_file = quantized(path, options, choose), f"{name}.hex"
             if is_common:  # a given palette may get a transparent entry
                 next_file = f"palette-{len(palettes) + 1}.hex" if palettes else PALETTE_FILE
                 palette_file = palettes.setdefault(result.converted.palette, next_file)
@@ -189,6 +192,8 @@ def save(result: Result, options: Options, name: str, palette_file: str, folder:
 
 def plot(result: Result, path: Path, wanted: PaletteOptions) -> None:
     """Draw the first frame's figure, with the error curve of the method, or of the default one."""
+    from tincture.quantization.plots import plot_quantization
+
     frame, (indices, palettes, _) = result.original.frames[0], result.converted
     method = DEFAULT_METHOD if wanted.method in (None, "fixed") else wanted.method
     errors = error_curve([frame], PLOTTED_COUNTS, method, wanted.space, wanted.seed, alpha=wanted.alpha)

@@ -3,10 +3,9 @@
 Their annotations are carried along.
 """
 
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
-
-from jsonargparse import ArgumentParser, Namespace
 
 from tincture.common import cli
 from tincture.common.errors import InputError
@@ -21,9 +20,9 @@ from tincture.quantization.recolor import recolor_solid
 REPORT_FILE = "report.json"
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> cli.FlagParser:
     """Every option of the command, with its unit and default."""
-    parser = cli.make_parser("Move pictures to other colors and carry their annotations along.")
+    parser = cli.FlagParser("Move pictures to other colors and carry their annotations along.")
     add = parser.add_argument
     add(
         "images",

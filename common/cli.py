@@ -1,4 +1,4 @@
-"""What all commands do alike: one line for a user's mistake, an exit status, and config files."""
+"""What all commands do alike: one line for a user's mistake, an exit status, and flags."""
 
 import json
 import logging
@@ -7,15 +7,10 @@ import re
 import sys
 import time
 import warnings
-from argparse import Action, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, HelpFormatter, Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, DefaultHelpFormatter, get_loader
-from safetensors import SafetensorError
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tincture import __version__
 
@@ -23,6 +18,9 @@ from .environment import describe_environment
 from .errors import InputError, did_you_mean
 from .files import is_disk_full, is_memory_full, is_process_lost
 from .processes import is_first_process
+
+if TYPE_CHECKING:
+    from .configs import ConfigParser
 
 # A thread of torch's that waits gives its core away soon. By default it keeps it for long, and two
 # commands on one machine stall each other. OpenMP reads this when torch is loaded, so a command
@@ -37,12 +35,6 @@ LAUNCHERS_PATIENCE = 5.0
 """Seconds in which torchrun ends the other processes, once one has failed."""
 
 UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
-UNKNOWN_KEY = re.compile(r"(?:Group '(\S+)' does not accept o|O)ption '(\S+)'(?: is not accepted)?$")
-
-CONFIGS = Path(__file__).parent.parent / "configs"
-"""The configs that come with the package."""
-
-load_yaml = get_loader("yaml")  # jsonargparse's: plain values only, and 1e-3 is a number
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -79,7 +71,8 @@ def message_of(error: Exception) -> str | None:
     """What to print about an error; None if it is a bug."""
     if isinstance(error, InputError | ArgumentError):
         return str(error)
-    if isinstance(error, OSError | SafetensorError | MemoryError | RuntimeError):
+    is_of_weights = type(error).__name__ == "SafetensorError"  # its library isn't loaded for this
+    if is_of_weights or isinstance(error, OSError | MemoryError | RuntimeError):
         if is_disk_full(error):
             return f"no space is left on the disk ({error}); what was written whole before is whole still"
         if is_memory_full(error):
@@ -93,8 +86,9 @@ def message_of(error: Exception) -> str | None:
 
 def fail(message: str) -> NoReturn:
     """Print ``error: …`` as one line of plain text, and exit with status 2."""
-    for bar in tuple(tqdm._instances):  # a bar that is half drawn would share the line
-        bar.close()
+    if "tqdm" in sys.modules:
+        for bar in tuple(sys.modules["tqdm"].tqdm._instances):  # a bar that is half drawn would share the line
+            bar.close()
     line = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
     )
@@ -123,83 +117,34 @@ def plain_options(options: Namespace) -> dict[str, Any]:
     return {key: plain(value) for key, value in vars(options).items()}
 
 
-class HelpFormatter(DefaultHelpFormatter):
-    """Names a type as a person would: Path, not <class 'Path'>."""
+class FlagHelp(HelpFormatter):
+    """Says after each flag what its value is if it is left out."""
 
-    def _expand_help(self, action: Action) -> str:
-        return re.sub(r"<class '([\w.]+)'>", r"\1", super()._expand_help(action))
-
-
-class Parser(ArgumentParser):
-    """A parser that knows which option was meant."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise ArgumentError."""
-        options = list(self._option_string_actions)
-        keys = [option.lstrip("-") for option in options]
-        hint = "".join(did_you_mean(each, options) for each in UNKNOWN_OPTION.findall(message))
-        hint += "".join(did_you_mean(".".join(filter(None, each)), keys) for each in UNKNOWN_KEY.findall(message))
-        super().error(message if hint in message else message + hint, ex)  # its own errors come here once more
+    def _get_help_string(self, action: Action) -> str:
+        has_default = action.option_strings and action.default not in (None, False, []) and action.nargs != 0
+        return f"{action.help} (default: {action.default})" if has_default else action.help
 
 
-def make_parser(description: str) -> Parser:
-    """A parser that raises its errors, for `run` to print, and knows ``--version``."""
-    return Parser(
-        description=description,
-        exit_on_error=False,
-        allow_abbrev=False,
-        version=__version__,
-        formatter_class=HelpFormatter,
-    )
+class FlagParser(ArgumentParser):
+    """A parser of flags that raises its errors, for `run` to print, and knows ``--version``."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, allow_abbrev=False, formatter_class=FlagHelp)
+        self.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError."""
+        raise InputError(message + nearest_option(message, self))
 
 
-def read_config(path: Path, parser: ArgumentParser) -> dict[str, Any]:
-    """What a config file sets: plain values of ``parser``'s options.
-
-    In the place of a group of options, jsonargparse would also take the name of a class, by the key
-    ``class_path`` or as text, and import its module. A file doesn't choose what is imported, so
-    both are refused.
-
-    Raises:
-        InputError: it can't be read, isn't text, isn't a YAML mapping, or names a class.
-    """
-    try:
-        values = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"the config {path} can't be read: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"the config {path} holds no names with values")
-    groups = {action.dest.rpartition(".")[0] for action in parser._actions}
-
-    def check(values: dict[str, Any], prefix: str) -> None:
-        for key, value in values.items():
-            name = f"{prefix}{key}"
-            if name.rsplit(".", maxsplit=1)[-1] in ("class_path", "init_args"):
-                raise InputError(f"the config {path} sets {name}, but a config names no classes")
-            if isinstance(value, dict):
-                check(value, f"{name}.")
-            elif name in groups:
-                raise InputError(f"the config {path}: {name} holds names with values, not {value!r}")
-
-    check(values, "")
-    return values
+def nearest_option(message: str, parser: ArgumentParser) -> str:
+    """A question in parentheses if a parser's error is about an option that is spelled wrongly."""
+    options = list(parser._option_string_actions)
+    return "".join(did_you_mean(each, options) for each in UNKNOWN_OPTION.findall(message))
 
 
-class ConfigFile(ActionConfigFile):
-    """The option that names a config file, or one of ours by its name: ``--config icons16``.
+def make_parser(description: str) -> "ConfigParser":
+    """A parser of options that may also stand in a config file; a `FlagParser` begins sooner."""
+    from .configs import ConfigParser
 
-    A config can't say where a command writes and what it replaces.
-    """
-
-    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: str, option_string: str | None = None) -> None:
-        """Read the file, then set what it says as jsonargparse does."""
-        ours = CONFIGS / f"{values}.yaml"
-        content = self.read(ours if ours.is_file() and not Path(values).is_file() else Path(values), parser)
-        taken = {"config", "output", "overwrite", "resume"} & set(content)
-        if taken:
-            raise InputError(f"the config {values} sets {', '.join(sorted(taken))}: only the command line does")
-        super().__call__(parser, cfg, yaml.safe_dump(content), option_string)
-
-    def read(self, path: Path, parser: ArgumentParser) -> dict[str, Any]:
-        """What the file sets; see `read_config`."""
-        return read_config(path, parser)
+    return ConfigParser(description)

@@ -43,13 +43,11 @@ def _describe_devices() -> dict[str, Any]:
 
 def describe_code(folder: Path) -> dict[str, Any] | None:
     """The commit of a git checkout, and whether files differ from it, if there is one."""
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(folder), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
+    command = ["git", "-C", str(folder), "status", "--porcelain=v2", "--branch"]
     try:
-        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+        head, *changes = told.splitlines()
+        return {"commit": head.split()[-1], "changed": any(not line.startswith("#") for line in changes)}
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -18,14 +18,26 @@ nothing. sample.py is the example to follow.
 
 import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from .errors import InputError, Range, choose
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser, Namespace
 
 Group = TypeVar("Group")
 
@@ -82,8 +94,7 @@ class Option:
         elif isinstance(self.allowed, Range) and self.allowed.high == float("inf"):
             more |= {"type": _Number()}
         else:
-            kind = str if kind is Sequence else self.kind
-            more |= {"type": kind if self.is_required or self.default is not None else kind | None}
+            more |= {"type": str if kind is Sequence else _AnyOf(self.kind) if _is_union(self.kind) else self.kind}
         place.add_argument(*self.flags, help=self.help, **more)
 
     def value_of(self, parsed: Any) -> Any:
@@ -235,6 +246,31 @@ def _without_none(hint: Any) -> Any:
         return hint
     kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
     return kinds[0] if len(kinds) == 1 else hint
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (types.UnionType, Union)
+
+
+class _AnyOf:
+    """The type of a value of several types: the first that can be made of the word."""
+
+    def __init__(self, union: Any) -> None:
+        self.kinds = [kind for kind in get_args(union) if kind is not types.NoneType]
+
+    def __call__(self, text: Any) -> Any:
+        for kind in self.kinds:
+            if get_origin(kind) is Literal:
+                if text in get_args(kind):
+                    return text
+                continue
+            with suppress(ValueError):
+                return kind(text)
+        raise ValueError(text)
+
+    def __repr__(self) -> str:  # what ``--help`` shows
+        names = [get_args(kind) if get_origin(kind) is Literal else [kind.__name__] for kind in self.kinds]
+        return " or ".join(name for several in names for name in several)
 
 
 class _Number:

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tqdm import tqdm
-
 from .errors import InputError
 from .files import (
     LOCK_FILE,
@@ -173,6 +171,8 @@ def _told(errors: dict[str, list[Path]]) -> list[str]:
 def progress(items: Sequence[Input], unit: str) -> Iterator[Input]:
     """Go through ``items`` with a bar, or with a line now and then where there is no terminal."""
     if sys.stderr.isatty():
+        from tqdm import tqdm  # not above: a small picture is done before it is loaded
+
         yield from tqdm(items, unit=unit, leave=False)
         return
     told = time.monotonic()

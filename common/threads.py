@@ -1,10 +1,9 @@
 """Work on slices of a long array in threads, which numba's kernels allow by releasing the GIL."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import numba
+from .kernels import is_compiled, threads
 
 Result = TypeVar("Result")
 
@@ -16,7 +15,8 @@ def over_slices(work: Callable[[int, int], Result], length: int, size: int = SLI
     """Call ``work(start, stop)`` for each slice of ``range(length)``, several at a time.
 
     The caller's thread works too. The others live only as long as the call, so that a forked
-    process misses none. Their number is numba's (``NUMBA_NUM_THREADS``, or one for each core).
+    process misses none. Their number is numba's (``NUMBA_NUM_THREADS``, or one for each core);
+    there are none before kernels are compiled.
 
     Returns:
         What ``work`` returned, in the slices' order.
@@ -29,8 +29,10 @@ def over_slices(work: Callable[[int, int], Result], length: int, size: int = SLI
         for start in queue:
             results[start] = work(start, min(start + size, length))
 
-    helpers = min(len(starts), numba.config.NUMBA_NUM_THREADS) - 1
+    helpers = min(len(starts), threads()) - 1 if is_compiled() else 0  # NumPy holds the GIL
     if helpers > 0:
+        from concurrent.futures import ThreadPoolExecutor  # not above: small work needs none
+
         with ThreadPoolExecutor(helpers) as pool:
             futures = [pool.submit(drain) for _ in range(helpers)]
             drain()

@@ -8,6 +8,7 @@ goes on with the next picture.
 
 import functools
 import hashlib
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ from types import FrameType
 from typing import Any
 
 import datasets
-import numba
 import torch
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import DataLoader, IterableDataset
@@ -290,7 +290,7 @@ def _start_worker(_: int) -> None:
     """Leave signals to the training process, which ends its workers itself, and use one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _obey_the_next)
-    numba.config.NUMBA_NUM_THREADS = 1
+    os.environ["NUMBA_NUM_THREADS"] = "1"
 
 
 def _obey_the_next(number: int, _: FrameType | None) -> None:

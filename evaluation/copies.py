@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from tqdm import tqdm
 
+from tincture.common.kernels import kernel
 from tincture.data.index_maps import IndexMaps
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
@@ -91,7 +91,7 @@ def nearest_of_their_size(
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearest(shifted: np.ndarray, known: np.ndarray) -> tuple[int, int]:
     """The largest agreement of ``shifted``, ``[shifts, P]``, with ``known``, ``[M, P]``; its row.
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tincture.common.errors import InputError, choose
+from tincture.common.kernels import kernel
 
 from .dither import dither
 from .encoding import encode
@@ -149,7 +149,7 @@ SMOOTHERS: dict[str, Callable[..., np.ndarray]] = {"isolated": remove_isolated, 
 """Functions of an index map, uint8 ``[H, W]``, and its ``transparent`` index, to a smoother map."""
 
 
-@njit(cache=True)
+@kernel
 def _filter(indices: np.ndarray, skip: int, only_isolated: bool) -> np.ndarray:
     out = indices.copy()
     counts = np.zeros(256, np.int32)
@@ -164,7 +164,7 @@ def _filter(indices: np.ndarray, skip: int, only_isolated: bool) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _commonest(indices: np.ndarray, y: int, x: int, skip: int, counts: np.ndarray) -> int:
     """The commonest index around a pixel, of equal ones its own, or -1; fills in ``counts``."""
     top, bottom = max(y - 1, 0), min(y + 2, indices.shape[0])

@@ -10,12 +10,12 @@ What alpha does:
 """
 
 import numpy as np
-from numba import njit
 
 from tincture.common.errors import InputError, choose
+from tincture.common.kernels import is_compiled, kernel
 from tincture.common.threads import over_slices
 
-from .histogram import FEW_PIXELS, OPAQUE_ALPHA, as_rgba, color_key, empty_table, mark_colors, read_table
+from .histogram import FEW_PIXELS, OPAQUE_ALPHA, as_rgba, color_key, color_keys, distinct_colors
 from .metric import nearest_entries
 from .nearest import nearest_in_any_space
 from .palettes.palette import Palette
@@ -68,7 +68,7 @@ def differs(image: np.ndarray, indices: np.ndarray, palette: Palette) -> np.ndar
     return (shown != image).any(axis=-1) & ((shown[..., 3] > 0) | (image[..., 3] > 0))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write(pixels: np.ndarray, table: np.ndarray, transparent: int, out: np.ndarray) -> None:
     for i in range(len(pixels)):
         if pixels[i, 3] >= OPAQUE_ALPHA:
@@ -99,7 +99,8 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
         indices = encode(np.where(soft[..., None], np.uint8(0), image), palette, space)
         indices[soft] = _nearest_soft(image[soft], palette, space)
         return indices
-    pixels = np.ascontiguousarray(on_white(image, palette)).reshape(-1, 4)
+    image = on_white(image, palette)
+    pixels = np.ascontiguousarray(image).reshape(-1, 4)
     indices = np.full(len(pixels), palette.transparent or 0, np.uint8)
     if palette.transparent is not None and (pixels[:, 3] < OPAQUE_ALPHA).all():
         return indices.reshape(image.shape[:2])
@@ -109,10 +110,11 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
         opaque = pixels[:, 3] >= OPAQUE_ALPHA
         indices[opaque] = entries[nearest_entries(pixels[opaque], colors, space)]
         return indices.reshape(image.shape[:2])
-    table, used = empty_table()
-    over_slices(lambda start, stop: mark_colors(pixels[start:stop], table, used), len(pixels))
-    keys, distinct = read_table(table, used)
+    keys, distinct = distinct_colors(image)
+    table, transparent = np.zeros(1 << 24, np.uint8), palette.transparent or 0
     table[keys] = entries[nearest_entries(distinct, colors, space)]
-    transparent = palette.transparent or 0
-    over_slices(lambda start, stop: _write(pixels[start:stop], table, transparent, indices[start:stop]), len(pixels))
+    if is_compiled():
+        over_slices(lambda a, b: _write(pixels[a:b], table, transparent, indices[a:b]), len(pixels))
+    else:
+        indices = np.where(pixels[:, 3] >= OPAQUE_ALPHA, table[color_keys(image)], np.uint8(transparent))
     return indices.reshape(image.shape[:2])

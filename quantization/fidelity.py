@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tincture.common.kernels import kernel
 from tincture.common.threads import over_slices
 
-from .color import linear_to_oklab
-from .histogram import as_rgba
+from .color import srgb_to_linear, srgb_to_oklab
+from .histogram import as_rgba, color_keys, colors_of_keys, count_sorted, histogram
 from .palettes.palette import Palette
-from .spaces import LINEAR_OF_BYTE, linear_to_oklab_pixel
+from .spaces import LINEAR_OF_BYTE, SPACES, linear_to_oklab_pixel
 
 EYE_BLUR = 1.5
 """How the eye mixes dithered pixels: a Gaussian of this deviation, in pixels, in linear light."""
@@ -56,21 +56,28 @@ def fidelity(
             pixel, a flat wrong color may be nearer than dots that mix to the right one.
     """
     palettes = [palette] * len(indices) if isinstance(palette, Palette) else palette
-    used, sums = {each: np.zeros(256, np.bool_) for each in palettes}, np.zeros(3)
-    kernel = _gaussian(blur)
+    used: dict[Palette, np.ndarray] = {each: np.zeros(256, np.bool_) for each in palettes}
+    squares, distances, count = 0.0, 0.0, 0
     for before, after, own in zip(map(as_rgba, originals), indices, palettes, strict=True):
-        used[own] |= np.bincount(after.ravel(), minlength=256) > 0
-
-        def compare(
-            start: int, stop: int, before: np.ndarray = before, after: np.ndarray = after, own: Palette = own
-        ) -> np.ndarray:
-            # The rows around are there to be blurred into these.
-            first, last = max(start - len(kernel) // 2, 0), stop + len(kernel) // 2
-            rows = before[first:last], own.colors[after[first:last]]
-            return _compare(*rows, start - first, stop - first, kernel)
-
-        sums += np.sum(over_slices(compare, len(before), _ROWS), axis=0)
-    squares, distances, count = sums
+        colors, entries, counts = _pairs(before, after)
+        used[own][entries] = True
+        is_visible = (_alpha(colors) > 0) | (own.colors[entries, 3] > 0)
+        if not is_visible.all():
+            colors, entries, counts = colors[is_visible], entries[is_visible], counts[is_visible]
+        counts = counts.astype(np.float64)
+        count += counts.sum()
+        grounds = (0, 255) if (_alpha(colors) < 255).any() or (own.colors[entries, 3] < 255).any() else (0,)
+        for ground in grounds:
+            shown = _laid_on(own.colors, ground)
+            off = _laid_on(colors, ground) - shown.take(entries, axis=0)
+            squares += (counts @ (off * off)).sum() / len(grounds)
+            if blur:
+                lights = _light_on(before, ground), _light_on(own.colors, ground)[after]
+                visible = (before[..., 3] > 0) | (own.colors[after, 3] > 0)
+                distances += _blurred_distances(*lights, visible, _gaussian(blur)) / len(grounds)
+            else:
+                off = _oklab_on(colors, ground) - _oklab_on(own.colors, ground).take(entries, axis=0)
+                distances += counts @ np.sqrt(np.einsum("na,na->n", off, off)) / len(grounds)
     colors_used = int(sum(map(np.sum, used.values())))
     if count == 0:
         return Fidelity(None, None, colors_used, blur)
@@ -80,9 +87,53 @@ def fidelity(
 
 def seen_oklab(rgba: np.ndarray) -> np.ndarray:
     """Colors on black and on white in OKLab, uint8 ``[N, 4]`` → float32 ``[2, N, 3]``."""
-    return np.stack(
-        [linear_to_oklab(_lay_on(rgba[None], np.float32(ground), LINEAR_OF_BYTE)[1][0]) for ground in (0, 255)]
-    )
+    return np.stack([_oklab_on(rgba, ground) for ground in (0, 255)])
+
+
+def _pairs(image: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct pairs of a pixel's color and its entry, and how often each occurs.
+
+    Colors are uint8 ``[N, 4]``, or ``[N, 3]`` where all are opaque.
+    """
+    if (image[..., 3] < 255).any():
+        keys = np.ascontiguousarray(image).reshape(-1, 4).view("<u4")[:, 0].astype(np.uint64)
+        keys, counts = count_sorted(keys << np.uint64(8) | indices.ravel())
+        return (keys >> np.uint64(8)).astype("<u4")[:, None].view(np.uint8), keys.astype(np.uint8), counts
+    keys, counts = count_sorted(color_keys(image) << np.uint32(8) | indices.ravel())
+    # Without dithering each color has one entry: these are the histogram's colors, in its order.
+    colors = histogram([image])[0]
+    if len(colors) != len(keys):
+        colors = colors_of_keys(keys >> np.uint32(8))
+    return colors, keys.astype(np.uint8), counts
+
+
+def _alpha(colors: np.ndarray) -> np.ndarray:
+    return colors[..., 3] if colors.shape[-1] == 4 else np.full(colors.shape[:-1], 255, np.uint8)
+
+
+def _laid_on(rgba: np.ndarray, ground: int) -> np.ndarray:
+    """Colors on a gray, uint8 ``[..., 3 or 4]`` → sRGB from 0 to 255, float32 ``[..., 3]``."""
+    colors = rgba[..., :3].astype(np.float32)
+    if (_alpha(rgba) < 255).any():
+        alpha = rgba[..., 3:] / np.float32(255)
+        colors = alpha * colors + (1 - alpha) * np.float32(ground)
+    return colors
+
+
+def _light_on(rgba: np.ndarray, ground: int) -> np.ndarray:
+    """Likewise in linear light, float32."""
+    light, soft = LINEAR_OF_BYTE[rgba[..., :3]], _alpha(rgba) < 255
+    light[soft] = srgb_to_linear(_laid_on(rgba[soft], ground) / 255)
+    return light
+
+
+def _oklab_on(rgba: np.ndarray, ground: int) -> np.ndarray:
+    """Likewise in OKLab, float32."""
+    points, soft = SPACES["oklab"].from_bytes(rgba), _alpha(rgba) < 255
+    if soft.any():
+        points = points.copy()
+        points[soft] = srgb_to_oklab(_laid_on(rgba[soft], ground) / 255)
+    return points
 
 
 def _gaussian(deviation: float) -> np.ndarray:
@@ -92,83 +143,47 @@ def _gaussian(deviation: float) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def _compare(before: np.ndarray, after: np.ndarray, start: int, stop: int, kernel: np.ndarray) -> np.ndarray:
-    """Squared differences of bytes, distances in OKLab and pixels, summed over the rows between."""
-    visible = (before[..., 3] > 0) | (after[..., 3] > 0)
-    backgrounds = (0.0, 255.0) if min(before[..., 3].min(), after[..., 3].min()) < 255 else (0.0,)
-    sums = np.zeros(3)
-    for background in backgrounds:
-        srgb, light = _lay_on(before, np.float32(background), LINEAR_OF_BYTE)
-        other_srgb, other_light = _lay_on(after, np.float32(background), LINEAR_OF_BYTE)
-        if len(kernel) > 1:
-            light, other_light = _blurred(light, kernel), _blurred(other_light, kernel)
-        sums += _sums(srgb, other_srgb, light, other_light, visible, start, stop)
-    return sums / len(backgrounds)
+def _blurred_distances(light: np.ndarray, other: np.ndarray, visible: np.ndarray, weights: np.ndarray) -> float:
+    """The sum of distances in OKLab of two pictures of linear light, blurred, where visible."""
+    reach, width = len(weights) // 2, light.shape[1]
+    pads = ((reach, reach), (reach, reach), (0, 0))  # the outermost pixels go on beyond edges
+    light, other = (np.pad(each, pads, mode="edge").reshape(len(each) + 2 * reach, -1) for each in (light, other))
+
+    def work(start: int, stop: int) -> float:
+        rows = slice(start, stop + 2 * reach)
+        pair = (_blurred(each[rows], weights).reshape(-1, width, 3) for each in (light, other))
+        return _distances(*pair, visible[start:stop])
+
+    return sum(over_slices(work, len(visible), _ROWS))
 
 
-@njit(cache=True, nogil=True)
-def _lay_on(pixels: np.ndarray, background: np.float32, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels on a gray, in sRGB from 0 to 255 and in linear light, float32 ``[H, W, 3]`` each."""
-    height, width = pixels.shape[:2]
-    srgb, light = np.empty((height, width, 3), np.float32), np.empty((height, width, 3), np.float32)
+@kernel
+def _blurred(light: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Float32 ``[H, 3 W]``, blurred along both axes, without the margins that this takes."""
+    margin = len(weights) - 1
+    height, width = light.shape[0] - margin, light.shape[1] - 3 * margin
+    down, out = np.zeros(light.shape[1], np.float32), np.zeros((height, width), np.float32)
     for y in range(height):
-        for x in range(width):
-            alpha = np.float32(pixels[y, x, 3]) / np.float32(255)
-            for axis in range(3):
-                byte = pixels[y, x, axis]
-                srgb[y, x, axis] = np.float32(byte)
-                light[y, x, axis] = table[byte]
-                if alpha < 1:
-                    value = alpha * np.float32(byte) + (1 - alpha) * background
-                    srgb[y, x, axis] = value
-                    share = value / 255
-                    light[y, x, axis] = share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
-    return srgb, light
-
-
-@njit(cache=True, nogil=True)
-def _blurred(light: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Float32 ``[H, W, 3]``, blurred along both axes; the outermost pixels go on beyond edges."""
-    height, width = light.shape[:2]
-    reach = len(kernel) // 2
-    across, out = np.zeros_like(light), np.zeros_like(light)
-    for y in range(height):
-        for n in range(len(kernel)):
+        down[:] = 0
+        for n in range(len(weights)):
+            for x in range(len(down)):
+                down[x] += weights[n] * light[y + n, x]
+        for n in range(len(weights)):
             for x in range(width):
-                other = min(max(x + n - reach, 0), width - 1)
-                for axis in range(3):
-                    across[y, x, axis] += kernel[n] * light[y, other, axis]
-    for y in range(height):
-        for n in range(len(kernel)):
-            other = min(max(y + n - reach, 0), height - 1)
-            for x in range(width):
-                for axis in range(3):
-                    out[y, x, axis] += kernel[n] * across[other, x, axis]
+                out[y, x] += weights[n] * down[x + 3 * n]
     return out
 
 
-@njit(cache=True, nogil=True)
-def _sums(
-    srgb: np.ndarray,
-    other_srgb: np.ndarray,
-    light: np.ndarray,
-    other_light: np.ndarray,
-    visible: np.ndarray,
-    start: int,
-    stop: int,
-) -> np.ndarray:
-    """What `_compare` sums, of two pictures on one background."""
-    squares, distances, count = 0.0, 0.0, 0
-    for y in range(start, min(stop, len(visible))):
+@kernel
+def _distances(light: np.ndarray, other: np.ndarray, visible: np.ndarray) -> float:
+    """The sum of distances in OKLab where visible, of linear light, float32 ``[H, W, 3]`` each."""
+    total = 0.0
+    for y in range(visible.shape[0]):
         for x in range(visible.shape[1]):
-            if not visible[y, x]:
-                continue
-            count += 1
-            for axis in range(3):
-                squares += (srgb[y, x, axis] - other_srgb[y, x, axis]) ** 2
-            first = linear_to_oklab_pixel(light[y, x, 0], light[y, x, 1], light[y, x, 2])
-            second = linear_to_oklab_pixel(other_light[y, x, 0], other_light[y, x, 1], other_light[y, x, 2])
-            distances += np.sqrt(
-                (first[0] - second[0]) ** 2 + (first[1] - second[1]) ** 2 + (first[2] - second[2]) ** 2
-            )
-    return np.array([squares, distances, float(count)])
+            if visible[y, x]:
+                first = linear_to_oklab_pixel(light[y, x, 0], light[y, x, 1], light[y, x, 2])
+                second = linear_to_oklab_pixel(other[y, x, 0], other[y, x, 1], other[y, x, 2])
+                total += np.sqrt(
+                    (first[0] - second[0]) ** 2 + (first[1] - second[1]) ** 2 + (first[2] - second[2]) ** 2
+                )
+    return total

@@ -6,9 +6,10 @@ Every function for pictures takes them through `as_rgba`.
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from tincture.common.errors import InputError
+from tincture.common.kernels import is_compiled, kernel
+from tincture.common.once import once
 
 OPAQUE_ALPHA = 128
 """Where alpha has no place between opaque and transparent, pixels of at least this are opaque."""
@@ -38,7 +39,7 @@ def as_rgba(image: np.ndarray) -> np.ndarray:
     return image if image.shape[2] == 4 else np.insert(image, 3, np.uint8(255), axis=2)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(plain=True, inline="always")
 def color_key(red: np.uint8, green: np.uint8, blue: np.uint8) -> np.uint32:
     """A color's place in the table, beside similar colors, which a picture has."""
     r, g, b = np.uint32(red), np.uint32(green), np.uint32(blue)
@@ -47,7 +48,29 @@ def color_key(red: np.uint8, green: np.uint8, blue: np.uint8) -> np.uint32:
     return box << np.uint32(10) | inside
 
 
-@njit(cache=True, nogil=True, inline="always")
+@once
+def color_keys(image: np.ndarray) -> np.ndarray:
+    """Each pixel's `color_key`, uint8 ``[H, W, 4]`` → uint32 ``[H W]``."""
+    packed = np.ascontiguousarray(image).reshape(-1, 4).view("<u4")[:, 0]
+    byte = np.uint32(255)
+    return color_key.plain(packed & byte, packed >> np.uint32(8) & byte, packed >> np.uint32(16) & byte)
+
+
+def colors_of_keys(keys: np.ndarray) -> np.ndarray:
+    """The colors, uint8 ``[N, 3]``, of keys ``[N]``."""
+    colors = np.empty((len(keys), 3), np.uint8)
+    _key_color.plain(keys, colors.T)
+    return colors
+
+
+def count_sorted(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort keys ``[N]`` in place; the distinct ones, and how often each occurs, int64."""
+    keys.sort()
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
+    return keys[starts], np.diff(starts, append=len(keys))
+
+
+@kernel(plain=True, inline="always")
 def _key_color(key: int, color: np.ndarray) -> None:
     box = key >> 10
     color[0] = box >> 10 << 4 | key >> 6 & 15
@@ -55,7 +78,7 @@ def _key_color(key: int, color: np.ndarray) -> None:
     color[2] = (box & 31) << 3 | key & 7
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def histogram_by_sorting(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The histogram of few pixels, uint8 ``[N, 4]``; returns what `histogram` does."""
     keys = np.empty(len(pixels), np.uint32)
@@ -75,7 +98,7 @@ def histogram_by_sorting(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return colors[:size].copy(), counts[:size].copy()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray, overflows: np.ndarray, size: int) -> int:
     """Count the opaque pixels' colors in ``table``.
 
@@ -96,17 +119,7 @@ def _count(pixels: np.ndarray, table: np.ndarray, used: np.ndarray, overflows: n
     return size
 
 
-@njit(cache=True, nogil=True)
-def mark_colors(pixels: np.ndarray, table: np.ndarray, used: np.ndarray) -> None:
-    """Mark each opaque pixel's color in ``table`` and its row in ``used``; threads share both."""
-    for i in range(len(pixels)):
-        if pixels[i, 3] >= OPAQUE_ALPHA:
-            key = color_key(pixels[i, 0], pixels[i, 1], pixels[i, 2])
-            table[key] = 1
-            used[key // np.uint32(_ROW)] = True
-
-
-@njit(cache=True, nogil=True)
+@kernel
 def read_table(table: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The keys that aren't 0, rising, uint32 ``[N]``, and their colors, uint8 ``[N, 3]``."""
     words = table.view(np.uint64)  # eight places at a time, since most are empty
@@ -123,16 +136,10 @@ def read_table(table: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndar
     return keys[:size].copy(), colors
 
 
-def empty_table() -> tuple[np.ndarray, np.ndarray]:
-    """A table of all colors in zeros, uint8 ``[2²⁴]``, and which of its rows are used: none."""
-    return np.zeros(1 << 24, np.uint8), np.zeros((1 << 24) // _ROW, np.bool_)
-
-
 def distinct_colors(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rising keys, uint32 ``[N]``, and colors, uint8 ``[N, 3]``, of a opaque pixels."""
-    table, used = empty_table()
-    mark_colors(np.ascontiguousarray(image).reshape(-1, 4), table, used)
-    return read_table(table, used)
+    """The rising keys, uint32 ``[N]``, and colors, uint8 ``[N, 3]``, of opaque pixels."""
+    colors, _ = _histogram(image)
+    return color_key.plain(*colors.T), colors
 
 
 def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -145,10 +152,27 @@ def histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         The distinct colors, uint8 ``[N, 3]``, those of a small box together, and how often each
         occurs, int64 ``[N]``.
     """
-    pixels = [np.ascontiguousarray(as_rgba(image)).reshape(-1, 4) for image in images]
+    if len(images) == 1:
+        return _histogram(as_rgba(images[0]))
+    return _count_all([as_rgba(image) for image in images])
+
+
+@once
+def _histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`histogram` of one picture."""
+    return _count_all([image])
+
+
+def _count_all(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """`histogram` of pictures with alpha."""
+    if not is_compiled():
+        keys = np.concatenate([color_keys(image)[image.reshape(-1, 4)[:, 3] >= OPAQUE_ALPHA] for image in images])
+        keys, counts = count_sorted(keys)
+        return colors_of_keys(keys), counts
+    pixels = [np.ascontiguousarray(image).reshape(-1, 4) for image in images]
     if sum(map(len, pixels)) <= FEW_PIXELS:
         return histogram_by_sorting(np.concatenate(pixels) if len(pixels) != 1 else pixels[0])
-    table, used = empty_table()
+    table, used = np.zeros(1 << 24, np.uint8), np.zeros((1 << 24) // _ROW, np.bool_)
     # One list for all pictures: what one of them fills may overflow in the next one, however small.
     overflows, size = np.empty(sum(map(len, pixels)) // _FULL, np.uint32), 0
     for part in pixels:

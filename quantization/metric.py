@@ -12,7 +12,6 @@ On many coarse palettes this is better than a constant weight, HyAB and CIEDE200
 """
 
 import numpy as np
-from numba import njit
 
 from .nearest import nearest
 from .spaces import SPACES, mixing_coordinates
@@ -60,21 +59,18 @@ def _chroma(colors: np.ndarray) -> np.ndarray:
     return np.linalg.norm(SPACES["oklab"].from_bytes(colors)[:, 1:], axis=1)
 
 
-@njit(cache=True, nogil=True)
 def _least_weight(grays: np.ndarray, along: np.ndarray, across: np.ndarray, strength: np.ndarray, cast: float) -> float:
     """The least weight w ≥ 1 by which all grays keep away from strong entries.
 
     A gray at g with a cast t shall be no nearer to an entry than to the nearest neutral:
     (g - along)² + w² (across - t)² ≥ gap² + w² t².
     """
-    square = 1.0
-    for gray in np.linspace(grays.min(), grays.max(), _GRAYS):
-        gap = np.abs(grays - gray).min()
-        for k in np.flatnonzero(strength):
-            lacking = (strength[k] * gap) ** 2 - (gray - along[k]) ** 2
-            near = min(cast, across[k] / 4)  # dark colors lie near the axis of sRGB
-            square = max(square, lacking / (across[k] ** 2 - 2 * across[k] * near))
-    return np.sqrt(square)
+    along, across, strength = (each[strength > 0] for each in (along, across, strength))
+    tried = np.linspace(grays.min(), grays.max(), _GRAYS)[:, None]
+    gaps = np.abs(grays - tried).min(axis=1, keepdims=True)
+    lacking = (strength * gaps) ** 2 - (tried - along) ** 2  # [grays, K]
+    near = np.minimum(cast, across / 4)  # dark colors lie near the axis of sRGB
+    return float(np.sqrt((lacking / (across**2 - 2 * across * near)).max(initial=1.0)))
 
 
 def stretch_hue(points: np.ndarray, weight: float, space: str = "oklab") -> np.ndarray:

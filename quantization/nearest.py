@@ -12,8 +12,8 @@ one point; torch has a batched k-means of its own, for a GPU.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tincture.common.kernels import is_compiled, kernel
 from tincture.common.threads import over_slices
 
 _FEW_POINTS = 1 << 14
@@ -22,6 +22,12 @@ _PER_AXIS = 40
 """Cells along the longest side of the points' box."""
 _GROUP = 16
 """Neighboring cells for which centers are ruled out together first."""
+_IN_SEQUENCE = 64
+"""So many points of a histogram stand for a cell where NumPy would have to sort them."""
+_FEW_DISTANCES = 1 << 22
+"""Up to here, NumPy takes less time to compute all of them than to rule some out."""
+_BLOCK, _LEAST_BLOCK = 1 << 16, 1 << 10
+"""Distances that NumPy takes at once, which a processor's cache holds, and points at least."""
 
 
 def nearest(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,16 +40,55 @@ def nearest(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         The centers' positions, int64 ``[N]``, and the squared distances, float32 ``[N]``.
     """
-    if len(points) <= _FEW_POINTS:
+    if len(points) <= _FEW_POINTS or (len(points) * len(centers) <= _FEW_DISTANCES and not is_compiled()):
         return _nearest_of_all(points, centers)
-    cells = sort_into_cells(points, _PER_AXIS)
+    cells = sort_into_cells(points, _PER_AXIS) if is_compiled() else _cells_as_they_stand(points)
     labels = np.empty(len(points), np.int64)
     distances = np.empty(len(points), np.float32)
     over_slices(lambda first, last: _fill_in(cells, first, last, centers, labels, distances), len(cells.boxes), 512)
     return labels, distances
 
 
-@njit(cache=True, nogil=True)
+def _nearest_of_columns(columns: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest` by NumPy, of points ``[3, N]`` and centers ``[3, K]``."""
+    labels, squares = nearest_two(columns, centers, second=False)
+    return labels, squares[0]
+
+
+def nearest_two(columns: np.ndarray, centers: np.ndarray, second: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest center of each point, as `nearest` does, and how far the next one is.
+
+    Args:
+        columns: points, float32 ``[3, N]``.
+        centers: float32 ``[3, K]``.
+        second: whether the next one is looked for.
+
+    Returns:
+        The centers' positions, int64 ``[N]``, and squared distances, float32 ``[2, N]``.
+    """
+    (_, number), count = columns.shape, centers.shape[1]
+    labels, least = np.empty(number, np.int64), np.full((2, number), np.inf, np.float32)
+    size = min(number, max(_LEAST_BLOCK, _BLOCK // count))
+    sums, off = np.empty((2, count, size), np.float32)
+    ranks = np.arange(count - 1, -1, -1).astype(np.uint8 if count <= 256 else np.uint32)[:, None]  # the first has most
+    for start in range(0, number, size):
+        part = slice(start, min(start + size, number))
+        squares, square = sums[:, : part.stop - start], off[:, : part.stop - start]
+        np.subtract(columns[0, part], centers[0][:, None], out=squares)
+        np.multiply(squares, squares, out=squares)
+        for axis in (1, 2):
+            np.subtract(columns[axis, part], centers[axis][:, None], out=square)
+            np.multiply(square, square, out=square)
+            np.add(squares, square, out=squares)
+        squares.min(axis=0, out=least[0, part])
+        labels[part] = count - 1 - (ranks * (squares == least[0, part])).max(axis=0)
+        if second and count > 1:
+            squares[labels[part], np.arange(part.stop - start)] = np.inf
+            squares.min(axis=0, out=least[1, part])
+    return labels, least
+
+
+@kernel(plain=lambda points, centers: _nearest_of_columns(np.ascontiguousarray(points.T), centers.T))
 def _nearest_of_all(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`nearest`, comparing each point with every center."""
     labels, distances = np.zeros(len(points), np.int32), np.empty(len(points), np.float32)
@@ -53,7 +98,7 @@ def _nearest_of_all(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray
     return labels.astype(np.int64), distances
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def nearest_among(
     columns: np.ndarray,
     start: int,
@@ -86,7 +131,7 @@ def nearest_among(
             distances[i] = d if closer else distances[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def nearest_of(x: np.float32, y: np.float32, z: np.float32, centers: np.ndarray, chosen: np.ndarray) -> int:
     """The nearest of the centers, float32 ``[K, 3]``, at the rising positions ``chosen``."""
     best, distance = 0, np.float32(np.inf)
@@ -98,7 +143,7 @@ def nearest_of(x: np.float32, y: np.float32, z: np.float32, centers: np.ndarray,
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def nearest_in_any_space(points: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`nearest` of any number of coordinates, float32 ``[N, D]`` and ``[K, D]``, one by one."""
     labels, distances = np.zeros(len(points), np.int64), np.full(len(points), np.inf, np.float32)
@@ -125,7 +170,33 @@ class Cells(NamedTuple):
     """The lowest and highest corner of each cell's points, float32 ``[cells, 2, 3]``."""
 
 
-@njit(cache=True, nogil=True)
+def cell_numbers(columns: np.ndarray, per_axis: int) -> np.ndarray:
+    """The cell of each point, ``[3, N]``, in the grid of `sort_into_cells`, ``[N]``, by NumPy."""
+    low = columns.min(axis=1)
+    scale = np.float32(per_axis * 0.9999) / max(np.max(columns.max(axis=1) - low), np.float32(1e-9))
+    block = inside = np.int32(0)
+    for places, lowest in zip(columns, low, strict=True):
+        place = ((places - lowest) * scale).astype(np.int32)
+        block = block * np.int32(per_axis >> 2) + (place >> 2)
+        inside = inside << 2 | place & 3
+    return block << 6 | inside
+
+
+def _sorted_by_cell(points: np.ndarray, per_axis: int) -> Cells:
+    """`sort_into_cells` by NumPy."""
+    columns = np.ascontiguousarray(points.T)
+    cell = cell_numbers(columns, per_axis)
+    if per_axis**3 < 1 << 16:
+        cell = cell.astype(np.uint16)  # NumPy sorts 16 bits by their digits
+    order = np.argsort(cell, kind="stable")
+    cell = cell[order]
+    starts = np.concatenate([[0], np.flatnonzero(cell[1:] != cell[:-1]) + 1, [len(points)]])
+    columns = columns[:, order]
+    boxes = [extreme.reduceat(columns, starts[:-1], axis=1).T for extreme in (np.minimum, np.maximum)]
+    return Cells(order, columns, starts, np.stack(boxes, axis=1))
+
+
+@kernel(plain=_sorted_by_cell)
 def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
     """Sort points into the cells of a cubic grid over their box, block by block of 4³ cells.
 
@@ -178,7 +249,7 @@ def sort_into_cells(points: np.ndarray, per_axis: int) -> Cells:
 
 
 # No coordinate is NaN, and the sign of zero doesn't matter: a minimum may take several lanes.
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+@kernel(fastmath={"nnan", "nsz"})
 def candidates(box: np.ndarray, centers: np.ndarray, size: int, scratch: np.ndarray, out: np.ndarray) -> int:
     """Find the centers that may be nearest to some point of a box.
 
@@ -215,7 +286,42 @@ def candidates(box: np.ndarray, centers: np.ndarray, size: int, scratch: np.ndar
     return count
 
 
-@njit(cache=True, nogil=True)
+def _cells_as_they_stand(points: np.ndarray) -> Cells:
+    """Points in the order they have, some at a time: colors of a histogram lie close together."""
+    columns, starts = np.ascontiguousarray(points.T), np.arange(0, len(points), _IN_SEQUENCE)
+    boxes = [extreme.reduceat(columns, starts, axis=1).T for extreme in (np.minimum, np.maximum)]
+    return Cells(np.arange(len(points)), columns, np.append(starts, len(points)), np.stack(boxes, axis=1))
+
+
+def _nearest_in_groups(cells: Cells, first: int, last: int, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest_in_cells` by NumPy, which finds the nearest center of every point."""
+    begin, end = cells.starts[[first, last]]
+    if (end - begin) * len(centers) <= _FEW_DISTANCES:
+        return np.full(last - first, -1, np.int32), _nearest_of_columns(cells.columns[:, begin:end], centers.T)[0]
+
+    # The centers that may be nearest to some point of a cell, as in `candidates`.
+    low, high = cells.boxes[first:last].transpose(1, 2, 0)
+    near = far = np.float32(0)
+    for axis, places in enumerate(centers.T):
+        below, above = low[axis] - places[:, None], places[:, None] - high[axis]  # [K, cells]
+        near = near + np.maximum(np.maximum(below, above), 0) ** 2
+        far = far + np.minimum(below, above) ** 2
+    is_near = near <= far.min(axis=0) * np.float32(1.00001) + np.float32(1e-12)
+
+    sizes = np.diff(cells.starts[first : last + 1])
+    labels = np.repeat(is_near.argmax(axis=0), sizes)
+    is_open = is_near.sum(axis=0) > 1  # which cells several centers may be nearest in
+    places = np.flatnonzero(np.repeat(is_open, sizes))
+    points, is_near = cells.columns[:, cells.starts[first] + places], is_near[:, is_open]
+    ends = np.concatenate([[0], sizes[is_open].cumsum()])
+    for group in range(0, len(ends) - 1, _GROUP):
+        part = slice(ends[group], ends[min(group + _GROUP, len(ends) - 1)])
+        chosen = np.flatnonzero(is_near[:, group : group + _GROUP].any(axis=1))
+        labels[places[part]] = chosen[_nearest_of_columns(points[:, part], centers[chosen].T)[0]]
+    return np.full(last - first, -1, np.int32), labels
+
+
+@kernel(plain=_nearest_in_groups)
 def nearest_in_cells(cells: Cells, first: int, last: int, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest center of each point in the cells from ``first`` to ``last``, exclusive.
 
@@ -256,7 +362,7 @@ def nearest_in_cells(cells: Cells, first: int, last: int, centers: np.ndarray) -
     return only, labels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _common_box(boxes: np.ndarray) -> np.ndarray:
     """The box that holds all boxes, float32 ``[N, 2, 3]`` → ``[2, 3]``."""
     box = boxes[0].copy()
@@ -267,7 +373,16 @@ def _common_box(boxes: np.ndarray) -> np.ndarray:
     return box
 
 
-@njit(cache=True, nogil=True)
+def _put(cells: Cells, first: int, last: int, centers: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> None:
+    """`_fill_in` by NumPy."""
+    found = nearest_in_cells(cells, first, last, centers)[1]
+    part = slice(cells.starts[first], cells.starts[last])
+    off = cells.columns[:, part] - centers.T[:, found]
+    off *= off
+    labels[cells.order[part]], distances[cells.order[part]] = found, off[0] + off[1] + off[2]
+
+
+@kernel(plain=_put)
 def _fill_in(
     cells: Cells, first: int, last: int, centers: np.ndarray, labels: np.ndarray, distances: np.ndarray
 ) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from tincture.common.kernels import kernel
+from tincture.common.once import once
 
 from .color import LINEAR_TO_LMS, LMS_TO_OKLAB, linear_to_srgb, oklab_to_srgb, srgb_to_linear
 
@@ -16,30 +18,31 @@ SRGB_OF_ROOT = linear_to_srgb(np.linspace(0, 1, _ROOTS + 1) ** 2).astype(np.floa
 """sRGB in [0, 1] for evenly spaced square roots of linear light, float32 ``[4097]``: over the root,
 the curve is nearly straight."""
 
+_BLOCK = 1 << 13
+"""NumPy takes so many colors at once, which a processor's cache holds with all steps' results."""
+
 _TO_LMS = np.array(LINEAR_TO_LMS, np.float32)
 _TO_OKLAB = np.array(LMS_TO_OKLAB, np.float32)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(plain=True, inline="always")
 def cube_root(x: np.float32) -> np.float32:
     """Cube root of a float32 ≥ 0, to about one unit in the last place, by Halley's iteration."""
-    if x <= np.float32(1e-12):
-        return np.float32(0)
     # A third of the exponent, from the bits; the constant makes the first guess right within 5 %.
     y = np.int32(np.float32(x).view(np.int32) // 3 + 709921077).view(np.float32)
     for _ in range(2):
         cube = y * y * y
-        y *= (cube + x + x) / (cube + cube + x)
-    return y
+        y = y * ((cube + x + x) / (cube + cube + x))
+    return y * np.float32(x > np.float32(1e-12))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def linear_to_srgb_value(light: np.float32) -> np.float32:
     """One channel's linear light, clipped to [0, 1], in sRGB; a table that is right to 1e-4."""
     return SRGB_OF_ROOT[int(np.sqrt(min(max(light, np.float32(0)), np.float32(1))) * np.float32(_ROOTS) + 0.5)]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(plain=True, inline="always")
 def linear_to_oklab_pixel(
     red: np.float32, green: np.float32, blue: np.float32
 ) -> tuple[np.float32, np.float32, np.float32]:
@@ -55,21 +58,22 @@ def linear_to_oklab_pixel(
     )
 
 
-@njit(cache=True, nogil=True)
+def _columns_to_oklab(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`_bytes_to_oklab` by NumPy."""
+    out = np.empty((len(rgb), 3), np.float32)
+    for start in range(0, len(rgb), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        red, green, blue = (table[rgb[part, axis]] for axis in range(3))
+        out[part, 0], out[part, 1], out[part, 2] = linear_to_oklab_pixel(red, green, blue)
+    return out
+
+
+@kernel(plain=_columns_to_oklab)
 def _bytes_to_oklab(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
     out = np.empty((len(rgb), 3), np.float32)
     for i in range(len(rgb)):
         lightness, a, b = linear_to_oklab_pixel(table[rgb[i, 0]], table[rgb[i, 1]], table[rgb[i, 2]])
         out[i, 0], out[i, 1], out[i, 2] = lightness, a, b
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _bytes_to_unit(rgb: np.ndarray) -> np.ndarray:
-    out = np.empty((len(rgb), 3), np.float32)
-    for i in range(len(rgb)):
-        for axis in range(3):
-            out[i, axis] = np.float32(rgb[i, axis]) / np.float32(255)
     return out
 
 
@@ -87,8 +91,10 @@ class Space(NamedTuple):
 
 
 SPACES: dict[str, Space] = {
-    "oklab": Space(lambda rgb: _bytes_to_oklab(rgb, LINEAR_OF_BYTE), lambda points: _to_bytes(oklab_to_srgb(points))),
-    "srgb": Space(_bytes_to_unit, _to_bytes),
+    "oklab": Space(
+        once(lambda rgb: _bytes_to_oklab(rgb, LINEAR_OF_BYTE)), lambda points: _to_bytes(oklab_to_srgb(points))
+    ),
+    "srgb": Space(lambda rgb: rgb[:, :3].astype(np.float32) / np.float32(255), _to_bytes),
 }
 
 

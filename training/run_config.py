@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from jsonargparse import ArgumentParser
 
-from tincture.common import cli
+from tincture.common.configs import ConfigFile
 from tincture.common.errors import SEED, SHARE, InputError, Range
 from tincture.common.files import physical_memory
 from tincture.common.options import check_options
@@ -221,7 +221,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
         )
 
 
-class RunFile(cli.ConfigFile):
+class RunFile(ConfigFile):
     """The option that names a run's config, of this version or an earlier one."""
 
     def read(self, path: Path, parser: ArgumentParser) -> dict[str, Any]:

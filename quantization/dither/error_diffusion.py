@@ -16,7 +16,8 @@ follows. There are two ways out:
 """
 
 import numpy as np
-from numba import njit
+
+from tincture.common.kernels import kernel
 
 from ..histogram import OPAQUE_ALPHA
 from ..metric import hue_weight, stretch_hue
@@ -123,7 +124,7 @@ def diffuse(
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _diffuse(
     opaque: np.ndarray,  # which pixels take part, [H, W]
     kept: np.ndarray,  # the entries of pixels that are chosen already, -1 for the others, [H, W]
@@ -198,7 +199,7 @@ def _diffuse(
     return out
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _times(
     point: tuple[np.float32, np.float32, np.float32], matrix: np.ndarray
 ) -> tuple[np.float32, np.float32, np.float32]:
@@ -211,7 +212,7 @@ def _times(
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearest(
     point: tuple[np.float32, np.float32, np.float32],
     grid: np.ndarray,

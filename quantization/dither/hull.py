@@ -11,8 +11,8 @@ be. `mixable` aims at less grain there.
 """
 
 import numpy as np
-from numba import njit
 
+from tincture.common.kernels import kernel
 from tincture.common.threads import over_slices
 
 from ..fit.mixtures import mix
@@ -78,7 +78,7 @@ def _stretch(space: str) -> np.ndarray:
     return (np.eye(3) + (np.sqrt(_LIGHTNESS) - 1) * np.outer(light, light)).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _replace(image: np.ndarray, keys: np.ndarray, colors: np.ndarray, values: np.ndarray) -> None:
     """Give each opaque pixel the color that stands where its key is in ``keys``, in place."""
     for y in range(image.shape[0]):
@@ -103,7 +103,7 @@ def project_to_hull(points: np.ndarray, entries: np.ndarray) -> np.ndarray:
     return np.concatenate(parts) if parts else points
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _project(points: np.ndarray, entries: np.ndarray) -> np.ndarray:
     """`project_to_hull`, with entries in float64."""
     out = points.copy()
@@ -137,7 +137,7 @@ def _project(points: np.ndarray, entries: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _farthest(entries: np.ndarray, off: np.ndarray) -> tuple[int, float]:
     """The entry that lies farthest against the direction ``off``, and its product with it."""
     found, least = 0, np.inf
@@ -148,7 +148,7 @@ def _farthest(entries: np.ndarray, off: np.ndarray) -> tuple[int, float]:
     return found, least
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _walk(
     color: np.ndarray,
     entries: np.ndarray,
@@ -175,7 +175,7 @@ def _walk(
         corral[leaves], shares[leaves] = corral[size], shares[size]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _affine_shares(
     color: np.ndarray, entries: np.ndarray, corral: np.ndarray, size: int, matrix: np.ndarray, shares: np.ndarray
 ) -> None:
@@ -195,7 +195,7 @@ def _affine_shares(
     shares[0] = 1 - shares[1:size].sum()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _solve(matrix: np.ndarray, right: np.ndarray, size: int) -> None:
     """Solve a positive definite system by elimination, in place; ``right`` becomes the answer."""
     for i in range(size):

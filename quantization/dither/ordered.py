@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
+from tincture.common.kernels import kernel
 from tincture.common.threads import over_slices
 
 from ..fit.mixtures import GRAIN
@@ -76,7 +76,7 @@ def _hue_weights(points: np.ndarray, squares: np.ndarray, colors: np.ndarray) ->
     return (weights + share * (2 * weight - weights)).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mixtures(
     points: np.ndarray,  # the colors in OKLab, where nearness is judged, [N, 3]
     mixing: np.ndarray,  # the colors in the space of mixing, [N, 3]
@@ -109,13 +109,13 @@ def _mixtures(
     return pairs, shares
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _length(lightness: np.float32, a: np.float32, b: np.float32, square: np.float32) -> np.float32:
     """The squared length of a difference in OKLab, with hue counting ``square`` times."""
     return lightness * lightness + square * (a * a + b * b)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearest(point: np.ndarray, centers: np.ndarray, square: np.float32) -> int:
     best, least = 0, np.float32(np.inf)
     for k in range(len(centers)):
@@ -125,7 +125,7 @@ def _nearest(point: np.ndarray, centers: np.ndarray, square: np.float32) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _best_pair(
     point: np.ndarray,
     mixed: np.ndarray,
@@ -179,7 +179,7 @@ def _best_pair(
     return pair[0], pair[1], share
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _show(
     pixels: np.ndarray,
     row: int,
@@ -215,7 +215,7 @@ def blue_noise(size: int = BLUE_NOISE_SIZE) -> np.ndarray:
     return ((_void_and_cluster(pattern, bell).reshape(size, size) + 0.5) / size**2).astype(np.float32)
 
 
-@njit(cache=True)
+@kernel
 def _void_and_cluster(pattern: np.ndarray, bell: np.ndarray) -> np.ndarray:
     """Rank all places, int64 ``[n²]``, from a pattern of few ones and the Gaussian, ``[n, n]``."""
     energy = np.zeros(len(pattern))
@@ -253,7 +253,7 @@ def _void_and_cluster(pattern: np.ndarray, bell: np.ndarray) -> np.ndarray:
     return ranks
 
 
-@njit(cache=True)
+@kernel
 def _toggle(energy: np.ndarray, bell: np.ndarray, place: int, sign: float) -> None:
     """Add a one's bell to the energy of all places, or take it away."""
     size = len(bell)
@@ -263,7 +263,7 @@ def _toggle(energy: np.ndarray, bell: np.ndarray, place: int, sign: float) -> No
             energy[i * size + j] += sign * bell[(i - row) % size, (j - column) % size]
 
 
-@njit(cache=True)
+@kernel
 def _extreme(energy: np.ndarray, pattern: np.ndarray, cluster: bool) -> int:
     """The tightest cluster (the one of most energy) or the largest void (the zero of least)."""
     best = -1

@@ -14,7 +14,7 @@ from tincture.common.threads import over_slices
 
 from ..encoding import encode
 from ..fidelity import seen_oklab
-from ..histogram import OPAQUE_ALPHA, as_rgba, histogram, rgba_histogram
+from ..histogram import OPAQUE_ALPHA, as_rgba, count_sorted, histogram, rgba_histogram
 from ..palettes.palette import MAX_ENTRIES, Palette
 from ..pictures.indexed_image import IndexedImage
 from ..spaces import SPACES, Space
@@ -319,7 +319,7 @@ def _commonest(colors: np.ndarray, counts: np.ndarray, taken: np.ndarray) -> np.
 
 def _distinct(colors: np.ndarray) -> np.ndarray:
     """The distinct rows of uint8 ``[N, 3]``, sorted."""
-    packed = np.unique(colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
+    packed, _ = count_sorted(colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
     return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8)
 
 

@@ -6,14 +6,15 @@ algorithm" (arXiv 2006.15666). It is kept if the error fell. Large inputs do all
 of small cells, and end with Lloyd on every color.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from tincture.common.kernels import is_compiled, kernel
 from tincture.common.threads import over_slices
 
-from ..nearest import Cells, nearest_in_cells, sort_into_cells
+from ..nearest import Cells, cell_numbers, nearest_in_cells, nearest_two, sort_into_cells
 from .splitting import split
 
 MAX_ITERATIONS = 100
@@ -26,6 +27,8 @@ _CELLS_PER_COLOR = 12
 """So many cells for each color are enough; pictures of few tones get a finer grid."""
 _FINAL_ITERATIONS = 20
 _SMALL_IMPROVEMENT = 2.5e-4
+_ROUNDING = 1e-6
+"""More than what rounding does to a distance."""
 STEP = 1.8
 """A step beyond the mean halves the iterations (Lee, Baek and Sung 1997 found 1.8 best)."""
 SPLIT_GAIN = 0.64
@@ -56,13 +59,16 @@ def kmeans(
 
     # Many points: find the centers on the means of cells, which stand for their points.
     for per_axis in (40, 80):
-        cloud = _cloud(points, weights, per_axis)
-        if len(cloud.sums) > _CELLS_PER_COLOR * k:
+        cloud = _cloud(points, weights, per_axis) if is_compiled() else None
+        sums = _sums_of_cells(points, weights, per_axis) if cloud is None else cloud.sums
+        if len(sums) > _CELLS_PER_COLOR * k:
             break
-    if len(cloud.sums) <= 4 * k:  # the points crowd in a few cells of a wide range
+    if len(sums) <= 4 * k:  # the points crowd in a few cells of a wide range
         return kmeans_of_few(points, weights, k, fixed, draws, 1e-4)
-    means = (cloud.sums[:, 1:4] / cloud.sums[:, :1]).astype(np.float32)
-    centers = kmeans_of_few(means, cloud.sums[:, 0].copy(), k, fixed, draws, 1e-3)
+    means = (sums[:, 1:4] / sums[:, :1]).astype(np.float32)
+    centers = kmeans_of_few(means, sums[:, 0].copy(), k, fixed, draws, 1e-3)
+    if cloud is None:
+        return _lloyd_by_bounds(points, weights, centers, len(fixed))
 
     # Then let every point take part, in threads. Each slice of cells is summed apart, so that
     # rounding doesn't depend on the number of threads.
@@ -78,7 +84,47 @@ def kmeans(
     return centers
 
 
-@njit(cache=True, nogil=True)
+def _sums_of_cells(points: np.ndarray, weights: np.ndarray, per_axis: int) -> np.ndarray:
+    """Weight and three coordinates, summed over each cell, ``[cells, 4]``, by NumPy."""
+    columns = np.ascontiguousarray(points.T)
+    sums = _summed([weights, *weights * columns.astype(np.float64)], cell_numbers(columns, per_axis), per_axis**3)
+    return sums[sums[:, 0] > 0]
+
+
+def _lloyd_by_bounds(points: np.ndarray, weights: np.ndarray, centers: np.ndarray, fixed: int) -> np.ndarray:
+    """The last iterations of `kmeans` by NumPy, in place.
+
+    A point is looked at again only where another center may have become the nearest one, by the
+    bounds of Hamerly 2010, "Making k-means even faster".
+    """
+    columns = np.ascontiguousarray(points.T)
+    terms = np.concatenate([weights[None], weights * columns.astype(np.float64)])  # [4, N]
+    labels, squares = nearest_two(columns, centers.T)
+    nearest, next_one = np.sqrt(squares)
+    sums = np.zeros((len(centers), 7))
+    sums[:, :4] = _summed(terms, labels, len(centers))
+    sums[0, 4:] = (terms[1:] * columns).sum(axis=1)  # the error is a sum over all centers
+    error = np.inf
+    for _ in range(_FINAL_ITERATIONS):
+        start = centers.copy()
+        before, error = error, _update(sums, centers, fixed, STEP)
+        if before - error <= _SMALL_IMPROVEMENT * error:
+            break
+        moves = np.linalg.norm(centers - start, axis=1) + np.float32(_ROUNDING)
+        nearest += moves[labels]
+        next_one -= moves.max()
+        places = np.flatnonzero(nearest >= next_one)
+        found, squares = nearest_two(columns[:, places], centers.T)
+        nearest[places], next_one[places] = np.sqrt(squares)
+        changed = found != labels[places]
+        places, found = places[changed], found[changed]
+        sums[:, :4] += _summed(terms[:, places], found, len(centers))
+        sums[:, :4] -= _summed(terms[:, places], labels[places], len(centers))
+        labels[places] = found
+    return centers
+
+
+@kernel(plain=True)
 def kmeans_of_few(
     points: np.ndarray, weights: np.ndarray, k: int, fixed: np.ndarray, draws: np.ndarray, improvement: float
 ) -> np.ndarray:
@@ -98,7 +144,7 @@ def kmeans_of_few(
     return centers
 
 
-@njit(cache=True, nogil=True)
+@kernel(plain=True)
 def _improve(cloud: "Cloud", centers: np.ndarray, fixed: int, draws: np.ndarray) -> np.ndarray:
     """Lloyd's iteration, moves while they help, then a drawn move for each row of ``draws``."""
     error, sums = _lloyd(cloud, centers, fixed, _COARSE_ITERATIONS, 1e-3, STEP)
@@ -138,7 +184,31 @@ class Cloud(NamedTuple):
     """What `_add` sums, over each cell's points, float64 ``[cells, 7]``."""
 
 
-@njit(cache=True, nogil=True)
+class _CloudOfColumns(NamedTuple):
+    """A `Cloud` for NumPy."""
+
+    cells: Cells
+    weights: np.ndarray
+    sums: np.ndarray
+    terms: np.ndarray
+    """What `_add` adds for each point, float64 ``[7, N]``."""
+
+
+def _cloud_of_columns(points: np.ndarray, weights: np.ndarray, per_axis: int) -> _CloudOfColumns:
+    """`_cloud` by NumPy."""
+    cells = sort_into_cells(points, per_axis)
+    weights, sizes = weights[cells.order], np.diff(cells.starts)
+    columns = cells.columns.astype(np.float64)
+    terms = np.concatenate([weights[None], weights * columns, weights * columns * columns])
+    return _CloudOfColumns(cells, weights, _summed(terms, np.repeat(np.arange(len(sizes)), sizes), len(sizes)), terms)
+
+
+def _summed(terms: Iterable[np.ndarray], labels: np.ndarray, count: int) -> np.ndarray:
+    """Sums over the terms, ``[N]`` each, of each label: ``[count, terms]``."""
+    return np.stack([np.bincount(labels, term, count) for term in terms], axis=1)
+
+
+@kernel(plain=_cloud_of_columns)
 def _cloud(points: np.ndarray, weights: np.ndarray, per_axis: int) -> Cloud:
     cells = sort_into_cells(points, per_axis)
     weights = weights[cells.order]
@@ -149,7 +219,7 @@ def _cloud(points: np.ndarray, weights: np.ndarray, per_axis: int) -> Cloud:
     return Cloud(cells, weights, sums)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _add(sums: np.ndarray, k: int, columns: np.ndarray, i: int, weight: float) -> None:
     """Add point ``i`` to row ``k`` of sums: weight, three coordinates, their three squares."""
     x, y, z = np.float64(columns[0, i]), np.float64(columns[1, i]), np.float64(columns[2, i])
@@ -162,7 +232,7 @@ def _add(sums: np.ndarray, k: int, columns: np.ndarray, i: int, weight: float) -
     sums[k, 6] += weight * z * z
 
 
-@njit(cache=True, nogil=True)
+@kernel(plain=True)
 def _lloyd(
     cloud: Cloud, centers: np.ndarray, fixed: int, iterations: int, improvement: float, step: float
 ) -> tuple[float, np.ndarray]:
@@ -181,7 +251,13 @@ def _lloyd(
     return error, sums
 
 
-@njit(cache=True, nogil=True)
+def _assign_columns(cloud: _CloudOfColumns, first: int, last: int, centers: np.ndarray) -> np.ndarray:
+    """`_assign` by NumPy."""
+    part = slice(cloud.cells.starts[first], cloud.cells.starts[last])
+    return _summed(cloud.terms[:, part], nearest_in_cells(cloud.cells, first, last, centers)[1], len(centers))
+
+
+@kernel(plain=_assign_columns)
 def _assign(cloud: Cloud, first: int, last: int, centers: np.ndarray) -> np.ndarray:
     """What `_add` sums, over each center's points in some cells, float64 ``[K, 7]``."""
     cells = cloud.cells
@@ -196,7 +272,17 @@ def _assign(cloud: Cloud, first: int, last: int, centers: np.ndarray) -> np.ndar
     return sums
 
 
-@njit(cache=True, nogil=True)
+def _update_at_once(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> float:
+    """`_update` by NumPy."""
+    mass = sums[:, :1]
+    means = sums[:, 1:4] / np.where(mass > 0, mass, 1)
+    off = (mass * (means - centers) ** 2)[:fixed]
+    moved = centers + step * (means - centers)
+    np.copyto(centers[fixed:], moved[fixed:], where=mass[fixed:] > 0, casting="same_kind")
+    return float((sums[:, 4:7] - sums[:, 1:4] * means).sum() + off.sum())
+
+
+@kernel(plain=_update_at_once)
 def _update(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> float:
     """Move each center ``step`` times the way to its points' mean, but not the first ``fixed``.
 
@@ -216,7 +302,7 @@ def _update(sums: np.ndarray, centers: np.ndarray, fixed: int, step: float) -> f
     return error
 
 
-@njit(cache=True, nogil=True)
+@kernel(plain=True)
 def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -> int:
     """Move centers, in place, from where they cost least to where they gain most.
 
@@ -250,7 +336,7 @@ def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -
     return moved
 
 
-@njit(cache=True, nogil=True)
+@kernel(plain=True)
 def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarray) -> None:
     """Move a center, drawn ∝ 1 / cost, beside one drawn ∝ gain; ``draw`` is two of [0, 1)."""
     gains, axes = _split_gains(sums)
@@ -265,7 +351,14 @@ def _draw_move(centers: np.ndarray, sums: np.ndarray, fixed: int, draw: np.ndarr
         _place_beside(centers, giver, taker, axes[taker], gains[taker], sums[taker, 0], fixed)
 
 
-@njit(cache=True, nogil=True)
+def _split_gains_at_once(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`_split_gains` by NumPy."""
+    mass = sums[:, :1]
+    gains = SPLIT_GAIN * (sums[:, 4:7] - sums[:, 1:4] ** 2 / np.where(mass > 0, mass, 1)).clip(0)
+    return gains.max(axis=1), gains.argmax(axis=1)
+
+
+@kernel(plain=_split_gains_at_once)
 def _split_gains(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Roughly how much splitting each center's points would gain, and along which axis."""
     gains, axes = np.zeros(len(sums)), np.zeros(len(sums), np.int64)
@@ -278,7 +371,19 @@ def _split_gains(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return gains, axes
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+def _removal_costs_at_once(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`_removal_costs` by NumPy."""
+    mass, others = sums[fixed:, :1], sums[:, 0].copy()
+    others[:fixed] = 1e300
+    squares = ((centers[fixed:, None] - centers).astype(np.float64) ** 2).sum(axis=2)  # [K - F, K]
+    merged = mass * (others / np.maximum(mass + others, 1e-300)) * squares
+    merged[np.arange(len(merged)), np.arange(fixed, len(centers))] = np.inf
+    costs, partners = np.full(len(centers), np.inf), np.zeros(len(centers), np.int64)
+    costs[fixed:], partners[fixed:] = merged.min(axis=1), merged.argmin(axis=1)
+    return costs, partners
+
+
+@kernel(plain=_removal_costs_at_once, error_model="numpy")
 def _removal_costs(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[np.ndarray, np.ndarray]:
     """How much merging each center with another would cost (Ward 1963), and the cheapest other."""
     costs, partners = np.full(len(centers), np.inf), np.zeros(len(centers), np.int64)
@@ -297,7 +402,7 @@ def _removal_costs(centers: np.ndarray, sums: np.ndarray, fixed: int) -> tuple[n
     return costs, partners
 
 
-@njit(cache=True, nogil=True)
+@kernel(plain=True)
 def _place_beside(centers: np.ndarray, giver: int, taker: int, axis: int, gain: float, mass: float, fixed: int) -> None:
     """Put ``giver`` on one side of ``taker``, which steps to the other, to share its points."""
     # The halves of a normal distribution have their means 0.8 standard deviations from its own.

@@ -12,8 +12,8 @@ analysis (Cutler and Breiman 1994). Shares and entries are improved in turns.
 """
 
 import numpy as np
-from numba import njit
 
+from tincture.common.kernels import kernel
 from tincture.common.threads import over_slices
 
 from ..nearest import sort_into_cells
@@ -73,7 +73,7 @@ def _cell_means(points: np.ndarray, counts: np.ndarray, k: int) -> tuple[np.ndar
     return (sums / mass[:, None]).astype(np.float32), mass
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _normal_equations(
     points: np.ndarray, weights: np.ndarray, entries: np.ndarray, grain: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +95,7 @@ def _normal_equations(
     return matrix, right
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def mix(points: np.ndarray, entries: np.ndarray, grain: float, stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The best shares of the nearest entries in every color: the p of this module's formula.
 
@@ -115,7 +115,7 @@ def mix(points: np.ndarray, entries: np.ndarray, grain: float, stretch: np.ndarr
     size = min(len(entries), _NEAR)
     near, shares = np.empty((len(points), size), np.int64), np.zeros((len(points), size), np.float32)
     squares, off = np.empty(size, np.float32), np.empty(3, np.float32)
-    goals, means = points @ stretch.T, entries @ stretch.T
+    goals, means = _stretched(points, stretch), _stretched(entries, stretch)
     for i in range(len(points)):
         # Begin with the nearest entry alone.
         _nearest_entries(points[i], entries, near[i], squares)
@@ -149,7 +149,18 @@ def mix(points: np.ndarray, entries: np.ndarray, grain: float, stretch: np.ndarr
     return near, shares
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _stretched(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points ``[N, 3]`` times a symmetric matrix; numba's own product would need SciPy."""
+    out = np.zeros_like(points)
+    for i in range(len(points)):
+        for axis in range(3):
+            for other in range(3):
+                out[i, axis] += points[i, other] * matrix[other, axis]
+    return out
+
+
+@kernel
 def _nearest_entries(color: np.ndarray, entries: np.ndarray, near: np.ndarray, squares: np.ndarray) -> None:
     """Fill in the nearest entries, ``[M]``, the nearest first, and their squared distances."""
     # By insertion: nearest.py finds only the very nearest one.

@@ -5,19 +5,17 @@ and Wong 1990.
 """
 
 import numpy as np
-from numba import njit
+
+from tincture.common.kernels import kernel
 
 _BINS = 64
 """Places along the axis at which a cut is tried."""
 _POWER_ITERATIONS = 12
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _principal_axis(
-    points: np.ndarray, weights: np.ndarray, members: np.ndarray
-) -> tuple[np.float64, np.float64, np.float64]:
-    """The direction in which the members vary most, by power iteration on their covariance."""
-    # Their covariance, but for a factor.
+@kernel(error_model="numpy")
+def _covariance(points: np.ndarray, weights: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The members' covariance, ``[3, 3]``, but for a factor."""
     mass = 0.0
     mean = np.zeros(3)
     moments = np.zeros((3, 3))
@@ -33,8 +31,13 @@ def _principal_axis(
         for b in range(a, 3):
             moments[a, b] -= mass * mean[a] * mean[b]
             moments[b, a] = moments[a, b]
+    return moments
 
-    # Multiply the covariance with a vector again and again: begin with its longest column.
+
+@kernel(plain=True, error_model="numpy")
+def _principal_axis(moments: np.ndarray) -> tuple[np.float64, np.float64, np.float64]:
+    """The direction of largest variance, by power iteration on a covariance ``[3, 3]``."""
+    # Begin with its longest column.
     widest = 0
     for a in range(1, 3):
         if moments[a, a] > moments[widest, widest]:
@@ -53,7 +56,39 @@ def _principal_axis(
     return x, y, z
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+def _best_cut_of_columns(
+    points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_of: np.ndarray
+) -> tuple[float, int]:
+    """`_best_cut` by NumPy."""
+    if len(members) < 2:
+        return 0.0, 0
+    weight, places = weights[members], points[members].astype(np.float64)
+    moments = places * weight[:, None]
+    mass, moment = weight.sum(), moments.sum(axis=0)
+    x, y, z = _principal_axis(moments.T @ places - np.outer(moment, moment) / mass)
+    along = x * places[:, 0] + y * places[:, 1] + z * places[:, 2]
+    low, high = along.min(), along.max()
+    if not high > low:
+        return 0.0, 0
+    bins = min(_BINS, 4 * len(members))
+    where = ((along - low) * ((bins - 1e-3) / (high - low))).astype(np.int64)
+    bin_of[members] = where
+
+    # The mass, ``[bins]``, and the moment, ``[bins, 3]``, of each bin and all bins below.
+    masses = np.bincount(where, weight, bins)
+    left = masses.cumsum()
+    low_moments = np.stack([np.bincount(where, column, bins) for column in moments.T], axis=1).cumsum(axis=0)
+    right = mass - left
+    is_cut = (masses > 0) & (right > 0)
+    is_cut[-1] = False
+    after = (low_moments**2).sum(axis=1) / left.clip(1e-300)
+    after += ((moment - low_moments) ** 2).sum(axis=1) / np.where(is_cut, right, 1)
+    gains = np.where(is_cut, after - (moment**2).sum() / mass, 0.0)
+    cut = int(gains.argmax())
+    return (float(gains[cut]), cut) if gains[cut] > 0 else (0.0, 0)
+
+
+@kernel(plain=_best_cut_of_columns, error_model="numpy")
 def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_of: np.ndarray) -> tuple[float, int]:
     """Find the cut that lowers the members' squared error most; note their bins in ``bin_of``.
 
@@ -64,7 +99,7 @@ def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_
         return 0.0, 0
 
     # The members' extent along their principal axis.
-    x, y, z = _principal_axis(points, weights, members)
+    x, y, z = _principal_axis(_covariance(points, weights, members))
     low, high = np.inf, -np.inf
     for i in members:
         along = x * points[i, 0] + y * points[i, 1] + z * points[i, 2]
@@ -108,7 +143,18 @@ def _best_cut(points: np.ndarray, weights: np.ndarray, members: np.ndarray, bin_
     return best, cut
 
 
-@njit(cache=True, nogil=True)
+@kernel(plain=lambda points, weights, members: np.average(points[members], axis=0, weights=weights[members]))
+def _mean(points: np.ndarray, weights: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The members' mean, ``[3]``."""
+    mass, total = 0.0, np.zeros(3)
+    for i in members:
+        mass += weights[i]
+        for a in range(3):
+            total[a] += weights[i] * points[i, a]
+    return total / mass
+
+
+@kernel(plain=True)
 def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
     """Divide points into ``k`` groups by cuts across principal axes, and take the groups' means.
 
@@ -136,14 +182,9 @@ def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
         # Put the lower side first: it stays this group, and the upper side becomes a new one.
         low, high = starts[group], stops[group]
         members = order[low:high].copy()
-        middle, end = low, high - 1
-        for i in members:
-            if bin_of[i] <= cuts[group]:
-                order[middle] = i
-                middle += 1
-            else:
-                order[end] = i
-                end -= 1
+        is_low = bin_of[members] <= cuts[group]
+        middle = low + np.count_nonzero(is_low)
+        order[low:middle], order[middle:high] = members[is_low], members[~is_low]
         stops[group], starts[size], stops[size] = middle, middle, high
         for part in (group, size):
             gains[part], cuts[part] = _best_cut(points, weights, order[starts[part] : stops[part]], bin_of)
@@ -151,12 +192,5 @@ def split(points: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
 
     means = np.zeros((size, 3), np.float32)
     for group in range(size):
-        mass = 0.0
-        total = np.zeros(3)
-        for i in order[starts[group] : stops[group]]:
-            mass += weights[i]
-            for a in range(3):
-                total[a] += weights[i] * points[i, a]
-        for a in range(3):
-            means[group, a] = total[a] / mass
+        means[group] = _mean(points, weights, order[starts[group] : stops[group]])
     return means

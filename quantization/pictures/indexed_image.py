@@ -3,6 +3,7 @@
 import struct
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from tincture.common.files import write_atomically
 
 from ..palettes.palette import Palette
 from .reading import open_image, to_srgb
+
+_LARGE, _BAND = 1 << 17, 16
+"""From so many pixels on, so many rows in each of four places say how a PNG is compressed."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,29 @@ def write_png(image: Image.Image, path: Path | str, png8: bool = False) -> None:
     if png8 and image.mode == "P":
         write_atomically(path, lambda temporary: temporary.write_bytes(_png8(image)))
     else:
-        write_atomically(path, lambda temporary: image.save(temporary, format="PNG", optimize=False))
+        write_atomically(path, lambda temporary: temporary.write_bytes(_encoded(image, _strategy(image))))
+
+
+def _encoded(image: Image.Image, strategy: int) -> bytes:
+    """A PNG as Pillow makes it, with one of zlib's strategies."""
+    file = BytesIO()
+    image.save(file, format="PNG", optimize=False, compress_type=strategy)
+    return file.getvalue()
+
+
+def _strategy(image: Image.Image) -> int:
+    """How to compress a PNG: run lengths take a third of the time, and photographs repeat no more.
+
+    Some rows of a large index map show it. What is drawn or dithered repeats longer patterns.
+    """
+    if image.mode != "P" or image.width * image.height < _LARGE:
+        return zlib.Z_DEFAULT_STRATEGY
+    rows = np.asarray(image)
+    bands = [rows[round(at * (len(rows) - _BAND)) :][:_BAND] for at in (0.1, 0.35, 0.6, 0.85)]
+    sample = Image.fromarray(np.concatenate(bands), mode="P")
+    sample.putpalette(image.getpalette())
+    strategies = (zlib.Z_RLE, zlib.Z_DEFAULT_STRATEGY)
+    return min(strategies, key=lambda strategy: len(_encoded(sample, strategy)))
 
 
 def _png8(image: Image.Image) -> bytes:
