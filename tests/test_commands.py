@@ -259,10 +259,10 @@ def test_mistakes_in_training_give_one_line_and_nothing_is_written(run, tmp_path
         ("--border-padding 2", "--border-padding does nothing without --sprite-sheet"),
         ("--shape-padding 2", "--shape-padding does nothing without --sprite-sheet"),
         ("--duration 50", "--duration does nothing without --sprite-sheet or --variants-gif"),
-        ("--guidance-scale 3", "--guidance-scale does nothing without --class-label or --luminance"),
+        ("--guidance-scale 3", "--guidance-scale does nothing without --prompt or --class-label or --luminance"),
         (
             "--negative-class folder --guidance-scale 3",
-            "--guidance-scale does nothing without --class-label or --luminance",
+            "--guidance-scale does nothing without --prompt or --class-label or --luminance",
         ),
         ("--sampler first-hitting --grid cosine", "first-hitting draws its own times; leave the grid out"),
         ("--sampler-options corrector_size=8 --sampler ancestral", "corrector_size of the sampler ancestral is 8.0"),
@@ -371,6 +371,7 @@ def test_a_mistake_in_options_is_told_before_anything_heavy_is_loaded(tmp_path, 
     monkeypatch.chdir(tmp_path)
     Path("full").mkdir()
     Path("full/file").write_text("kept")
+    Image.new("RGB", (8, 8)).save("a.png")
     model = Path(__file__).parent.parent / "checkpoints" / "icons16"
     status, err, loaded = start(*words.replace("MODEL", str(model)).split())
     assert (status, loaded) == (2, set())
