@@ -1,1 +1,1 @@
-"""Networks: palette encoder, UNet, denoisers; nothing here knows a process."""
+"""Networks: palette encoder, text, UNet, denoisers; nothing here knows a process."""

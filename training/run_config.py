@@ -206,6 +206,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
     never_hidden = {
         "class_dropout": has_classes and model.class_dropout == 0,
         "luminance_dropout": model.luminance_dropout == 0,
+        "text_dropout": model.text is not None and model.text_dropout == 0,
     }
     for name in (name for name, never in never_hidden.items() if never):
         raise InputError(

@@ -45,3 +45,11 @@ def test_every_config_that_ships_can_be_run(path):
 def test_numbers_out_of_range_are_called_as_the_config_calls_them(name, value, message):
     with pytest.raises(InputError, match=message):
         check_config(read("--train.max_steps=1", f"--{name}={value}"))
+
+
+def test_words_of_a_run_are_options_and_must_sometimes_be_hidden():
+    config = read("--train.max_steps=1", "--model.text", "minilm", "--model.text_pooling", "mean")
+    check_config(config)
+    assert (config.model.text, config.model.text_pooling, config.model.text_dropout) == ("minilm", "mean", 0.1)
+    with pytest.raises(InputError, match="text_dropout is 0, so training would never hide"):
+        check_config(read("--train.max_steps=1", "--model.text", "minilm", "--model.text_dropout", "0"))
