@@ -51,6 +51,7 @@ def test_it_is_the_installed_package_that_is_imported(call, installed):
     where = call("-c", "import tincture; print(tincture.__file__)")
     assert Path(where.strip()).parent == installed / "tincture"
     assert (installed / "bin" / "tincture").is_file()
+    assert (installed / "tincture" / "models" / "minilm.safetensors").is_file()
 
 
 def test_a_picture_is_reduced(call, tmp_path):
