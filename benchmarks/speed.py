@@ -22,6 +22,7 @@ from tincture.benchmarks.work import LABELS, TrainingStep
 from tincture.common import cli
 from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps
+from tincture.diffusion.draws import AHEAD
 from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
 from tincture.models.denoiser import Denoiser, build_denoiser
@@ -163,7 +164,8 @@ def operations_of_drawing(config: RunConfig, images: int) -> dict[str, int]:
     counts = {"network": dispatched(lambda: pipeline.denoiser(x_t, t, pool.palettes))}
     logits = torch.randn(images, pool.palettes.mask_index, *x_t.shape[1:])
     pipeline.denoiser.forward = lambda x_t, *_: logits if len(x_t) == images else logits[: len(x_t)]
-    few, more = 3, 5  # steps in which each image changes, so each is asked about
+    # Each image changes in each step, so each is asked about; random numbers are drawn ahead.
+    few, more = 3, 3 + AHEAD
 
     def whole(steps: int, name: str) -> int:
         sampling = Sampling(steps, sampler=name, batch_size=images)
