@@ -61,9 +61,10 @@ class Probe:
         features: of real pictures, float64 ``[N, D]``.
         shown: their classes, int64 ``[N]``; -1 for none.
         penalty: of the squared weights, for features with a variance of 1 and a mean over pictures.
+            At the default, most of the held-out tiles of Crawl are recognized, of 0.01 to 100.
     """
 
-    def __init__(self, features: Tensor, shown: Tensor, penalty: float = 1.0) -> None:
+    def __init__(self, features: Tensor, shown: Tensor, penalty: float = 0.1) -> None:
         features, shown = features[shown >= 0], shown[shown >= 0]
         self._mean, self._scale = features.mean(dim=0), features.std(dim=0) + 1e-9
         x, answers = (features - self._mean) / self._scale, F.one_hot(shown).double()
