@@ -104,6 +104,8 @@ def public_config(checkpoint: Path) -> dict[str, Any]:
     data.pop("cache_dir", None)
     if not is_hub_name(data):
         data["path"] = None
+    if data.get("sources"):
+        data["sources"] = [str(each).partition("=")[0] for each in data["sources"]]
     data["palette"] = _last_part(data.get("palette", "own"))
     if isinstance(model := config.get("model"), dict) and model.get("text"):
         model["text"] = _last_part(model["text"])
@@ -151,7 +153,8 @@ def model_card(
     """The text of a model card, with the header that hubs read."""
     from tincture.evaluation.report import table
 
-    is_icons, size = data.get("source", "icons") == "icons", data.get("size", pipeline.config.size)
+    is_icons = data.get("source", "icons") == "icons" and not data.get("sources")
+    size = data.get("size", pipeline.config.size)
     sizes = " or ".join(f"{each}×{each}" for each in (size if isinstance(size, list | tuple) else [size]))
     licence = licence or ("cc-by-3.0" if is_icons else None)
     header: dict[str, Any] = {"license": licence} if licence else {}
@@ -161,7 +164,16 @@ def model_card(
         header["datasets"] = [data["path"]]
     heldout = int(pipeline.palette_bank.heldout.sum())
     learned = len(pipeline.palette_bank.heldout) - heldout
-    origin = ICONS if is_icons else f"the set {data['path']}" if is_hub_name(data) else "a folder of pictures"
+    several = f"several sets ({', '.join(data.get('sources') or ())})"
+    origin = (
+        ICONS
+        if is_icons
+        else several
+        if data.get("sources")
+        else f"the set {data['path']}"
+        if is_hub_name(data)
+        else "a folder of pictures"
+    )
     of_stream = "The first pictures of the stream: " if data.get("streaming") else ""
     counts = f"{of_stream}{learned:,} to learn from and {heldout:,} held out."
     terms = f"The weights' license is {licence}." if licence else "No license was named; ask who publishes them."

@@ -141,6 +141,11 @@ statues statue|tentacles tentacle|traps trap|trees tree|tso shining one|urand ar
 CRAWL_WORDS = dict(each.split(maxsplit=1) for each in " ".join(_WORDS.split()).replace("| ", "|").split("|"))
 """Abbreviations and plurals in Crawl's paths."""
 
+CRAWL_COLOR = re.compile(
+    "(light|dark|pale)?(black|blue|brown|cyan|gold|gr[ae]y|green|magenta|orange|pink|purple|red|silver|white|yellow)"
+)
+"""Words by which names of one thing in several colors differ."""
+
 CRAWL_CREDIT = "Dungeon Crawl Stone Soup tiles by the Crawl artists, CC0 1.0"
 
 
@@ -151,7 +156,8 @@ def _crawl_tile(root: Path, file: Path) -> Drawing:
     shown = folder if known is None else CRAWL_FOLDERS[known] + folder.removeprefix(known)
     kind = [_crawl_words(part) for part in shown.split("/") if part != "misc"]
     words = _crawl_words(re.sub(r"_f$", " female", re.sub(r"_m$", " male", stem)))
-    return Drawing(path, read_image(file), words, tuple(filter(None, kind)), f"crawl {folder} {words}", CRAWL_CREDIT)
+    thing = " ".join(["crawl", folder, *(word for word in words.split() if not CRAWL_COLOR.fullmatch(word))])
+    return Drawing(path, read_image(file), words, tuple(filter(None, kind)), thing, CRAWL_CREDIT)
 
 
 def _beginnings(folder: str) -> Iterator[str]:

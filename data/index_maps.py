@@ -53,6 +53,9 @@ ENCODING_VERSION = 7
 TEXTS = ("label_names", "names", "captions", "credits")
 """The fields of `IndexMaps` that are words, in their order."""
 
+NAMED_BROKEN = 20
+"""How many pictures are named that can't be used."""
+
 NAMED_CLASSES = 12
 """How many classes are counted by name when a set is reported."""
 
@@ -300,8 +303,10 @@ def decode(source: Source, strict: bool) -> list[SourcePicture]:
             raise image
         else:
             broken.append(image)
-    for error in broken:  # not before the bar has gone
+    for error in broken[:NAMED_BROKEN]:  # not before the bar has gone
         report_broken(error, strict=False)
+    if len(broken) > NAMED_BROKEN:
+        logger.warning("skipped: %d more", len(broken) - NAMED_BROKEN)
     if not images:
         raise InputError(f"none of the {len(broken)} images can be read")
     return joined(images) if source.by_thing else images

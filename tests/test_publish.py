@@ -87,6 +87,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fau
         ({"source": "datasets", "path": "/mnt/ada/*.parquet", "palette": "..\\ada\\x.gpl"}, None, "x.gpl"),
         ({"source": "datasets", "path": "C:\\Users\\ada\\sprites"}, None, "own"),
         ({"source": "datasets", "path": "../ada"}, None, "own"),
+        ({"sources": ["icons", "crawl=/home/ada/crawl", "folder=here/sprites"]}, None, "own"),
     ],
 )
 def test_a_published_config_names_no_folder_of_the_machine(tmp_path, monkeypatch, data, path, palette):

@@ -8,7 +8,7 @@ from PIL import Image
 from tincture.common.errors import InputError
 from tincture.data import index_maps
 from tincture.data.image_folder import image_folder
-from tincture.data.index_maps import encode_picture, load_index_maps
+from tincture.data.index_maps import decode, encode_picture, load_index_maps
 from tincture.data.sources import DataConfig, LabelledImage
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
@@ -238,3 +238,12 @@ def test_contradictory_settings_are_refused(config, change, message):
     with pytest.raises(InputError, match=message):
         load_index_maps(replace(config, **change))
     assert not config.cache_dir.exists()
+
+
+def test_only_the_first_of_many_broken_pictures_are_named(tmp_path, caplog):
+    for number in range(30):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    Image.new("RGB", (4, 4)).save(tmp_path / "whole.png")
+    assert len(decode(image_folder(tmp_path, 4, "pad"), strict=False)) == 1
+    assert [message.startswith("skipped") for message in caplog.messages] == [True] * 21
+    assert caplog.messages[-1] == "skipped: 10 more"

@@ -44,8 +44,7 @@ def recolored(pixels, seed=9):
 def test_moved_mirrored_turned_and_recolored_pictures_are_one_thing(sprite):
     original, other = sprite(), sprite(1)
     same = [np.roll(original, (1, -1), (0, 1)), original[:, ::-1], np.rot90(original), recolored(original)]
-    smaller = original[1:-1, 1:]
-    assert groups(original, other, *same, smaller, recolored(other[::-1])) == [0, 1, 0, 0, 0, 0, 0, 1]
+    assert groups(original, other, *same, recolored(other[::-1])) == [0, 1, 0, 0, 0, 0, 1]
 
 
 def test_a_detail_may_differ_but_not_the_drawing(sprite):
@@ -81,15 +80,12 @@ def test_what_has_one_hash_is_one_thing_and_joins_what_is_like_either(sprite):
     assert groups(one, other, one[:, ::-1], other[::-1], sides=[5, 5, 6, 7]) == [0, 0, 0, 0]
 
 
-def test_a_group_is_held_out_as_often_as_a_single_picture(sprite):
+def test_a_group_is_held_out_as_often_as_a_single_picture():
     """Whatever hash it takes, it isn't the least one."""
-    sprites = [sprite(n) for n in range(100)]
-    copies = 4
-    images = [
-        LabelledImage(f"{n}", pixels, "", name_hash(f"{n} {copy}"))
-        for n, pixels in enumerate(sprites)
-        for copy in range(copies)
-    ]
+    copies, images = 4, []
+    for number in range(100):
+        pixels = np.full((2, 2, 4), number, np.uint8)
+        images += [LabelledImage("", pixels, "", name_hash(f"{number} {copy}")) for copy in range(copies)]
     found = joined(images)
     assert set(Counter(image.side for image in found).values()) == {copies}
     assert 12 <= sum(is_heldout(image.side, 0.3) for image in found) / copies <= 48  # expected: 30 ± 4.6
