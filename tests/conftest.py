@@ -58,7 +58,7 @@ def few_pictures(tmp_path_factory):
 @pytest.fixture(scope="session")
 def few_pictures_options(few_pictures):
     """The same, as options of train.py."""
-    return [f"--data.{name}={value}" for name, value in asdict(few_pictures).items() if value is not None]
+    return [f"--data.{name}={value}" for name, value in asdict(few_pictures).items() if value not in (None, ())]
 
 
 @pytest.fixture(scope="session")
