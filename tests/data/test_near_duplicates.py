@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tincture.data import near_duplicates
 from tincture.data.near_duplicates import joined
 from tincture.data.sources import ALWAYS_HELD_OUT, ALWAYS_LEARNED, LabelledImage, is_heldout, name_hash
 
@@ -60,7 +61,15 @@ def test_a_detail_may_differ_but_not_the_drawing(sprite):
 def test_busy_pictures_that_fill_their_square_are_told_apart(rng):
     table = rng.integers(0, 256, (30, 4), np.uint8) | np.array([0, 0, 0, 255], np.uint8)
     floors = [table[rng.integers(0, 30, (16, 16))] for _ in range(6)]
-    assert groups(*floors, floors[2][::-1]) == [0, 1, 2, 3, 4, 5, 2]
+    moved = np.roll(floors[1], 1, 0), np.roll(floors[4], -1, 1)
+    assert groups(*floors, floors[2][::-1], *moved) == [0, 1, 2, 3, 4, 5, 2, 1, 4]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_all_pairs_are_compared_however_many_at_a_time(sprite, monkeypatch, block):
+    monkeypatch.setattr(near_duplicates, "BLOCK", block)
+    sprites = [sprite(n) for n in range(3)]
+    assert groups(*sprites, *(recolored(each) for each in sprites[::-1])) == [0, 1, 2, 2, 1, 0]
 
 
 def test_photographs_are_one_thing_only_if_they_are_equal(rng):
