@@ -1,10 +1,9 @@
 """What a result was made with: versions, machine, code and command."""
 
 import datetime
-import importlib.metadata
-import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,32 @@ PACKAGES = ("torch", "diffusers", "accelerate", "numpy", "pillow", "safetensors"
 
 def describe_environment() -> dict[str, Any]:
     """Versions, machine, code and command; and devices, if the command has loaded accelerate."""
+    import platform  # not above: it takes a while, and many commands end before they need it
+
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
         **(_describe_devices() if "accelerate" in sys.modules else {}),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": _versions(PACKAGES),
         "code": describe_code(Path(__file__).parent.parent),
     }
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
+    """The versions of installed packages, by the names of their folders of metadata.
+
+    importlib.metadata, which reads what these hold, takes longer to import than all the rest here.
+    """
+    folders = [path.stem for place in sys.path for path in Path(place or ".").glob("*.dist-info")]
+    found = dict(folder.split("-")[:2] for folder in folders)
+    missing = [name for name in names if name not in found]
+    if missing:
+        from importlib.metadata import version
+
+        found |= {name: version(name) for name in missing}
+    return {name: found[name] for name in names}
 
 
 def _describe_devices() -> dict[str, Any]:

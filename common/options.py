@@ -16,6 +16,7 @@ one field without a default: its flag turns the group on, and without it the gro
 nothing. sample.py is the example to follow.
 """
 
+import re
 import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -183,9 +184,7 @@ def check_options(group: object, prefix: str = "") -> None:
 @cache
 def _options(group: type, section: str | None = None, leader: str | None = None) -> list[Option]:
     """The flags of a group and of the groups inside; ``leader`` is the field that turns it on."""
-    from docstring_parser import parse  # jsonargparse needs it anyway
-
-    lines = {line.arg_name: " ".join(line.description.split()).rstrip(".") for line in parse(group.__doc__).params}
+    lines = _lines_of(group.__doc__)
     hints = get_type_hints(group, include_extras=True)
     options = []
     for field, inner, inner_leader in _fields(group):
@@ -198,6 +197,13 @@ def _options(group: type, section: str | None = None, leader: str | None = None)
         else:
             options += _options(inner, inner.__doc__.partition("\n")[0].rstrip("."))
     return options
+
+
+def _lines_of(docstring: str) -> dict[str, str]:
+    """What stands under ``Args:`` about each field, in one line."""
+    about = re.search(r"^ *Args:\n(.*?)(?:\n\n|\Z)", docstring, re.DOTALL | re.MULTILINE)
+    found = re.split(r"^ {8}(\w+): ", about[1] if about else "", flags=re.MULTILINE)[1:]
+    return {name: " ".join(text.split()).rstrip(".") for name, text in zip(found[::2], found[1::2], strict=True)}
 
 
 def _fields(group: type) -> list[tuple[Field, type | None, str | None]]:

@@ -17,8 +17,6 @@ from tincture.common.errors import InputError
 from tincture.common.files import write_atomically
 from tincture.quantization.pictures.reading import IMAGE_SUFFIXES, open_beside, orientation_beside, upright
 
-from .image_folder import pictures_below
-
 logger = logging.getLogger(__name__)
 
 SIDECAR_SUFFIXES = (".txt", ".json", ".xml")
@@ -126,6 +124,9 @@ def find_pictures(inputs: Sequence[Path], parallel_folders: Sequence[Path] = ())
     _check_parallel_folders([path for path in inputs if path.is_dir()], parallel_folders)
     found = []
     for path in inputs:
+        if path.is_dir():
+            from .image_folder import pictures_below  # not above: it knows all about training data
+
         folder, files = (path.resolve().name, pictures_below(path)) if path.is_dir() else ("", [path])
         names = {file.relative_to(path).as_posix() if path.is_dir() else file.name: file for file in files}
         for name, file in sorted(names.items()):

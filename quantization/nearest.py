@@ -68,7 +68,7 @@ def nearest_two(columns: np.ndarray, centers: np.ndarray, second: bool = True) -
     """
     (_, number), count = columns.shape, centers.shape[1]
     labels, least = np.empty(number, np.int64), np.full((2, number), np.inf, np.float32)
-    size = min(number, max(_LEAST_BLOCK, _BLOCK // count))
+    size = max(1, min(number, max(_LEAST_BLOCK, _BLOCK // count)))
     sums, off = np.empty((2, count, size), np.float32)
     ranks = np.arange(count - 1, -1, -1).astype(np.uint8 if count <= 256 else np.uint32)[:, None]  # the first has most
     for start in range(0, number, size):

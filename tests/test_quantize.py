@@ -525,25 +525,21 @@ def test_help_names_every_option(capsys):
         assert option in text
 
 
-def test_reducing_a_picture_loads_neither_torch_nor_accelerate(tmp_path, rng):
+@pytest.mark.parametrize(
+    ("options", "loaded"), [([], []), (["--dither", "floyd-steinberg", "--smooth", "mode", "--sort", "hue"], ["numba"])]
+)
+def test_reducing_a_picture_loads_neither_torch_nor_scipy_and_numba_only_to_dither(tmp_path, rng, options, loaded):
     """They take seconds to import, and quantize.py has nothing for them to do."""
     Image.fromarray(rng.integers(0, 256, (12, 12, 3), np.uint8)).save(tmp_path / "picture.png")
-    arguments = [
-        str(tmp_path / "picture.png"),
-        "--output",
-        str(tmp_path / "out"),
-        "--colors",
-        "auto",
-        "--max-error",
-        "0.1",
-    ]
+    words = [str(tmp_path / "picture.png"), "--output", str(tmp_path / "out"), "--colors", "auto", "--max-error", "0.1"]
+    heavy = ("torch", "accelerate", "diffusers", "scipy", "jsonargparse", "numba")
     script = (
         "import sys, tincture; from tincture import quantize;"
-        f"quantize.main({[*arguments, '--dither', 'floyd-steinberg', '--smooth', 'mode', '--sort', 'hue']});"
-        "print({'torch', 'accelerate', 'diffusers'} & set(sys.modules))"
+        f"quantize.main({[*words, *options]});"
+        f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    assert done.stdout.splitlines()[-1] == str(loaded)
     environment = json.loads((tmp_path / "out" / "report.json").read_text())["environment"]
     assert "device" not in environment
     assert "torch" in environment["packages"]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tincture.common.kernels import is_compiled, kernel
+from tincture.common.kernels import is_compiled, kernel, load_kernels
 from tincture.common.threads import over_slices
 
 from ..nearest import Cells, cell_numbers, nearest_in_cells, nearest_two, sort_into_cells
@@ -23,6 +23,8 @@ _TRIAL_ITERATIONS = 8
 _MAX_MOVES = 12
 _MANY_POINTS = 8192
 """From here on, all but the last iterations are done on the means of cells."""
+_MANY_DISTANCES = 1 << 24
+"""From here on, NumPy takes longer to compare points with centers than numba does to load."""
 _CELLS_PER_COLOR = 12
 """So many cells for each color are enough; pictures of few tones get a finer grid."""
 _FINAL_ITERATIONS = 20
@@ -57,6 +59,8 @@ def kmeans(
     if len(points) <= _MANY_POINTS:
         return kmeans_of_few(points, weights, k, fixed, draws, 0.0)
 
+    if len(points) * k > _MANY_DISTANCES:
+        load_kernels()
     # Many points: find the centers on the means of cells, which stand for their points.
     for per_axis in (40, 80):
         cloud = _cloud(points, weights, per_axis) if is_compiled() else None
@@ -317,10 +321,10 @@ def move_centers(centers: np.ndarray, sums: np.ndarray, fixed: int, most: int) -
     """
     gains, axes = _split_gains(sums)
     costs, partners = _removal_costs(centers, sums, fixed)
-    takers = np.argsort(-gains)
+    takers = np.argsort(-gains, kind="mergesort")  # stable: two centers that may be merged cost the same
     busy = np.zeros(len(centers), np.bool_)
     moved = place = 0
-    for giver in np.argsort(costs):
+    for giver in np.argsort(costs, kind="mergesort"):
         while place < len(takers) and busy[takers[place]]:
             place += 1
         if moved == most or place == len(takers) or gains[takers[place]] <= costs[giver]:

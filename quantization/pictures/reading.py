@@ -8,13 +8,17 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tincture.common.errors import InputError
 
 from .gif import first_frame
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
@@ -157,6 +161,8 @@ def _with_usual_grays(image: Image.Image) -> Image.Image:
         return image.convert("LA")
     if not image.mode.startswith("I;16"):
         return image
+    from PIL import TiffImagePlugin  # not above: few pictures are TIFFs
+
     values = np.asarray(image).astype(np.uint32)
     (bits,) = image.tag_v2[TiffImagePlugin.BITSPERSAMPLE]
     values = values * 0xFFFF // (2**bits - 1)
@@ -202,6 +208,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """
     if not profile:
         return image
+    from PIL import ImageCms  # not above: many pictures have no profile
+
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         mode = _MODES.get(source.profile.xcolor_space.strip())
@@ -227,8 +235,10 @@ def _fits(image_mode: str, mode: str) -> bool:
     return mode == "RGB" or image_mode in ("1", "L", "LA")
 
 
-def _keeps_colors(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+def _keeps_colors(transform: "ImageCmsTransform", mode: str) -> bool:
     """Whether the transform does nothing, judged by a lattice of colors or by all grays."""
+    from PIL import ImageCms
+
     if mode not in ("RGB", "L"):
         return False
     steps = np.arange(0, 256, 51, dtype=np.uint8)
