@@ -1,5 +1,6 @@
 """What all commands do alike: one line for a user's mistake, an exit status, and flags."""
 
+import gc
 import json
 import logging
 import os
@@ -34,6 +35,9 @@ LONGEST_MESSAGE = 1000
 LAUNCHERS_PATIENCE = 5.0
 """Seconds in which torchrun ends the other processes, once one has failed."""
 
+_ALLOCATIONS = 10_000
+"""Between two looks of the garbage collector, which slow the loading of libraries."""
+
 UNKNOWN_OPTION = re.compile(r"^unrecognized arguments: (--[^\s=]+)")
 
 
@@ -48,6 +52,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     fail. Those that merely lost it wait until the launcher ends them.
     """
     is_first = is_first_process()
+    gc.set_threshold(_ALLOCATIONS)
     logging.basicConfig(level=logging.INFO if is_first else logging.WARNING, format="%(message)s", stream=sys.stderr)
     for library in ("diffusers", "accelerate", "torch", "httpx", "wandb", "matplotlib"):
         logging.getLogger(library).setLevel(logging.ERROR)

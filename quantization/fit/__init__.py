@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tincture.common.errors import InputError, choose
+from tincture.common.once import remembered
 from tincture.common.threads import over_slices
 
 from ..encoding import encode
@@ -161,8 +162,10 @@ def quantize(
     image: np.ndarray, colors: int, method: str = "kmeans", space: str = "oklab", seed: int = 0, alpha: str = "hard"
 ) -> IndexedImage:
     """Fit a palette to one picture and draw the picture in it; arguments as for `fit_palette`."""
-    palette = fit_palette([image], colors, method, space, seed, alpha=alpha)
-    return IndexedImage(encode(image, palette, space), palette)
+    image = as_rgba(image)
+    with remembered():  # the image's colors are counted once
+        palette = fit_palette([image], colors, method, space, seed, alpha=alpha)
+        return IndexedImage(encode(image, palette, space), palette)
 
 
 def fit_palettes(
