@@ -150,6 +150,12 @@ def nearest_option(message: str, parser: ArgumentParser) -> str:
 
 def make_parser(description: str) -> "ConfigParser":
     """A parser of options that may also stand in a config file; a `FlagParser` begins sooner."""
-    from .configs import ConfigParser
+    from .configs import ConfigHelp, ConfigParser
 
-    return ConfigParser(description)
+    return ConfigParser(
+        description=description,
+        exit_on_error=False,
+        allow_abbrev=False,
+        version=__version__,
+        formatter_class=ConfigHelp,
+    )

@@ -8,8 +8,6 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, get_loader
 
-from tincture import __version__
-
 from .cli import nearest_option
 from .errors import InputError, did_you_mean
 
@@ -30,15 +28,6 @@ class ConfigHelp(DefaultHelpFormatter):
 
 class ConfigParser(ArgumentParser):
     """A parser that raises its errors, for `cli.run` to print, and knows ``--version``."""
-
-    def __init__(self, description: str) -> None:
-        super().__init__(
-            description=description,
-            exit_on_error=False,
-            allow_abbrev=False,
-            version=__version__,
-            formatter_class=ConfigHelp,
-        )
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise ArgumentError, which says which option was meant."""
