@@ -79,7 +79,8 @@ def main(arguments: list[str]) -> None:
         write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
         has_card = (options.output / CARD).exists()
         if not has_card:
-            card = model_card(options.output.resolve().name, pipeline, config["data"], figures, options.license)
+            named = options.output.resolve().name
+            card = model_card(named, pipeline, config["data"], figures, options.license, config.get("started_from"))
             write_atomically(options.output / CARD, lambda path: path.write_text(card, encoding="utf-8"))
     for name in files_in(options.output):
         print(f"{(options.output / name).stat().st_size:>12,} bytes  {name}")
@@ -149,6 +150,7 @@ def model_card(
     data: Mapping[str, Any],
     figures: dict[str, float],
     licence: str | None,
+    started_from: str | None = None,
 ) -> str:
     """The text of a model card, with the header that hubs read."""
     from tincture.evaluation.report import table
@@ -179,6 +181,7 @@ def model_card(
     terms = f"The weights' license is {licence}." if licence else "No license was named; ask who publishes them."
     classes = f" It knows {len(pipeline.config.label_names)} classes." if pipeline.config.label_names else ""
     weights = sum(weight.numel() for weight in pipeline.denoiser.parameters())
+    began = f" Its training began with the weights of {started_from}." if started_from else ""
     measured = (
         f"""## Figures
 
@@ -198,7 +201,7 @@ error.
 # {name}
 
 A discrete diffusion model of {sizes} pictures, whose pixels are entries of a palette. It was
-made with Tincture ({weights:,} weights, {pipeline.scheduler.config.process} process).{classes}
+made with Tincture ({weights:,} weights, {pipeline.scheduler.config.process} process).{classes}{began}
 
 ```python
 from tincture import PaletteDiffusionPipeline

@@ -14,7 +14,7 @@ from tincture.common.files import files_in, written_in
 from tincture.common.output_folder import OutputFolder, claimed
 from tincture.common.processes import is_first_process, leave_group, processes
 from tincture.common.signals import SignalWatch, StoppedBySignalError
-from tincture.pipelines.folders import PIPELINE_ENTRIES
+from tincture.pipelines.folders import PIPELINE_ENTRIES, list_checkpoints
 from tincture.training.run_config import (
     CONFIG_FILE,
     DATA_SHEET,
@@ -22,12 +22,14 @@ from tincture.training.run_config import (
     RunConfig,
     add_run_options,
     check_config,
+    check_start,
+    options_of,
 )
 
 MAY_CHANGE_ON_RESUME = {
     *("train.max_steps", "train.max_minutes", "train.learning_rate", "train.clip_norm"),
     *("train.device", "train.accumulation", "data.cache_dir", "track.wandb", "track.project"),
-    *("config", "output", "resume", "overwrite"),
+    *("config", "output", "resume", "overwrite", "init_from"),
 }
 
 RUN_ENTRIES = {
@@ -48,8 +50,19 @@ def main(arguments: list[str]) -> None:
         help="go on from the latest checkpoint in the output folder; begin where there is none yet",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in the output folder")
+    parser.add_argument(
+        "--init-from",
+        type=Path | None,
+        default=None,
+        metavar="FOLDER",
+        help="begin with the weights, classes and words of this model: a run, a checkpoint, or what publish.py wrote",
+    )
     add_run_options(parser)
     options = parser.parse_args(arguments)
+    decided = {} if options.init_from is None else options_of(options.init_from, parser)
+    if decided:
+        parser.set_defaults(decided)  # so that what differs from them is what the user has set
+        options = parser.parse_args(arguments)
     saved = options.output / CONFIG_FILE
     if options.resume and options.config is None and saved.is_file():
         options = parser.parse_args([f"--config={saved}", *arguments])
@@ -57,8 +70,11 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"there is no training run to resume in {options.output}; to begin one there, say what to train: --config"
         )
+    check_start(vars(options.as_flat()), decided, options.init_from)
     config = RunConfig.of(parser.instantiate(options))
     check_config(config)
+    if config.started_from is not None and start_of(config, options) is None:
+        raise InputError(f"the run began with {config.started_from}, and has no checkpoint yet: give --init-from again")
 
     with claimed_run(options) if is_first_process() else nullcontext() as folder:
         if options.resume:
@@ -70,9 +86,12 @@ def run_training(
     config: RunConfig, options: Namespace, earlier_set_aside: Callable[[], AbstractContextManager[None]]
 ) -> None:
     """Train, and report; see `training.loop.train`."""
-    from tincture.training.feeds import dead_workers_reported, open_feed  # torch and diffusers take seconds
+    from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline  # torch and diffusers take seconds
+    from tincture.training.feeds import dead_workers_reported, open_feed
     from tincture.training.loop import train
 
+    folder = start_of(config, options)
+    start = None if folder is None else PaletteDiffusionPipeline.from_pretrained(folder)
     state = processes(config.train.device == "cpu")
     with state.local_main_process_first():  # the others find the encoded set in the cache
         feed, heldout = open_feed(config)
@@ -86,6 +105,7 @@ def run_training(
                 options.resume,
                 stop=lambda: signals.received,
                 earlier_set_aside=earlier_set_aside,
+                start=start,
             )
             leave_group()
         except StoppedBySignalError as stopped:
@@ -96,6 +116,12 @@ def run_training(
     if state.is_main_process:
         print(f"held-out bits per pixel: {result}")
         print(f"the model is in {options.output}, preview sheets are in {options.output / 'previews'}")
+
+
+def start_of(config: RunConfig, options: Namespace) -> Path | None:
+    """The model whose weights, classes and words a run begins with, or goes on with."""
+    own = list_checkpoints(options.output) if options.resume and config.started_from is not None else []
+    return own[-1] if own else options.init_from
 
 
 def claimed_run(options: Namespace) -> AbstractContextManager[OutputFolder]:

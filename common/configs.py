@@ -79,7 +79,7 @@ class ConfigFile(ActionConfigFile):
         """Read the file, then set what it says as jsonargparse does."""
         ours = CONFIGS / f"{values}.yaml"
         content = self.read(ours if ours.is_file() and not Path(values).is_file() else Path(values), parser)
-        taken = {"config", "output", "overwrite", "resume"} & set(content)
+        taken = {"config", "output", "overwrite", "resume", "init_from"} & set(content)
         if taken:
             raise InputError(f"the config {values} sets {', '.join(sorted(taken))}: only the command line does")
         super().__call__(parser, cfg, yaml.safe_dump(content), option_string)

@@ -312,7 +312,11 @@ momentum."""
 
 
 def build_denoiser(
-    config: DenoiserConfig, num_classes: int, num_entries: int, captions: Sequence[str] = ()
+    config: DenoiserConfig,
+    num_classes: int,
+    num_entries: int,
+    captions: Sequence[str] = (),
+    start: Denoiser | None = None,
 ) -> Denoiser:
     """Make the denoiser that ``config`` describes.
 
@@ -322,12 +326,20 @@ def build_denoiser(
         num_entries: rows of an index denoiser, the size of the largest palette; a palette denoiser
             has none.
         captions: whose words it shall know, if it is told any.
+        start: a denoiser of the same shape, with whose weights, classes and words it begins. It may
+            know more classes and words than that one.
 
     Raises:
         InputError: the sizes don't fit together, the network doesn't fit into memory, or its words
-            can't be read.
+            can't be read; or ``start`` has another shape.
     """
-    table = None if config.text is None else table_for(config.text, captions)
+    if isinstance(start, IndexDenoiser) and start.num_entries != num_entries:
+        raise InputError(
+            f"the model to begin with knows {start.num_entries} indices, and these data have palettes of {num_entries} "
+            "entries: set data.palette to the one that it was trained with"
+        )
+    known = None if start is None or start.text is None else start.text.table
+    table = None if config.text is None else table_for(config.text, captions, known)
     shape = None if table is None else TextEncoder.shape(table)
     with torch.device("meta"):  # shapes without memory
         size = sum(weight.nbytes for weight in _build(config, num_classes, num_entries, shape).parameters())
@@ -339,7 +351,21 @@ def build_denoiser(
     denoiser = _build(config, num_classes, num_entries, shape)
     if table is not None:
         denoiser.text.hold(table)
+    if start is not None:
+        _begin_with(denoiser, start)
     return denoiser
+
+
+def _begin_with(denoiser: Denoiser, start: Denoiser) -> None:
+    """Take the weights of ``start``. New classes begin as "no label", which is the last row."""
+    weights, classes = start.state_dict(), "condition.classes.weight"
+    none = weights[classes][-1:]
+    weights[classes] = torch.cat([weights[classes], none.expand(max(0, denoiser.num_classes - start.num_classes), -1)])
+    own = denoiser.state_dict()
+    weights |= {name: own[name] for name in ("text.letters", "text.vectors") if name in own and name in weights}
+    if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in own.items()}:
+        raise InputError("the network of the model to begin with isn't the one that its config.yaml describes")
+    denoiser.load_state_dict(weights)
 
 
 def _build(

@@ -194,26 +194,30 @@ TABLES = ("minilm",)
 """The tables that lie beside this file."""
 
 
-def table_for(name: str, captions: Iterable[str]) -> Table:
+def table_for(name: str, captions: Iterable[str], start: Table | None = None) -> Table:
     """The table of that name, and the words of ``captions`` that it lacks.
 
     These get random vectors, so that what only your pictures have can be learned and asked for too.
+    A network that begins with another's weights has that one's table, ``start``, in its place.
 
     Raises:
         InputError: as `Table.read`; or there is no word.
     """
-    base = None if name == LEARNED else Table.read(name)
+    base = start
+    if base is None and name != LEARNED:
+        base = Table.read(name)
     words = [] if base is None else base.words()
     known = Vocabulary(words)
     said = {word for caption in set(captions) for word in words_in(caption)}
-    if not said:
+    if not said and start is None:
         raise InputError("model.text is set, but no picture has a caption: leave it out, or take data that have words")
     new = {word for word in said if not known.find(word)}
     words += sorted(word for word in new if new.isdisjoint(stems(word)))
     channels = LEARNED_CHANNELS if base is None else base.vectors.shape[1]
     vectors = torch.randn(len(words), channels, generator=torch.Generator().manual_seed(0))
     if base is not None:
-        vectors = torch.cat([base.vectors, as_bytes(vectors[len(base.vectors) :])])
+        added = vectors[len(base.vectors) :]
+        vectors = torch.cat([base.vectors, added if base.vectors.is_floating_point() else as_bytes(added)])
     return Table.of(words, vectors)
 
 
@@ -279,6 +283,11 @@ class TextEncoder(nn.Module):
         learned = table.vectors.is_floating_point()
         return {"words": words, "letters": len(table.letters), "vector_channels": channels, "learned": learned}
 
+    @property
+    def table(self) -> Table:
+        """The words and the vectors that it holds."""
+        return Table(self.letters, self.vectors.detach())
+
     @torch.no_grad()
     def hold(self, table: Table) -> None:
         """Take the words and the vectors of a table of its shape."""
@@ -289,7 +298,7 @@ class TextEncoder(nn.Module):
     def vocabulary(self) -> Vocabulary:
         """The words that it knows; raises InputError if a damaged file has too few of them."""
         try:
-            return Vocabulary(Table(self.letters, self.vectors).words())
+            return Vocabulary(self.table.words())
         except ValueError as error:
             raise InputError(f"the model's vocabulary is damaged: {error}") from None
 

@@ -9,6 +9,8 @@ INDEX, CODE, CHECKPOINTS = "model_index.json", "pipeline.py", "checkpoints"
 DENOISER, SCHEDULER, PALETTE_BANK = "denoiser", "scheduler", "palette_bank"
 PIPELINE_ENTRIES = (INDEX, CODE, DENOISER, SCHEDULER, PALETTE_BANK)
 """All that a saved pipeline's folder holds."""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+"""In `DENOISER` of a saved pipeline: its weights."""
 AVERAGE = "average.safetensors"
 """In a run's checkpoint: the averaged weights of the denoiser, and how many were averaged."""
 

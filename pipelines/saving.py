@@ -27,10 +27,10 @@ from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
 
-from .folders import AVERAGE, CODE, DENOISER, INDEX, PALETTE_BANK, SCHEDULER, model_in
+from .folders import AVERAGE, CODE, DENOISER, INDEX, PALETTE_BANK, SCHEDULER, WEIGHTS, model_in
 from .palette_bank import PaletteBank
 
-CONFIG, SCHEDULER_CONFIG, WEIGHTS = "config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"
+CONFIG, SCHEDULER_CONFIG = "config.json", "scheduler_config.json"
 
 CODE_TEXT = '''"""diffusers runs this, if told to trust it, to load this folder with tincture-diffusion."""
 

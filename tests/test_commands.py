@@ -356,6 +356,13 @@ def test_help_loads_nothing_heavy(words):
     [
         ("train --output out --train.max_steps 1 --train.mirror 2", "train.mirror is 2.0; it must be from 0 to 1"),
         ("train --output full --train.max_steps 1", "full is not empty"),
+        ("train --init-from nowhere --output out --train.max_steps 1", "no such checkpoint folder: nowhere"),
+        ("train --init-from MODEL --output out --config icons16", "model.unet.channels is (64, 128), but (80, 160) in"),
+        (
+            "train --init-from MODEL --output out --model.luminance_dropout null",
+            "luminance_dropout is None, but 0.5 in",
+        ),
+        ("train --started_from a --output out --train.max_steps 1", "began with a, and has no checkpoint yet: give"),
         ("sample --checkpoint nowhere --output out", "no such checkpoint folder: nowhere"),
         ("sample --checkpoint MODEL --output out --palette pico-9", "no palette 'pico-9'"),
         ("sample --checkpoint MODEL --output out --sampler magic", "unknown --sampler 'magic'"),

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from tincture.diffusion.draws import mixed_seed
 from tincture.diffusion.likelihood import hybrid_loss
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.diffusion.schedules import fitted_knots
+from tincture.evaluation.copies import NEAR, nearest_of_their_size
 from tincture.evaluation.heldout import BitsPerPixel, Estimates, heldout_estimates
 from tincture.models.denoiser import build_denoiser
 from tincture.models.text import TextEncoder
@@ -34,6 +36,7 @@ from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.pictures.contact_sheet import contact_sheet
+from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .checkpoints import Progress, list_checkpoints, load_checkpoint, load_feed, save_checkpoint, stage_feed
 from .devices import autocast, compile_where_it_pays
@@ -66,6 +69,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     resume: bool = False,
     stop: Callable[[], int | None] = lambda: None,
     earlier_set_aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    start: PaletteDiffusionPipeline | None = None,
 ) -> BitsPerPixel:
     """Train a denoiser and leave it in ``output`` as a pipeline, with checkpoints and metrics.
 
@@ -81,6 +85,8 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         earlier_set_aside: the first process writes its first files in this context, when nothing is
             known to be wrong with the run any more. Until the context ends, an earlier run in
             ``output`` can still be kept.
+        start: the model with whose weights, classes and words the run begins. If it is resumed,
+            that is its checkpoint.
 
     Returns:
         Held-out bits per pixel of the averaged weights, without labels.
@@ -91,13 +97,16 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         StoppedBySignalError: ``stop`` said so; a checkpoint of the last step is there.
     """
     # ---- Set up, or go on ----
-    run = Run(config, feed, heldout, output)
+    run = Run(config, feed, heldout, output, start)
     if resume and (result := run.restore()) is not None:
         return result
     if run.is_first:
         with earlier_set_aside():
             run.start_record(resume)
     accelerator, process, progress, options = run.accelerator, run.process, run.progress, config.train
+    if start is not None and progress.best_step is None:  # what the model could before; the best so far
+        run.evaluate(options.heldout_times)
+        run.save()
     meter, unread = Meter(run), list[Outcome]()
     run.start_clock()
 
@@ -111,7 +120,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
         torch.manual_seed(mixed_seed(config.seed, progress.step, accelerator.process_index))  # dropout on a GPU
         for optimizer in run.optimizers:
             optimizer.zero_grad()
-        pictures = feed.pictures(progress.step, run.share)
+        pictures = run.relabeled(feed.pictures(progress.step, run.share))
         bits = []
         for part in run.parts:  # one after the other, to save memory
             here = slice(part.start - run.share.start, part.stop - run.share.start)
@@ -188,9 +197,22 @@ class Outcome(NamedTuple):
 class Run:
     """A run on this process: what it trains, how far it has come, and what it writes."""
 
-    def __init__(self, config: RunConfig, feed: Feed, heldout: IndexMaps, output: Path) -> None:
-        label_names = feed.pool.label_names if len(feed.pool.label_names) > 1 else []
-        check_config(config, has_classes=bool(label_names))
+    def __init__(
+        self,
+        config: RunConfig,
+        feed: Feed,
+        heldout: IndexMaps,
+        output: Path,
+        start: PaletteDiffusionPipeline | None = None,
+    ) -> None:
+        own = feed.pool.label_names if len(feed.pool.label_names) > 1 else []  # one class says nothing
+        known = [] if start is None else start.config.label_names
+        self.label_names = [*known, *(name for name in own if name not in known)]
+        numbers = {name: number for number, name in enumerate(self.label_names)} if own else {}
+        none = len(self.label_names)
+        self._rows = torch.tensor([numbers.get(name, none) for name in feed.pool.label_names])
+        check_config(config, has_classes=bool(self.label_names))
+        pool, heldout = self.relabeled(feed.pool), self.relabeled(heldout)
         self.config, self.feed, self.heldout, self.output = config, feed, heldout, output
         self.progress, self.tracker = Progress(), None
 
@@ -206,8 +228,8 @@ class Run:
 
         # The network, its average, and what changes them.
         torch.manual_seed(config.seed)
-        sizes = len(label_names), feed.pool.palettes.mask_index
-        denoiser = build_denoiser(config.model, *sizes, feed.pool.captions)
+        sizes = len(self.label_names), pool.palettes.mask_index
+        denoiser = build_denoiser(config.model, *sizes, pool.captions, None if start is None else start.denoiser)
         self.denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
         self.average = ExponentialAverage(self.denoiser, config.train.ema_decay)
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)
@@ -215,15 +237,35 @@ class Run:
         self.model = accelerator.prepare_model(self.denoiser)  # averages gradients over processes
 
         # The process, and the pipeline that draws with it.
-        scheduler = PaletteScheduler(**config.process.scheduler_options)
+        scheduler = PaletteScheduler(**config.process.scheduler_options) if start is None else start.scheduler
         self.process = scheduler.process
         self.make_examples = ExampleMaker(
-            self.denoiser, self.process, feed.pool.palettes, config.train, config.seed, accelerator.device
+            self.denoiser, self.process, pool.palettes, config.train, config.seed, accelerator.device
         )
-        bank = _palette_bank(feed.pool, heldout, denoiser.text)
+        bank = _palette_bank(pool, heldout, denoiser.text)
         self.pipeline = PaletteDiffusionPipeline(
-            self.average.module, scheduler, bank, config.data.sizes[-1], tuple(label_names)
+            self.average.module, scheduler, bank, config.data.sizes[-1], tuple(self.label_names)
         )
+
+    def relabeled(self, pictures: IndexMaps) -> IndexMaps:
+        """Pictures of the data set, with the network's labels in the place of the set's."""
+        return replace(pictures, labels=self._rows[pictures.labels], label_names=self.label_names)
+
+    def _copied(self, drawn: list[IndexedImage]) -> dict[str, float]:
+        """The shares of drawings and of as many held-out pictures that nearly are training ones."""
+        heldout = self.heldout.pictures(self.heldout.random_rows(len(drawn), self.config.seed))
+        ways = {"training": self.feed.pool, "mirrored": self.config.train.mirror > 0}
+        shares = [
+            (nearest_of_their_size(images, **ways).agreement >= NEAR[0]).double().mean().item()
+            for images in (drawn, heldout)
+        ]
+        logger.info(
+            "%.0f %% of %d drawings agree with a training picture in %.0f %% of their pixels or more; "
+            "of held-out pictures, %.0f %% do",
+            *(100 * shares[0], len(drawn), 100 * NEAR[0], 100 * shares[1]),
+        )
+        names = (f"memorization/{side}share_from_{NEAR[0]}" for side in ("", "heldout_"))  # as evaluate.py says it
+        return dict(zip(names, shares, strict=True))
 
     def restore(self) -> BitsPerPixel | None:
         """Go on from the latest checkpoint, if there is one; raises InputError if it is damaged.
@@ -352,7 +394,6 @@ class Run:
             scalars |= {f"{BITS}_at_{size}": plain.bits[:, rows].mean().item() for size, rows in of_size.items()}
         if denoiser.text is not None:
             scalars["heldout/bits_per_pixel_given_caption"] = estimates("caption").result().mean
-        self.log(scalars)
 
         # Pictures in held-out palettes, the same ones each time, of every size.
         self.pipeline.set_progress_bar_config(disable=True)
@@ -367,6 +408,9 @@ class Run:
         ]
         if self.tracker is not None:
             self.tracker.sheet(self.progress.step, "preview", contact_sheet(images))
+            if config.started_from is not None:  # of few pictures, much is copied
+                scalars |= self._copied(images)
+        self.log(scalars)
 
         if bits < self.progress.best_bits_per_pixel:
             self.progress.best_bits_per_pixel, self.progress.best_step = bits, self.progress.step

@@ -1,5 +1,6 @@
 """What a training run is: every option of `train.py`, typed, with its range."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,12 +17,19 @@ from tincture.common.processes import process_count
 from tincture.data.sources import DataConfig
 from tincture.diffusion.options import ScheduleName
 from tincture.models.options import DenoiserConfig
+from tincture.pipelines.folders import AVERAGE, DENOISER, WEIGHTS, model_in
 from tincture.quantization.palettes.palette import MAX_ENTRIES
 
 CONFIG_FILE = "config.yaml"
 """The resolved config, in the folder of a run and of its model."""
 METRICS_FILE, DATA_SHEET = "metrics.jsonl", "data.png"
 """In a run's folder: its scalars, and random pictures that it learns from."""
+
+STARTED_OPTIONS = ("model.", "process.")
+"""What a run has from the model that it began with, besides weights."""
+
+FREE_OPTIONS = ("model.class_dropout", "model.luminance_dropout", "model.text_dropout", "model.unet.dropout")
+"""Of these, what a run may set otherwise, since the network stays the same."""
 
 COUNT = Range(1, 10**12)
 FACTOR = Range(0, 10**6)
@@ -150,9 +158,12 @@ class RunConfig:
 
     Args:
         seed: of the weights, the order of images and every corruption.
+        started_from: the name of the model that --init-from gave, and a digest of its weights.
+            train.py notes it, so that a resumed run needs the model no more.
     """
 
     seed: Annotated[int, SEED] = 0
+    started_from: str | None = None
     data: DataConfig = field(default_factory=DataConfig)
     model: DenoiserConfig = field(default_factory=DenoiserConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
@@ -198,7 +209,7 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
     for name in ("foreign_palettes", "unused_entries"):
         if getattr(train, name) > 0 and model.kind == "index":
             raise InputError(f"train.{name} is for model.kind palette: an index model can't see colors")
-    if model.augmentation_labels and not train.mirror and not train.shift:
+    if model.augmentation_labels and not train.mirror and not train.shift and config.started_from is None:
         raise InputError(
             "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"
         )
@@ -220,6 +231,46 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
             f"the {numbers:,} predictions of a step take {4 * numbers / 2**30:,.0f} GiB, and this machine has "
             f"{physical_memory() / 2**30:,.0f}: lower train.batch_size, data.size or data.max_colors"
         )
+
+
+def options_of(start: Path, parser: ArgumentParser) -> dict[str, Any]:
+    """The options of a run that begins with the model in a folder, as far as that one decides them.
+
+    Raises:
+        InputError: there is no model, or no config of a run beside it.
+    """
+    folder = model_in(start)
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"there is no {CONFIG_FILE} in {folder}, which says what network it has: give a run's folder")
+    trained = vars(parser.parse_args([f"--config={path}", f"--output={folder}"]).as_flat())
+    weights = next(filter(Path.is_file, (folder / DENOISER / WEIGHTS, folder / AVERAGE)), None)
+    if weights is None:
+        raise InputError(f"the checkpoint {folder} is damaged: it has no weights")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    taken = {key: value for key, value in trained.items() if key.startswith(STARTED_OPTIONS)}
+    return taken | {"started_from": f"{start.resolve().name} {digest}"}
+
+
+def check_start(options: Mapping[str, Any], decided: Mapping[str, Any], start: Path) -> None:
+    """Refuse a run whose options contradict the model that it begins with.
+
+    Args:
+        options: all of the run, by their full names.
+        decided: what the model decides (`options_of`).
+        start: its folder.
+
+    Raises:
+        InputError: one of the options does.
+    """
+    for key, value in decided.items():
+        may_differ = key in FREE_OPTIONS and None not in (options[key], value)
+        if options[key] != value and not may_differ:
+            raise InputError(
+                f"{key} is {options[key]}, but {value} in {start}: a run has the network and the process of the model that "
+                "it begins with, so leave model, process and started_from out (--config finetune does)"
+            )
 
 
 class RunFile(ConfigFile):

@@ -8,7 +8,7 @@ import torch
 from tincture.common.errors import InputError
 from tincture.models.denoiser import Conditions, PaletteDenoiser, build_denoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
-from tincture.models.text import LEARNED, MAX_WORDS, PADDING, UNIT, Table, TextEncoder, Vocabulary, table_for
+from tincture.models.text import LEARNED, MAX_WORDS, PADDING, UNIT, Table, TextEncoder, Vocabulary, as_bytes, table_for
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.tests.models.test_denoiser import TINY, random_batch, randomize
 
@@ -267,3 +267,14 @@ def test_a_color_word_says_its_color():
     assert (b[3:] < -1).all()  # navy and blue are blue,
     assert lightness[3] < lightness[4]  # and navy is dark
     assert (table.vectors[words.index("wyvern"), -4:] == 0).all()
+
+
+@pytest.mark.parametrize("is_learned", [True, False])
+def test_the_table_of_a_model_that_training_begins_with_only_grows(is_learned):
+    vectors = torch.randn(2, 4) if is_learned else as_bytes(torch.randn(2, 4))
+    start = Table.of(["dragon", "red"], vectors)
+    grown = table_for(LEARNED, ["red wyverns", "a blue dragon"], start)
+    assert grown.words() == ["dragon", "red", "blue", "wyverns"]
+    assert torch.equal(grown.vectors[:2], vectors)
+    assert grown.vectors.dtype == vectors.dtype
+    assert table_for(LEARNED, [""], start).words() == start.words()
