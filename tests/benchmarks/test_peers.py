@@ -37,7 +37,9 @@ def test_the_records_in_the_docs_are_those_of_the_config_but_for_what_it_has_lea
     parser = peers.make_parser()
     defaults = peers.plain_options(parser, parser.get_defaults())
     train = json.loads(path.read_text())["options"]["train"]
-    recipe = [f"--train.{name}={train[name]}" for name in ("optimizer", "learning_rate", "weight_decay")]
+    recipe = [
+        f"--train.{name}={train[name]}" for name in ("optimizer", "learning_rate", "weight_decay", "mixed_precision")
+    ]
     words = [
         "--config",
         str(ROOT / "configs" / "icons16.yaml"),
