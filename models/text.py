@@ -37,7 +37,8 @@ LEARNED, LEARNED_CHANNELS = "learned", 64
 UNIT = 32
 """What a table stores for 1: its vectors are whole numbers of a byte, with a variance near 1."""
 
-SILENT = frozenset(["a", "an", "and", "at", "by", "for", "from", "in", "into", "is", "it", "its", "of", "on", "or", "the", "to", "with"])
+_SILENT = "a an and at by for from in into is it its of on or the to with"
+SILENT = frozenset(_SILENT.split())
 """Words that say nothing about a set of words; all single letters don't, either."""
 
 
