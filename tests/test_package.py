@@ -24,7 +24,10 @@ def installed(tmp_path_factory):
     place = tmp_path_factory.mktemp("package")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in tracked.split("\0"):
-        if name.endswith((".py", ".hex", ".yaml", ".toml", ".txt", "README.md", "LICENSE")) and (ROOT / name).is_file():
+        if (
+            name.endswith((".py", ".hex", ".yaml", ".toml", ".txt", ".safetensors", "README.md", "LICENSE"))
+            and (ROOT / name).is_file()
+        ):
             (place / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, place / "source" / name)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
