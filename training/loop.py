@@ -208,9 +208,8 @@ class Run:
         own = feed.pool.label_names if len(feed.pool.label_names) > 1 else []  # one class says nothing
         known = [] if start is None else start.config.label_names
         self.label_names = [*known, *(name for name in own if name not in known)]
-        numbers = {name: number for number, name in enumerate(self.label_names)} if own else {}
-        none = len(self.label_names)
-        self._rows = torch.tensor([numbers.get(name, none) for name in feed.pool.label_names])
+        numbers = {name: number for number, name in enumerate(self.label_names)}
+        self._rows = torch.tensor([numbers[name] for name in own])
         check_config(config, has_classes=bool(self.label_names))
         pool, heldout = self.relabeled(feed.pool), self.relabeled(heldout)
         self.config, self.feed, self.heldout, self.output = config, feed, heldout, output
@@ -249,7 +248,9 @@ class Run:
 
     def relabeled(self, pictures: IndexMaps) -> IndexMaps:
         """Pictures of the data set, with the network's labels in the place of the set's."""
-        return replace(pictures, labels=self._rows[pictures.labels], label_names=self.label_names)
+        none = torch.full_like(pictures.labels, len(self.label_names))
+        labels = self._rows[pictures.labels] if len(self._rows) else none
+        return replace(pictures, labels=labels, label_names=self.label_names)
 
     def _copied(self, drawn: list[IndexedImage]) -> dict[str, float]:
         """The shares of drawings and of as many held-out pictures that nearly are training ones."""
