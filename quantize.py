@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from tincture.common import cli
 from tincture.common.errors import InputError
 from tincture.common.files import files_in
@@ -232,7 +230,7 @@ def summary(records: list[dict], skipped: int, report: Path) -> str:
     before, after = (sum(record[key] for record in records) for key in ("bytes_before", "bytes_after"))
     errors = [record["mean_delta_e"] for record in records if record["mean_delta_e"] is not None]
     blurred = f" after a blur of {blur:g} pixels" if (blur := records[0]["delta_e_blur"]) else ""
-    mean = f", mean ΔE {np.mean(errors):.4f} in OKLab (black to white is 1){blurred}" if errors else ""
+    mean = f", mean ΔE {sum(errors) / len(errors):.4f} in OKLab (black to white is 1){blurred}" if errors else ""
     sources = " and ".join(sorted({record["palette_source"] for record in records}))
     others = f"; {skipped} other files were left out" if skipped else ""
     count = "1 image" if len(records) == 1 else f"{len(records)} images"

@@ -152,3 +152,13 @@ def test_a_signal_that_came_before_the_others_were_lost_ends_the_process(error):
         assert seen == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells threads so simply")
+@pytest.mark.parametrize("words", [["quantize.py"], ["tincture", "quantize"]])
+def test_reducing_pictures_starts_no_threads_that_only_multiply_matrices(words):
+    count = "import os; print(len(os.listdir('/proc/self/task')))"
+    code = f"import sys; sys.argv = {words}; import tincture.quantize, numpy; {count}"
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert int(found.stdout) == 1
