@@ -21,7 +21,7 @@ from tincture.common.errors import InputError
 from tincture.quantization.pictures.reading import read_image
 
 from .image_folder import pictures_below
-from .sheets import Drawing, source_of
+from .sheets import Drawing, cells, source_of
 from .sources import DataConfig, Source, expanded, words_of
 
 PICTURES_PER_LABEL = 20
@@ -242,12 +242,11 @@ def _angband_tiles(
         if name in files:
             for place, what in _angband_places(_text(files[name]), names):
                 named.setdefault(place, what)
-    pixels, edge = read_image(files[sheet.picture]), sheet.edge
-    for row in range(pixels.shape[0] // edge):
-        for column in range(pixels.shape[1] // edge):
-            cell = pixels[row * edge : (row + 1) * edge, column * edge : (column + 1) * edge]
-            name, (words, kind) = f"{sheet.picture}/{row},{column}", named.get((row, column), _Named("", ()))
-            yield Drawing(name, cell, words, kind, f"angband {edge} {words}" if words else "", sheet.credit)
+    edge = sheet.edge
+    for (row, column), cell in cells(read_image(files[sheet.picture]), edge, edge):
+        words, kind = named.get((row, column), _Named("", ()))
+        thing = f"angband {edge} {words}" if words else ""
+        yield Drawing(f"{sheet.picture}/{row},{column}", cell, words, kind, thing, sheet.credit)
 
 
 def _angband_places(text: str, names: Mapping[tuple[str, str], _Named]) -> Iterator[tuple[tuple[int, int], _Named]]:
@@ -325,23 +324,18 @@ def _tileset(file: Path, names: Mapping[str, _Named]) -> Iterator[Drawing]:
             for tile in sheet.get("tiles", ()):
                 for number, each in _sprites_of(tile):
                     ids[number].append(each)
-        start = 0
-        for sheet in data["tiles-new"]:
-            pixels = read_image(file.parent / sheet["file"])
-            width, height = sheet.get("sprite_width", edges[0]), sheet.get("sprite_height", edges[1])
-            columns, rows = pixels.shape[1] // width, pixels.shape[0] // height
-            for number in range(columns * rows):
-                if start + number in ids:
-                    y, x = number // columns * height, number % columns * width
-                    yield _cataclysm_tile(
-                        file.parent.name,
-                        start + number,
-                        pixels[y : y + height, x : x + width],
-                        ids[start + number],
-                        names,
-                        credit,
-                    )
-            start += columns * rows
+        sprites = (
+            sprite
+            for sheet in data["tiles-new"]
+            for _, sprite in cells(
+                read_image(file.parent / sheet["file"]),
+                sheet.get("sprite_width", edges[0]),
+                sheet.get("sprite_height", edges[1]),
+            )
+        )
+        for number, sprite in enumerate(sprites):
+            if number in ids:
+                yield _cataclysm_tile(file.parent.name, number, sprite, ids[number], names, credit)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError, IndexError) as error:
         raise InputError(f"{file} lacks or has in another form what a tileset should have: {error!r}") from None
 

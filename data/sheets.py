@@ -329,7 +329,6 @@ def _grid(path: Path, config: DataConfig) -> Iterator[Drawing]:
         )
     width, height = config.cell_size
     sheet, kind = read_image(path), sheet_words(path.stem)
-    counts = []
     for length, edge, side in ((sheet.shape[1], width, "wide"), (sheet.shape[0], height, "high")):
         count, rest = divmod(length - 2 * config.margin + config.spacing, edge + config.spacing)
         if count < 1 or rest:
@@ -337,9 +336,19 @@ def _grid(path: Path, config: DataConfig) -> Iterator[Drawing]:
                 f"{path} is {length} pixels {side}: cells of {config.cell} with data.margin {config.margin} and "
                 f"data.spacing {config.spacing} don't divide it"
             )
-        counts.append(count)
-    for row in range(counts[1]):
-        for column in range(counts[0]):
-            x, y = (config.margin + place * (edge + config.spacing) for place, edge in ((column, width), (row, height)))
-            name = f"{path.stem}/{row},{column}"
-            yield Drawing(name, sheet[y : y + height, x : x + width], kind=kind)
+    for (row, column), drawn in cells(sheet, width, height, config.margin, config.spacing):
+        yield Drawing(f"{path.stem}/{row},{column}", drawn, kind=kind)
+
+
+def cells(
+    sheet: np.ndarray, width: int, height: int, margin: int = 0, spacing: int = 0
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """The whole cells of a sheet, row by row: row and column of each, and its pixels."""
+    rows, columns = (
+        (length - 2 * margin + spacing) // (edge + spacing)
+        for length, edge in zip(sheet.shape[:2], (height, width), strict=True)
+    )
+    for row in range(rows):
+        for column in range(columns):
+            y, x = margin + row * (height + spacing), margin + column * (width + spacing)
+            yield (row, column), sheet[y : y + height, x : x + width]
