@@ -12,8 +12,6 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 
 from tincture.common import cli
-from tincture.common.configs import read_config
-from tincture.common.errors import InputError
 from tincture.common.files import finite, write_json
 from tincture.common.options import add_options, read_options
 from tincture.common.output_folder import claim_output_file, claimed
@@ -25,7 +23,7 @@ from tincture.evaluation.options import Measuring
 from tincture.pipelines.folders import model_in
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
-from tincture.training.run_config import TrainConfig
+from tincture.training.run_config import TrainConfig, saved_values
 
 
 @dataclass(frozen=True)
@@ -209,15 +207,10 @@ def saved_config(checkpoint: Path, path: str | None = None) -> tuple[DataConfig,
     Raises:
         InputError: the folder holds no config of a run, or a broken one.
     """
-    file = checkpoint / "config.yaml"
-    if not file.is_file():
-        raise InputError(f"there is no config.yaml in {checkpoint}: give the folder that train.py wrote")
     parser = cli.make_parser("")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(TrainConfig, "train")
-    values = read_config(file, parser)
-    if "data" not in values:
-        raise InputError(f"{file} doesn't say which data the model was trained on")
+    values = saved_values(checkpoint, parser)
     given = {} if path is None else {"path": path}
     moved = {name: value for name, value in values.get("train", {}).items() if name in ("mirror", "shift")}
     config = parser.instantiate(parser.parse_object({"data": values["data"] | given, "train": moved}))

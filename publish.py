@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tincture.common import cli
-from tincture.common.configs import read_config
 from tincture.common.errors import InputError, choose
 from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
 from tincture.diffusion.options import SAMPLER_OPTIONS
 from tincture.pipelines.folders import model_in
-from tincture.training.run_config import CONFIG_FILE, METRICS_FILE
+from tincture.training.run_config import CONFIG_FILE, METRICS_FILE, saved_values
 
 if TYPE_CHECKING:
     from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -94,13 +93,8 @@ def public_config(checkpoint: Path) -> dict[str, Any]:
     Raises:
         InputError: the folder has no config of a run, or a broken one.
     """
-    path = checkpoint / CONFIG_FILE
-    if not path.is_file():
-        raise InputError(f"there is no {CONFIG_FILE} in {checkpoint}: give the folder that train.py wrote")
-    config = read_config(path, cli.make_parser(""))
-    data = config.get("data")
-    if not isinstance(data, dict):
-        raise InputError(f"{path} doesn't say which data the model was trained on")
+    config = saved_values(checkpoint, cli.make_parser(""))
+    data = config["data"]
     config.pop("track", None)
     data.pop("cache_dir", None)
     if not is_hub_name(data):
@@ -115,6 +109,15 @@ def public_config(checkpoint: Path) -> dict[str, Any]:
 
 def _last_part(path: object) -> str:
     return re.split(r"[/\\]", str(path))[-1]
+
+
+def _origin(data: Mapping[str, Any]) -> str:
+    """What pictures a model has learned from."""
+    if data.get("sources"):
+        return f"several sets ({', '.join(data['sources'])})"
+    if data.get("source", "icons") == "icons":
+        return ICONS
+    return f"the set {data['path']}" if is_hub_name(data) else "a folder of pictures"
 
 
 def is_hub_name(data: Mapping[str, Any]) -> bool:
@@ -155,10 +158,10 @@ def model_card(
     """The text of a model card, with the header that hubs read."""
     from tincture.evaluation.report import table
 
-    is_icons = data.get("source", "icons") == "icons" and not data.get("sources")
     size = data.get("size", pipeline.config.size)
     sizes = " or ".join(f"{each}×{each}" for each in (size if isinstance(size, list | tuple) else [size]))
-    licence = licence or ("cc-by-3.0" if is_icons else None)
+    origin = _origin(data)
+    licence = licence or ("cc-by-3.0" if origin == ICONS else None)
     header: dict[str, Any] = {"license": licence} if licence else {}
     header |= {"library_name": "diffusers", "pipeline_tag": "unconditional-image-generation"}
     header["tags"] = ["tincture", "discrete-diffusion", "pixel-art", "palette"]
@@ -166,16 +169,6 @@ def model_card(
         header["datasets"] = [data["path"]]
     heldout = int(pipeline.palette_bank.heldout.sum())
     learned = len(pipeline.palette_bank.heldout) - heldout
-    several = f"several sets ({', '.join(data.get('sources') or ())})"
-    origin = (
-        ICONS
-        if is_icons
-        else several
-        if data.get("sources")
-        else f"the set {data['path']}"
-        if is_hub_name(data)
-        else "a folder of pictures"
-    )
     of_stream = "The first pictures of the stream: " if data.get("streaming") else ""
     counts = f"{of_stream}{learned:,} to learn from and {heldout:,} held out."
     terms = f"The weights' license is {licence}." if licence else "No license was named; ask who publishes them."

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from jsonargparse import ArgumentParser
 
-from tincture.common.configs import ConfigFile
+from tincture.common.configs import ConfigFile, read_config
 from tincture.common.errors import SEED, SHARE, InputError, Range
 from tincture.common.files import physical_memory
 from tincture.common.options import check_options
@@ -231,6 +231,21 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
             f"the {numbers:,} predictions of a step take {4 * numbers / 2**30:,.0f} GiB, and this machine has "
             f"{physical_memory() / 2**30:,.0f}: lower train.batch_size, data.size or data.max_colors"
         )
+
+
+def saved_values(folder: Path, parser: ArgumentParser) -> dict[str, Any]:
+    """What the config of the run in ``folder`` sets, of the options of ``parser``; data among them.
+
+    Raises:
+        InputError: the folder holds no config of a run, or a broken one.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"there is no {CONFIG_FILE} in {folder}: give the folder that train.py wrote")
+    values = read_config(path, parser)
+    if not isinstance(values.get("data"), dict):
+        raise InputError(f"{path} doesn't say which data the model was trained on")
+    return values
 
 
 def options_of(start: Path, parser: ArgumentParser) -> dict[str, Any]:
