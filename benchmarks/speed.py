@@ -35,7 +35,7 @@ from tincture.quantization.palettes.palette import Palette
 from tincture.training.devices import number_format
 from tincture.training.examples import ExampleMaker, Examples
 from tincture.training.feeds import WholeSet
-from tincture.training.loop import CLOCKS
+from tincture.training.run import CLOCKS
 from tincture.training.run_config import RunConfig, add_run_options
 
 PICTURES = 4096

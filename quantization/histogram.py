@@ -191,5 +191,5 @@ def rgba_histogram(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray
     """
     pixels = np.concatenate([np.ascontiguousarray(as_rgba(image)).reshape(-1, 4) for image in images])
     packed = np.where(pixels[:, 3] == 0, np.uint32(0), pixels.view(np.uint32)[:, 0])
-    distinct, counts = np.unique(packed, return_counts=True)
+    distinct, counts = count_sorted(packed)
     return distinct[:, None].view(np.uint8), counts

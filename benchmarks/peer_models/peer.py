@@ -13,8 +13,8 @@ from tincture.diffusion.draws import mixed_seed
 from tincture.evaluation.heldout import BitsPerPixel
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.training.feeds import batch_rows
-from tincture.training.loop import CLOCKS
 from tincture.training.optimizers import OPTIMIZERS, ExponentialAverage, learning_rate_factor
+from tincture.training.run import CLOCKS
 from tincture.training.run_config import TrainConfig
 
 BATCH = 64

@@ -26,6 +26,7 @@ from tincture.models.text import LEARNED
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.files import read_palette
 from tincture.training import loop
+from tincture.training import run as run_module
 from tincture.training.checkpoints import list_checkpoints
 from tincture.training.devices import compile_network
 from tincture.training.examples import ExampleMaker, cut_batch
@@ -78,14 +79,14 @@ def test_a_resumed_run_ends_with_the_same_weights(config, sides, tmp_path, monke
     config = replace(config, train=replace(config.train, optimizer=optimizer))
     train(config, *sides, tmp_path / "whole")
 
-    save = loop.save_checkpoint
+    save = run_module.save_checkpoint
 
     def save_and_stop(*arguments):
         save(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "save_checkpoint", save_and_stop)
+        patch.setattr(run_module, "save_checkpoint", save_and_stop)
         train(config, *sides, tmp_path / "cut")
     assert [path.name for path in list_checkpoints(tmp_path / "cut")] == ["step-00000004"]
 
@@ -135,7 +136,9 @@ def test_a_compiled_run_is_one_graph_that_needs_no_cpu_and_learns_what_a_plain_r
 
         return run
 
-    monkeypatch.setattr(loop, "compile_where_it_pays", lambda network, *_: compile_network(network, backend=backend))
+    monkeypatch.setattr(
+        run_module, "compile_where_it_pays", lambda network, *_: compile_network(network, backend=backend)
+    )
     counters.clear()
     train(config, *sides, tmp_path / "compiled")
     assert counters["stats"]["unique_graphs"] == 1
@@ -212,12 +215,12 @@ def test_metrics_of_steps_that_were_lost_are_dropped_on_resume(config, sides, tm
 
 
 def constant_estimates(bits):
-    return loop.Estimates(torch.linspace(0.1, 1, 8).view(1, 8), torch.full((1, 8), bits))
+    return run_module.Estimates(torch.linspace(0.1, 1, 8).view(1, 8), torch.full((1, 8), bits))
 
 
 def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6])
-    monkeypatch.setattr(loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
+    monkeypatch.setattr(run_module, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
     rarely = replace(config, train=replace(config.train, max_steps=4, evaluate_every=1, checkpoint_every=100))
     train(rarely, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4"]
@@ -225,7 +228,7 @@ def test_the_best_is_kept_even_between_checkpoints(config, sides, tmp_path, monk
 
 def test_the_last_two_checkpoints_and_the_best_are_kept(config, sides, tmp_path, monkeypatch):
     measured = iter([3.0, 1.0, 2.0, 2.5, 2.6, 2.7])
-    monkeypatch.setattr(loop, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
+    monkeypatch.setattr(run_module, "heldout_estimates", lambda *_, **__: constant_estimates(next(measured)))
     often = replace(config, train=replace(config.train, max_steps=5, evaluate_every=1, checkpoint_every=1))
     train(often, *(replace(side, label_names=["all"]) for side in sides), tmp_path / "run")
     assert [path.name[-1] for path in list_checkpoints(tmp_path / "run")] == ["2", "4", "5"]
@@ -481,7 +484,7 @@ def test_a_run_that_has_ended_is_not_measured_again(config, sides, tmp_path, mon
     result = train(config, *sides, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with monkeypatch.context() as patch, caplog.at_level("INFO"):
-        patch.setattr(loop, "heldout_estimates", lambda *_, **__: pytest.fail("measured again"))
+        patch.setattr(run_module, "heldout_estimates", lambda *_, **__: pytest.fail("measured again"))
         for steps in (2, 1):
             shorter = replace(config, train=replace(config.train, max_steps=steps))
             assert train(shorter, *sides, tmp_path, resume=True) == result
@@ -497,7 +500,7 @@ def test_a_run_that_has_ended_is_not_measured_again(config, sides, tmp_path, mon
 def test_a_run_can_be_drawn_with_at_any_time_and_so_can_a_checkpoint(config, sides, tmp_path, monkeypatch, moment):
     calls, stop_at = [], {"at its first checkpoint": 2, "between two": 3, "in its last evaluation": 4, "later on": 6}
     config = replace(config, train=replace(config.train, max_steps=4, evaluate_every=100, checkpoint_every=2))
-    measure = loop.heldout_estimates
+    measure = run_module.heldout_estimates
 
     def killed(*_, **__):
         raise KeyboardInterrupt
@@ -512,10 +515,10 @@ def test_a_run_can_be_drawn_with_at_any_time_and_so_can_a_checkpoint(config, sid
         calls += [1] * 4
         config = replace(config, train=replace(config.train, max_steps=9, checkpoint_every=1))
     elif moment == "in its last evaluation":
-        monkeypatch.setattr(loop, "heldout_estimates", killed)
+        monkeypatch.setattr(run_module, "heldout_estimates", killed)
     with pytest.raises(KeyboardInterrupt):
         train(config, *sides, tmp_path, resume=moment == "later on", stop=stop)
-    monkeypatch.setattr(loop, "heldout_estimates", measure)
+    monkeypatch.setattr(run_module, "heldout_estimates", measure)
 
     latest = list_checkpoints(tmp_path)[-1]
     assert latest.name[-1] == {"at its first checkpoint": "2", "between two": "2", "in its last evaluation": "4"}.get(
@@ -588,7 +591,7 @@ def test_the_last_step_is_saved_before_it_is_measured(config, sides, tmp_path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "heldout_estimates", killed)
+        patch.setattr(run_module, "heldout_estimates", killed)
         train(config, *sides, tmp_path)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003"]
 

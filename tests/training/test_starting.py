@@ -17,6 +17,7 @@ from tincture.tests.training.test_loop import TINY, weights
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
 from tincture.training.feeds import WholeSet
+from tincture.training.run import Run
 from tincture.training.run_config import RunConfig, TrackConfig, TrainConfig
 
 NOTED = "it 0123456789abcdef"
@@ -55,7 +56,7 @@ def begun(config, start, pictures):
     """A run that begins with the model, before its first step."""
     pool, heldout = pictures
     feed = WholeSet(pool, heldout, config.train.batch_size, config.seed)
-    return loop.Run(
+    return Run(
         replace(config, started_from=NOTED), feed, heldout, start[0], PaletteDiffusionPipeline.from_pretrained(start[0])
     )
 
