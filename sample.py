@@ -135,9 +135,10 @@ def main(arguments: list[str]) -> None:
     # What is missing is said before torch is loaded.
     model_in(run.checkpoint)
     palettes = options.drawing.read_palettes()
-    if exports.variants_gif and not isinstance(palettes, str):
-        for palette in palettes.palettes if isinstance(palettes, JointPalettes) else [palettes]:
-            check_gif_palette(palette)
+    if exports.variants_gif:
+        for palette in palettes.palettes if isinstance(palettes, JointPalettes) else palettes:
+            if isinstance(palette, Palette):
+                check_gif_palette(palette)
     inputs = inputs_of(options, parsed)
     with (
         claimed(run.output, run.overwrite, recorded_in(SAMPLES_FILE), inputs) if is_first_process() else nullcontext()
@@ -169,7 +170,7 @@ def inputs_of(options: Options, parsed: Namespace) -> list[Path]:
     return [*files, *paths_of(options.drawing.colors.names())]
 
 
-def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
+def draw(options: Options, palettes: list[Palette | str] | JointPalettes) -> Drawn:
     """Draw with everything that the options ask for."""
     from tincture.controls.reading import read_controls  # torch and diffusers take seconds
     from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
@@ -190,12 +191,12 @@ def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
         return {}
 
     draws = 1 if mean is None else mean.dither_draws
-    guidance = asked.guidance
+    number, guidance = options.run.num_images * draws, asked.guidance
     if guidance.prompt is not None:  # all draws of a mean have one prompt
         guidance = replace(guidance, prompt=[prompt for prompt in guidance.prompt for _ in range(draws)])
     images = pipeline(
-        options.run.num_images * draws,
-        palettes,
+        number,
+        palettes if isinstance(palettes, JointPalettes) else in_turn(palettes, number, len(guidance.prompt or [""])),
         asked.sampling,
         guidance,
         controls,
@@ -209,6 +210,11 @@ def draw(options: Options, palettes: Palette | JointPalettes | str) -> Drawn:
         images = dithered_means(images, draws, mean.dither, keep)
     columns = len(palettes.palettes) if isinstance(palettes, JointPalettes) else COLUMNS
     return Drawn(images, columns, first_images(batches))
+
+
+def in_turn(palettes: list[Palette | str], images: int, prompts: int) -> list[Palette | str]:
+    """One for each image: the first for each prompt, then the second for each, and so on."""
+    return [palettes[image // prompts % len(palettes)] for image in range(images)]
 
 
 def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedImage]]:

@@ -3,6 +3,7 @@
 No torch is needed to make and check them; `reading` makes `Controls` of the other pictures.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -59,16 +60,18 @@ class Colors:
         palette: a file (.hex, .gpl, .pal, …); a picture; colors with commas between them; train or
             heldout, for each image the palette of another picture of the model's data set; if left
             out, the palette of --init-image, --target or --style where there is one, else train; or
-            a name.
-        transparent: add a transparent entry after the palette's last, if it has none.
+            a name. Of several palettes, images are drawn in turn, each prompt in the first of them,
+            then each in the second.
+        transparent: add a transparent entry after the last of each palette that has none, but for
+            train and heldout.
         colors: entries to choose from a picture given as --palette: 2 to 256, or auto for as many
             as the picture needs; if left out, 16 where it has over 256 colors, else all of its
             colors.
         palettes: the same drawing in each of these palettes (as for --palette), entries matched.
     """
 
-    palette: Annotated[str | None, ", ".join(named_palettes())] = field(
-        default=None, metadata={"flags": ["--palette", "--palette-from"]}
+    palette: Annotated[list[str] | None, ", ".join(named_palettes())] = field(
+        default=None, metadata={"flags": ["--palette", "--palette-from"], "metavar": "PALETTE"}
     )
     transparent: bool = False
     colors: str | None = None
@@ -78,26 +81,25 @@ class Colors:
 
     def names(self) -> list[str]:
         """All that is named as a palette: files, pictures, names."""
-        names = [self.palette, *(self.palettes or []), None if self.strip is None else self.strip.palette_to]
+        names = [*(self.palette or self.palettes or []), None if self.strip is None else self.strip.palette_to]
         return [name for name in names if name]
 
-    def read(self, name: str) -> Palette | JointPalettes | str:
-        """What is drawn in: the palette ``name``, train, heldout, or several palettes at once.
+    def read(self, names: Sequence[str]) -> list[Palette | str] | JointPalettes:
+        """The palettes of these ``names``, where train and heldout stay names; or several at once.
 
         Raises:
             InputError: a palette can't be read, or the options contradict each other.
         """
         if self.palettes is not None:
             return JointPalettes.matched([self._read_one(each) for each in self.palettes])
-        if name in BANK:
-            if self.colors is not None or self.transparent:
-                raise InputError(f"--colors and --transparent need a palette of yours, not --palette {name}")
-            return name
-        palette = self._read_one(name)
+        taken = [name for name in names if name in BANK]
+        if taken and (self.colors is not None or (self.transparent and len(taken) == len(names))):
+            raise InputError(f"--colors and --transparent need a palette of yours, not --palette {taken[0]}")
+        palettes = [name if name in BANK else self._read_one(name) for name in names]
         if self.strip is None:
-            return palette
+            return palettes
         end = self._read_one(self.strip.palette_to, is_end=True)
-        return JointPalettes.strip(palette, end, self.strip.strip)
+        return JointPalettes.strip(palettes[0], end, self.strip.strip)
 
     def _read_one(self, name: str, is_end: bool = False) -> Palette:
         if name in BANK:
@@ -238,13 +240,13 @@ class Drawing:
             raise InputError("--palettes names all palettes: leave --palette and --palette-to out")
         if pictures.mean is not None and (colors.palettes is not None or colors.strip is not None):
             raise InputError("--dither needs one palette: leave --palettes and --palette-to out")
-        if colors.palettes is None and self.palette_name in BANK:
+        names = self.palette_names
+        if colors.palettes is None and (len(names) > 1 or names[0] in BANK):
             one = {"--init-image": pictures.start, "--style": colors.style}
             for flag, asked in {**one, "--palette-to": colors.strip, "--dither": pictures.mean}.items():
                 if asked is not None:
-                    raise InputError(
-                        f"{flag} needs a palette of yours, not {self.palette_name}: name one with --palette"
-                    )
+                    needed = "a palette of yours" if len(names) == 1 else "one palette"
+                    raise InputError(f"{flag} needs {needed}, not {' '.join(names)}: name one with --palette")
         if pictures.start is not None and self.size != Size():
             raise InputError("--width and --height can't be given with --init-image, which has its own size")
         if pictures.mean is not None and pictures.mean.dither != "none" and self.canvas.mirror is not None:
@@ -253,20 +255,20 @@ class Drawing:
             )
 
     @property
-    def palette_name(self) -> str:
-        """The palette that is drawn with, if it is one: that of a picture where none is named."""
+    def palette_names(self) -> list[str]:
+        """The palettes that are drawn with in turn: that of a picture where none is named."""
         if self.colors.palette is not None:
             return self.colors.palette
         pictures, style = self.pictures, self.colors.style
         if pictures.start is not None:
-            return str(pictures.start.init_image)
+            return [str(pictures.start.init_image)]
         if pictures.target is not None:
-            return str(pictures.target.target)
-        return "train" if style is None else str(style.style)
+            return [str(pictures.target.target)]
+        return ["train" if style is None else str(style.style)]
 
-    def read_palettes(self) -> Palette | JointPalettes | str:
-        """What is drawn in, as the pipeline takes it."""
-        return self.colors.read(self.palette_name)
+    def read_palettes(self) -> list[Palette | str] | JointPalettes:
+        """What is drawn in: palettes in turn, or several at once."""
+        return self.colors.read(self.palette_names)
 
 
 def read_margins(text: str) -> Margins:

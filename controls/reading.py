@@ -1,6 +1,7 @@
 """How the pictures that sample.py's options name become `Controls`."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +32,13 @@ LUMINANCE_FIDELITY = 1000.0
 
 
 def read_controls(
-    drawing: Drawing, palettes: Palette | JointPalettes | str, size: int, is_told: bool
+    drawing: Drawing, palettes: Sequence[Palette | str] | JointPalettes, size: int, is_told: bool
 ) -> tuple[Controls, int | None, int | None]:
     """Read the pictures that the options name.
 
     Args:
         drawing: the options.
-        palettes: what is drawn in.
+        palettes: what is drawn in; one palette, where a picture shall be in it.
         size: edge length of the model's own pictures, pixels.
         is_told: whether the model was trained with luminance maps.
 
@@ -49,7 +50,7 @@ def read_controls(
         InputError: a file can't be read, or sizes contradict each other.
     """
     pictures, height, width = drawing.pictures, drawing.size.height, drawing.size.width
-    palette = palettes.base if isinstance(palettes, JointPalettes) else palettes
+    palette = palettes.base if isinstance(palettes, JointPalettes) else palettes[0]
     # The first picture says how large the drawing is, unless options do; the others must fit.
     settled_by = None
     init = None

@@ -57,12 +57,13 @@ class PaletteBank(ModelMixin, ConfigMixin):
         heldout: bool = False,
         label: int | None = None,
         likeness: torch.Tensor | None = None,
+        prompts: torch.Tensor | None = None,
     ) -> list[Palette]:
         """Draw a palette for each image from a side of the split.
 
         It is of a picture with ``label``, if one is given, and of one of those `MOST_ALIKE` what
-        the image's prompt says: ``likeness`` is float ``[P, count]`` for P prompts, which images
-        have in turn.
+        the image's prompt says: ``likeness`` is float ``[P, count]`` for P prompts, and ``prompts``
+        says which of them each image has, int64 ``[B]``.
 
         Raises:
             InputError: the bank has no such palette.
@@ -78,7 +79,6 @@ class PaletteBank(ModelMixin, ConfigMixin):
             drawn = rows[(chance * len(rows)).long()]
         else:
             alike = rows[likeness[:, rows].topk(min(MOST_ALIKE, len(rows)), dim=1).indices]  # [P, MOST_ALIKE]
-            prompts = torch.arange(len(chance), device=rows.device) % len(alike)
-            drawn = alike[prompts, (chance * alike.shape[1]).long()]
+            drawn = alike[prompts.to(rows.device), (chance * alike.shape[1]).long()]
         colors, valid = self.colors[drawn].cpu().numpy(), self.valid[drawn].cpu().numpy()
         return [Palette(each[is_real]) for each, is_real in zip(colors, valid, strict=True)]

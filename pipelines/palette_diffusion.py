@@ -109,10 +109,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
             num_images: how many; or prompts, each of which is drawn once, as diffusers' pipelines
                 take them.
             palette: one for all images, or one for each, as it is or as `read_palette` takes it (a
-                name, a file, colors); ``"train"`` or ``"heldout"`` to draw one for each from that
-                side of the bank (of pictures of the class, and most like the prompt); or several in
-                which each drawing is shown (`JointPalettes`): then the images are those of the
-                first drawing in each palette, then those of the second, and so on.
+                name, a file, colors), or ``"train"`` or ``"heldout"`` to draw it for each image
+                from that side of the bank (of pictures of the class, and most like the prompt); or
+                several in which each drawing is shown (`JointPalettes`): then the images are those
+                of the first drawing in each palette, then those of the second, and so on.
             sampling: how the process is reversed, from which seed.
             guidance: words and classes to draw and to keep away from.
             controls: what pixels shall be like.
@@ -278,27 +278,38 @@ class PaletteDiffusionPipeline(FolderPipeline):
         guidance: Guidance,
     ) -> list[Palette]:
         """The palette that each image is drawn in."""
-        if isinstance(palette, str) and palette in BANK:
-            is_heldout = palette == BANK[1]
-            words, likeness = self._words(guidance.prompt), None
-            if words is not None and self.palette_bank.config.caption_words:
-                captions = self.palette_bank.words.to(self.denoiser.device).long()
-                likeness = self.denoiser.text.likeness(torch.tensor(words).to(captions), captions).cpu()
-            palettes = self.palette_bank.draw(streams, is_heldout, self._label(guidance.class_label), likeness)
-        elif isinstance(palette, JointPalettes):
+        if isinstance(palette, JointPalettes):
             palettes = [palette.base] * len(streams)
         else:
-            if isinstance(palette, str) and (meant := did_you_mean(palette, BANK)):
-                raise InputError(f"no palette {palette!r}{meant}")
             given = [palette] * len(streams) if isinstance(palette, Palette | str | Path) else palette
-            palettes = [each if isinstance(each, Palette) else read_palette(each) for each in given]
-        if len(palettes) != len(streams):
-            raise InputError(f"{len(palettes)} palettes for {len(streams)} images; give one, or one for each")
+            if len(given) != len(streams):
+                raise InputError(f"{len(given)} palettes for {len(streams)} images; give one, or one for each")
+            palettes = list(given)
+            for name in dict.fromkeys(each for each in given if not isinstance(each, Palette)):
+                rows = [row for row, each in enumerate(given) if each == name]
+                of_name = self._named_palettes(name, streams, rows, guidance)
+                for row, each in zip(rows, of_name, strict=True):
+                    palettes[row] = each
         for each in [*palettes, *(palette.palettes if isinstance(palette, JointPalettes) else [])]:
             if len(each) < 2:
                 raise InputError("a palette to draw with has at least 2 entries, not 1")
             self.denoiser.check_palette(each)
         return palettes
+
+    def _named_palettes(self, name: str | Path, streams: Streams, rows: list[int], guidance: Guidance) -> list[Palette]:
+        """The palette of each of the images ``rows``, for which a person gave that name."""
+        if name not in BANK:
+            if isinstance(name, str) and (meant := did_you_mean(name, BANK)):
+                raise InputError(f"no palette {name!r}{meant}")
+            return [read_palette(name)] * len(rows)
+        words, likeness, images = self._words(guidance.prompt), None, torch.tensor(rows)
+        if words is not None and self.palette_bank.config.caption_words:
+            captions = self.palette_bank.words.to(self.denoiser.device).long()
+            likeness = self.denoiser.text.likeness(torch.tensor(words).to(captions), captions).cpu()
+        own = streams[images.to(streams.device)]  # the other images draw no number for this
+        return self.palette_bank.draw(
+            own, name == BANK[1], self._label(guidance.class_label), likeness, images % len(words or [0])
+        )
 
 
 def _with_words(guidance: Guidance, prompt: str | Sequence[str] | None, negative_prompt: str | None) -> Guidance:

@@ -107,7 +107,7 @@ def test_many_colors_with_commas_between_them_are_no_path(tmp_path):
     options = read_options(sample.Options, parsed)
     assert sample.inputs_of(options, parsed) == [Path("x"), Path("pico-8"), Path("own.gpl")]
     one = read_options(sample.Options, sample.make_parser().parse_args([*words[:4], "--palette", colors]))
-    assert one.drawing.read_palettes() == read_palette(colors)
+    assert one.drawing.read_palettes() == [read_palette(colors)]
 
 
 def test_a_picture_gives_a_palette(run, checkpoint, tmp_path, rng):

@@ -43,6 +43,23 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
     assert len({image.indices.tobytes() for image in strip[:3]}) == 1
 
 
+def test_of_several_palettes_each_image_has_the_next_and_looks_as_in_that_one_alone(draw):
+    drawn = draw("--palette", "pico-8", "train", "nintendo-gameboy-bgb", "--transparent", num_images=5)
+    of_set = draw("--palette", "train", num_images=5)
+    for number, name in ((0, "pico-8"), (2, "nintendo-gameboy-bgb"), (3, "pico-8")):
+        alone = draw("--palette", name, "--transparent", num_images=5)[number]
+        assert alone.palette == read_palette(name).with_transparency()
+        assert (drawn[number].palette, drawn[number].indices.tolist()) == (alone.palette, alone.indices.tolist())
+    for number in (1, 4):
+        assert drawn[number].palette == of_set[number].palette
+        assert np.array_equal(drawn[number].indices, of_set[number].indices)
+
+
+def test_each_prompt_is_drawn_in_the_first_palette_then_each_in_the_second():
+    assert sample.in_turn(["pico-8", "train"], 9, prompts=3) == [*["pico-8"] * 3, *["train"] * 3, *["pico-8"] * 3]
+    assert sample.in_turn(["pico-8", "train"], 3, prompts=1) == ["pico-8", "train", "pico-8"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -58,6 +75,16 @@ def test_one_drawing_in_several_palettes_and_on_the_way_between_two(draw):
         ("--style icon.png --palette train", "--style needs a palette of yours, not train"),
         ("--style icon.png --style-strength 2", "--style-strength is 2.0; it must be from 0 to 1"),
         ("--style nowhere.png", "nowhere.png"),
+        ("--style icon.png --palette pico-8 train", "--style needs one palette, not pico-8 train"),
+        (
+            "--init-image icon.png --strength 1 --palette pico-8 sweetie-16",
+            "--init-image needs one palette, not pico-8",
+        ),
+        ("--palette pico-8 sweetie-16 --palette-to pico-8", "--palette-to needs one palette, not pico-8 sweetie-16"),
+        ("--palette pico-8 sweetie-16 --dither bayer2", "--dither needs one palette, not pico-8 sweetie-16"),
+        ("--palette pico-8 trian", "no palette 'trian'"),
+        ("--palette train heldout --transparent", "--transparent need a palette of yours, not --palette train"),
+        ("--palette icon.png heldout --colors auto", "--transparent need a palette of yours, not --palette heldout"),
         ("--palette icon.png --colors many", "--colors is 'many'"),
         ("--negative-class unicorn", "unknown class 'unicorn'"),
         ("--negative-class arrow --negative-scale -1", "--negative-scale is -1.0; it must be from 0 to"),

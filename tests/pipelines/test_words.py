@@ -114,6 +114,11 @@ def test_a_prompt_without_a_palette_is_drawn_in_one_of_a_picture_that_it_is_like
         kinds = [(len(image.palette) - 2) % 3 for image in drawn]
         assert kinds == [1, 0] * 8
         assert len({len(image.palette) for image in drawn}) > 4
+        # The images of one prompt in a palette of their own change nothing for those of the other.
+        rest = each(16, ["train", PALETTE] * 8, Sampling(1), Guidance(prompt=["red dragon", "shield"])).images
+        assert [image.palette for image in rest[::2]] == [image.palette for image in drawn[::2]]
+        shields = each(16, [PALETTE, "train"] * 8, Sampling(1), Guidance(prompt=["red dragon", "shield"])).images
+        assert [image.palette for image in shields[1::2]] == [image.palette for image in drawn[1::2]]
 
 
 @pytest.mark.parametrize(
