@@ -23,7 +23,7 @@ from tincture.evaluation.options import Measuring
 from tincture.pipelines.folders import model_in
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
-from tincture.training.run_config import TrainConfig, saved_values
+from tincture.training.run_config import TrainConfig, saved_config
 
 
 @dataclass(frozen=True)
@@ -196,25 +196,6 @@ def log_to_wandb(files: Files, record: dict[str, Any], figures: list[Path]) -> N
     )
     run.summary.update({f"samples/{name}": count for name, count in record["samples"].items()})
     run.finish()
-
-
-def saved_config(checkpoint: Path, path: str | None = None) -> tuple[DataConfig, TrainConfig]:
-    """The data set that a model was trained on, and how its pictures were mirrored and moved.
-
-    ``path`` says where the data are, if not where the config says. The rest of the training config
-    has its defaults.
-
-    Raises:
-        InputError: the folder holds no config of a run, or a broken one.
-    """
-    parser = cli.make_parser("")
-    parser.add_class_arguments(DataConfig, "data")
-    parser.add_class_arguments(TrainConfig, "train")
-    values = saved_values(checkpoint, parser)
-    given = {} if path is None else {"path": path}
-    moved = {name: value for name, value in values.get("train", {}).items() if name in ("mirror", "shift")}
-    config = parser.instantiate(parser.parse_object({"data": values["data"] | given, "train": moved}))
-    return config.data, config.train
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ of this machine are left out of it. Evaluate what was written here, not what it 
 """
 
 import json
+import logging
 import re
+from argparse import ArgumentError
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,17 +26,17 @@ from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
 from tincture.diffusion.options import SAMPLER_OPTIONS
 from tincture.pipelines.folders import model_in
-from tincture.training.run_config import CONFIG_FILE, METRICS_FILE, saved_values
+from tincture.training.run_config import CONFIG_FILE, METRICS_FILE, saved_config, saved_values
 
 if TYPE_CHECKING:
     from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 CARD, EVALUATION = "README.md", "evaluation.json"
 
-ICONS = (
-    "Fugue Icons by Yusuke Kamiyamane (CC BY 3.0) and Silk Icons by Mark James (CC BY 2.5): credit\nboth where you show "
-    "what was drawn with it"
-)
+UNKNOWN = "of unknown authors"
+"""Of pictures of which nobody said who made them."""
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
@@ -78,8 +81,8 @@ def main(arguments: list[str]) -> None:
         write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
         has_card = (options.output / CARD).exists()
         if not has_card:
-            named = options.output.resolve().name
-            card = model_card(named, pipeline, config["data"], figures, options.license, config.get("started_from"))
+            told = config["data"], credits_of(options.checkpoint), figures, options.license, config.get("started_from")
+            card = model_card(options.output.resolve().name, pipeline, *told)
             write_atomically(options.output / CARD, lambda path: path.write_text(card, encoding="utf-8"))
     for name in files_in(options.output):
         print(f"{(options.output / name).stat().st_size:>12,} bytes  {name}")
@@ -116,13 +119,31 @@ def _origin(data: Mapping[str, Any]) -> str:
     if data.get("sources"):
         return f"several sets ({', '.join(data['sources'])})"
     if data.get("source", "icons") == "icons":
-        return ICONS
-    return f"the set {data['path']}" if is_hub_name(data) else "a folder of pictures"
+        return "the icons Fugue and Silk"
+    return f"the set {data['path']}" if is_hub_name(data) else "a set of pictures"
+
+
+def credits_of(checkpoint: Path) -> dict[str, int]:
+    """Who made the pictures of a run's data set, under which license, and how many; most first.
+
+    Empty where nobody says so, the data aren't at hand, or they have a page of their own on the
+    hub.
+    """
+    from tincture.data.index_maps import load_index_maps  # torch takes seconds
+
+    try:
+        data, _ = saved_config(checkpoint)
+        sides = () if is_hub_name({"source": data.source, "path": data.path}) else load_index_maps(data)
+    except (InputError, ArgumentError) as error:
+        logger.warning("the data can't be read, so add to the card whom to credit for pictures: %s", error)
+        sides = ()
+    counts = Counter(credit or UNKNOWN for side in sides for credit in side.credits)
+    return dict(counts.most_common()) if {*counts} - {UNKNOWN} else {}
 
 
 def is_hub_name(data: Mapping[str, Any]) -> bool:
     """Whether the data are a set that anybody finds under the same name."""
-    name = str(data.get("path"))
+    name = data.get("path") or ""
     is_name = data.get("source") == "datasets" and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name)
     return bool(is_name) and not Path(name).exists()
 
@@ -151,6 +172,7 @@ def model_card(
     name: str,
     pipeline: "PaletteDiffusionPipeline",
     data: Mapping[str, Any],
+    credits: Mapping[str, int],
     figures: dict[str, float],
     licence: str | None,
     started_from: str | None = None,
@@ -161,9 +183,11 @@ def model_card(
     size = data.get("size", pipeline.config.size)
     sizes = " or ".join(f"{each}×{each}" for each in (size if isinstance(size, list | tuple) else [size]))
     origin = _origin(data)
-    licence = licence or ("cc-by-3.0" if origin == ICONS else None)
+    licence = licence or ("cc-by-3.0" if not data.get("sources") and data.get("source", "icons") == "icons" else None)
     header: dict[str, Any] = {"license": licence} if licence else {}
-    header |= {"library_name": "diffusers", "pipeline_tag": "unconditional-image-generation"}
+    has_words = pipeline.denoiser.text is not None
+    task = "text-to-image" if has_words else "unconditional-image-generation"
+    header |= {"library_name": "diffusers", "pipeline_tag": task}
     header["tags"] = ["tincture", "discrete-diffusion", "pixel-art", "palette"]
     if is_hub_name(data):
         header["datasets"] = [data["path"]]
@@ -173,8 +197,15 @@ def model_card(
     counts = f"{of_stream}{learned:,} to learn from and {heldout:,} held out."
     terms = f"The weights' license is {licence}." if licence else "No license was named; ask who publishes them."
     classes = f" It knows {len(pipeline.config.label_names)} classes." if pipeline.config.label_names else ""
+    classes += " It draws what words say." if has_words else ""
     weights = sum(weight.numel() for weight in pipeline.denoiser.parameters())
     began = f" Its training began with the weights of {started_from}." if started_from else ""
+    authors = "".join(f"- {credit} ({number:,})\n" for credit, number in credits.items())
+    credited = (
+        f"\nCredit whose pictures these are, so many of each, where you show what was drawn with it:\n\n{authors}"
+        if credits
+        else ""
+    )
     measured = (
         f"""## Figures
 
@@ -206,7 +237,7 @@ images = PaletteDiffusionPipeline.from_pretrained("{name}")(16).images
 
 {origin[0].upper()}{origin[1:]}.
 {counts} Their palettes are part of the model. {terms}
-
+{credited}
 {measured}"""
 
 

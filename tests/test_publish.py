@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from datasets import Dataset
 from safetensors.torch import load_file
 
 from tincture import evaluate, publish, sample
@@ -36,6 +37,7 @@ def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoin
     header, text = (output / "README.md").read_text().split("---\n")[1:]
     assert yaml.safe_load(header)["license"] == "cc-by-3.0"
     assert "## Figures" in text
+    assert "- Fugue icons by Yusuke Kamiyamane, CC BY 3.0 (3,568)\n- Silk icons by Mark James" in text
     drawn = ("--output", tmp_path / "drawn", "--num-images", 1, "--steps", 2)
     assert run(sample, "--checkpoint", output, *drawn)[0] == 0
 
@@ -136,6 +138,22 @@ def test_figures_are_those_of_the_evaluation_or_the_last_of_training(tmp_path, e
     assert publish.measured_figures(tmp_path, None) == pytest.approx(figures, nan_ok=True)
 
 
+def test_whom_to_credit_is_read_from_the_pictures(picture_sets, tmp_path, caplog):
+    table = Dataset.from_parquet(str(picture_sets / "parquet" / "train-0.parquet"), cache_dir=str(tmp_path / "hub"))
+    for name, credits in (("credited", [*["Ada, CC0"] * 10, *["Bob, MIT"] * 12, *[None] * 8]), ("silent", [""] * 30)):
+        table.add_column("credit", credits).to_parquet(tmp_path / name / "train.parquet")
+    counts = {}
+    for name in ("credited", "silent", "gone"):
+        data = {"source": "datasets", "path": str(tmp_path / name), "size": 8, "min_colors": 4, "max_colors": 4}
+        config = {"data": data | {"cache_dir": str(tmp_path / "cache")}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        counts[name] = list(publish.credits_of(tmp_path).items())
+    of_two = [("Bob, MIT", 12), ("Ada, CC0", 10), ("of unknown authors", 8)]
+    assert counts == {"credited": of_two, "silent": [], "gone": []}
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+    assert "so add to the card whom to credit" in caplog.text
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"metrics": 3}', "no JSON"])
 def test_a_file_that_evaluate_did_not_write_is_refused(tmp_path, content):
     (tmp_path / "mine.json").write_text(content)
@@ -149,18 +167,21 @@ def test_a_file_that_evaluate_did_not_write_is_refused(tmp_path, content):
         ({"source": "icons"}, None, {"license": "cc-by-3.0"}),
         ({"source": "folder", "path": None}, "cc0-1.0", {"license": "cc0-1.0"}),
         ({"source": "folder", "path": None, "size": [16, 32]}, None, {}),
+        ({"source": "datasets", "path": None}, None, {}),
         ({"source": "datasets", "path": "user/set"}, "mit", {"license": "mit", "datasets": ["user/set"]}),
         ({"source": "datasets", "path": "user/set", "streaming": True}, None, {"datasets": ["user/set"]}),
     ],
 )
 def test_a_card_says_what_hubs_read(data, licence, expected):
     pipeline = PaletteDiffusionPipeline.from_pretrained(Path(publish.__file__).parent / "checkpoints" / "icons16")
-    card = publish.model_card("mine", pipeline, data, {"heldout/b": 1.25, "heldout/b_stderr": math.nan}, licence)
+    figures = {"heldout/b": 1.25, "heldout/b_stderr": math.nan}
+    card = publish.model_card("mine", pipeline, data, {"Ada, CC0": 4103, "Bob, MIT": 1}, figures, licence)
     header = yaml.safe_load(card.split("---\n")[1])
     common = {"library_name", "pipeline_tag", "tags"}
     assert {name: value for name, value in header.items() if name not in common} == expected
     assert common <= set(header)
     assert "4,104 to learn from and 467 held out" in card
+    assert "\n\n- Ada, CC0 (4,103)\n- Bob, MIT (1)\n\n## Figures\n" in card
     assert "1.25 ± ?" in card
     assert ("model of 16×16 or 32×32 pictures" if "size" in data else "model of 16×16 pictures") in card
     assert ("No license was named" in card) == ("license" not in expected)

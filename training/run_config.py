@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from jsonargparse import ArgumentParser
 
+from tincture.common.cli import make_parser
 from tincture.common.configs import ConfigFile, read_config
 from tincture.common.errors import SEED, SHARE, InputError, Range
 from tincture.common.files import physical_memory
@@ -246,6 +247,25 @@ def saved_values(folder: Path, parser: ArgumentParser) -> dict[str, Any]:
     if not isinstance(values.get("data"), dict):
         raise InputError(f"{path} doesn't say which data the model was trained on")
     return values
+
+
+def saved_config(checkpoint: Path, path: str | None = None) -> tuple[DataConfig, TrainConfig]:
+    """The data set that a model was trained on, and how its pictures were mirrored and moved.
+
+    ``path`` says where the data are, if not where the config says. The rest of the training config
+    has its defaults.
+
+    Raises:
+        InputError: the folder holds no config of a run, or a broken one.
+    """
+    parser = make_parser("")
+    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(TrainConfig, "train")
+    values = saved_values(checkpoint, parser)
+    given = {} if path is None else {"path": path}
+    moved = {name: value for name, value in values.get("train", {}).items() if name in ("mirror", "shift")}
+    config = parser.instantiate(parser.parse_object({"data": values["data"] | given, "train": moved}))
+    return config.data, config.train
 
 
 def options_of(start: Path, parser: ArgumentParser) -> dict[str, Any]:
