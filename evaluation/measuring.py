@@ -12,7 +12,6 @@ from tincture.controls.options import Sampling
 from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import Streams
 from tincture.diffusion.likelihood import mean_and_stderr
-from tincture.models.text import words_in
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.encoding import encode
 from tincture.quantization.palettes.palette import Palette
@@ -93,9 +92,9 @@ def draw_captions(
     rows = rows[shown_things(reference.captions, things)[rows] >= 0][:num_samples]
     if len(rows) == 0:
         raise InputError(f"the metric words finds none of {', '.join(things)} in captions of that split: leave it out")
-    asked, vocabulary = reference.subset(rows), pipeline.denoiser.text.vocabulary
+    asked = reference.subset(rows)
     like = asked.pictures(torch.arange(len(asked)))
-    known = [" ".join(filter(vocabulary.find, words_in(caption))) for caption in asked.captions]
+    known = list(map(pipeline.denoiser.text.vocabulary.known_in, asked.captions))
     where = pipeline, like, [picture.palette for picture in like], sampling
     return asked, {"recognized": draw(*where, known), "recognized_unprompted": draw(*where)}
 

@@ -66,6 +66,10 @@ class Vocabulary:
                 return [self._rows[part] for part in parts]
         return []
 
+    def known_in(self, text: str) -> str:
+        """The words of a text that it knows: of a caption, a prompt that is understood whole."""
+        return " ".join(filter(self.find, words_in(text)))
+
     def spelled_alike(self, word: str) -> str | None:
         """The word that a misspelled one of five letters or more is nearest to, if any is near."""
         alike = (known for known in self._rows if known[0] == word[0] and abs(len(known) - len(word)) <= 1)

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -267,17 +268,10 @@ class Run:
         if denoiser.text is not None:
             scalars["heldout/bits_per_pixel_given_caption"] = estimates("caption").result().mean
 
-        # Pictures in held-out palettes, the same ones each time, of every size.
-        self.pipeline.set_progress_bar_config(disable=True)
-        sampling = Sampling(config.train.preview_steps, config.seed)
+        # Pictures of every size.
         sizes = config.data.sizes[-config.train.preview_images :]
-        images = [
-            image
-            for size, places in zip(sizes, cut_batch(config.train.preview_images, len(sizes)), strict=True)
-            for image in self.pipeline(
-                places.stop - places.start, "heldout", sampling, height=size, width=size, distributed=True
-            ).images
-        ]
+        places = cut_batch(config.train.preview_images, len(sizes))
+        images = [image for size, these in zip(sizes, places, strict=True) for image in self.preview(size, these)]
         if self.tracker is not None:
             self.tracker.sheet(self.progress.step, "preview", contact_sheet(images))
             if config.started_from is not None:  # of few pictures, much is copied
@@ -287,6 +281,24 @@ class Run:
         if bits < self.progress.best_bits_per_pixel:
             self.progress.best_bits_per_pixel, self.progress.best_step = bits, self.progress.step
         return plain
+
+    def preview(self, size: int, places: slice) -> list[IndexedImage]:
+        """Drawings of one size in held-out palettes, the same ones each time.
+
+        If the network knows words, it is told the captions of the pictures that these are from.
+        """
+        number, heldout, text = places.stop - places.start, self.heldout, self.average.module.text
+        palettes, prompts = "heldout", None
+        if text is not None:
+            of_size = {*heldout.rows_by_size().get(size, torch.empty(0)).tolist()}
+            rows = filter(of_size.__contains__, heldout.random_rows(len(heldout), self.config.seed).tolist())
+            known = ((row, text.vocabulary.known_in(heldout.captions[row])) for row in rows)
+            if shown := list(islice(cycle(each for each in known if each[1]), number)):
+                palettes, prompts = [heldout.palette(row) for row, _ in shown], [words for _, words in shown]
+        sampling = Sampling(self.config.train.preview_steps, self.config.seed)
+        self.pipeline.set_progress_bar_config(disable=True)
+        told = {"height": size, "width": size, "prompt": prompts, "distributed": True}
+        return self.pipeline(number, palettes, sampling, **told).images
 
     def save(self) -> None:
         """Write a checkpoint, with the feeds of all processes."""

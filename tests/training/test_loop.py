@@ -411,6 +411,32 @@ def test_a_resumed_run_over_several_sizes_ends_with_the_same_weights(config, mix
         train(config, *others, tmp_path / "whole", resume=True)
 
 
+def test_a_preview_is_told_captions_in_the_palettes_of_their_held_out_pictures(config, mixed, tmp_path, monkeypatch):
+    pool, heldout = mixed
+    pool = replace(pool, captions=["red door", "blue sea"] * (len(pool) // 2) + ["sea"] * (len(pool) % 2))
+    heldout = replace(heldout, captions=(["the Red door qqqq", "", "seas", "qqqq", "blue"] * 20)[: len(heldout)])
+    config, calls = replace(config, model=replace(TINY, text=LEARNED), data=replace(config.data, size=(5, 8))), []
+    drawn = SimpleNamespace(images=[])
+    monkeypatch.setattr(
+        PaletteDiffusionPipeline, "__call__", lambda _, *told, **more: calls.append((*told, more)) or drawn
+    )
+
+    def told(size, heldout):
+        run = run_module.Run(config, WholeSet(pool, heldout, 8, seed=0), heldout, tmp_path)
+        run.preview(size, slice(2, 42))
+        number, palettes, _, more = calls.pop()
+        assert (number, more["height"], more["width"]) == (40, size, size)
+        return palettes, more["prompt"]
+
+    known = {"the Red door qqqq": "red door", "seas": "seas", "blue": "blue"}
+    for size, rows in heldout.rows_by_size().items():
+        shown = {(heldout.palette(row).to_hex()[0], known.get(heldout.captions[row])) for row in rows.tolist()}
+        palettes, prompts = told(size, heldout)
+        drawn_of = zip((palette.to_hex()[0] for palette in palettes), prompts, strict=True)
+        assert {*drawn_of} == {each for each in shown if each[1]}
+    assert told(5, replace(heldout, captions=[""] * len(heldout))) == ("heldout", None)
+
+
 def test_a_batch_may_be_larger_than_the_data_set():
     assert torch.bincount(batch_rows(3, 7, 0, 0)).tolist() in ([3, 2, 2], [2, 3, 2], [2, 2, 3])
 
