@@ -158,6 +158,8 @@ class Meter:
 
     def show(self, fraction: float) -> None:
         """Move the bar to the part of the budget that has passed."""
+        if self.bar.n == 0:
+            self.bar.initial = fraction  # what a resumed run did before says nothing about its speed now
         self.bar.update(min(fraction, 1) - self.bar.n)
 
     def log(self, values: list[float], rate_factor: float) -> None:

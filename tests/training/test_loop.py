@@ -665,3 +665,13 @@ def test_a_damaged_checkpoint_is_named(config, sides, tmp_path):
     (list_checkpoints(tmp_path)[-1] / "optimizer.safetensors").write_bytes(b"\0" * 20)
     with pytest.raises(InputError, match="can't be resumed"):
         train(config, *sides, tmp_path, resume=True)
+
+
+def test_the_time_that_a_resumed_run_still_takes_is_told_by_its_own_speed(monkeypatch):
+    meter = loop.Meter(SimpleNamespace(is_first=True))
+    bar = meter.bar
+    meter.show(0.5)
+    monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 10)
+    meter.show(0.6)
+    assert "60% " in str(bar)
+    assert "00:10<00:40" in str(bar)
