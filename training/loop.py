@@ -70,8 +70,8 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     if start is not None and progress.best_step is None:  # what the model could before; the best so far
         run.evaluate(options.heldout_times)
         run.save()
-    meter, unread = Meter(run), list[Outcome]()
     run.start_clock()
+    meter, unread = Meter(run), list[Outcome]()
 
     while (fraction := run.fraction_done()) < 1:
         meter.show(fraction)
@@ -152,14 +152,14 @@ class Meter:
     def __init__(self, run: Run) -> None:
         self.run = run
         form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}{postfix}"
-        self.bar = tqdm(total=1.0, desc="training", bar_format=form, disable=not run.is_first)
+        # What a resumed run did before says nothing about the time that it takes now.
+        done = min(run.fraction_done(), 1)
+        self.bar = tqdm(initial=done, total=1.0, desc="training", bar_format=form, disable=not run.is_first)
         self._smoothed: float | None = None
         self._started: float | None = None  # when the steps began whose speed is measured
 
     def show(self, fraction: float) -> None:
         """Move the bar to the part of the budget that has passed."""
-        if self.bar.n == 0:
-            self.bar.initial = fraction  # what a resumed run did before says nothing about its speed now
         self.bar.update(min(fraction, 1) - self.bar.n)
 
     def log(self, values: list[float], rate_factor: float) -> None:

@@ -668,9 +668,8 @@ def test_a_damaged_checkpoint_is_named(config, sides, tmp_path):
 
 
 def test_the_time_that_a_resumed_run_still_takes_is_told_by_its_own_speed(monkeypatch):
-    meter = loop.Meter(SimpleNamespace(is_first=True))
+    meter = loop.Meter(SimpleNamespace(is_first=True, fraction_done=lambda: 0.5))
     bar = meter.bar
-    meter.show(0.5)
     monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 10)
     meter.show(0.6)
     assert "60% " in str(bar)
