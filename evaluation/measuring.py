@@ -107,9 +107,10 @@ def recognition(
     extractor: FeatureExtractor,
 ) -> Scalars:
     """How often a probe sees the things of captions, in pictures that show them and in drawings."""
-    learned, real = (side.pictures(torch.arange(len(side))) for side in (training, asked))
-    probe = Probe(features_of(learned, extractor), shown_things(training.captions, things))
-    shown = shown_things(asked.captions, things)
+    learned, shown = (shown_things(side.captions, things) for side in (training, asked))
+    rows = torch.nonzero(learned >= 0)[:, 0]
+    probe = Probe(features_of(training.pictures(rows), extractor), learned[rows])
+    real = asked.pictures(torch.arange(len(asked)))
     scalars: Scalars = {}
     for name, images in {**drawn, "recognized_real": real}.items():
         scalars |= named(f"words/{name}", probe.recognized(features_of(images, extractor), shown))

@@ -23,12 +23,14 @@ THINGS = 30
 
 _NO_THINGS = (
     "black blue brown cyan dark gold golden gray green grey light magenta orange pink purple red silver teal violet "
-    "white yellow big giant large little long new old small east left lower north right south upper west female male"
+    "white yellow big giant large little long new old small east left lower north right south upper west female male "
+    "artefact dungeon effect icon item monster player ui add delete edit"
 )
+"""Colors, sizes, places, kinds of unlike things, and what to do: few of these can be recognized."""
 
 
 def common_things(captions: Sequence[str], number: int = THINGS) -> dict[str, int]:
-    """The words that most captions have, without colors and the like, and in how many they are.
+    """The words that most captions have, but for `_NO_THINGS`, and in how many they are.
 
     Raises:
         InputError: fewer than two are in enough captions.
@@ -47,7 +49,7 @@ def common_things(captions: Sequence[str], number: int = THINGS) -> dict[str, in
 def shown_things(captions: Sequence[str], things: Mapping[str, int]) -> Tensor:
     """The number of the thing that each picture shows, int64 ``[N]``; -1 for none.
 
-    It is the rarest one in its caption: a "monster dragon" is a dragon.
+    It is the rarest one in its caption: an "undead dragon" is a dragon.
     """
     numbers = {word: number for number, word in enumerate(things)}
     named = ([word for word in words_in(caption) if word in things] for caption in captions)
@@ -59,13 +61,12 @@ class Probe:
 
     Args:
         features: of real pictures, float64 ``[N, D]``.
-        shown: their classes, int64 ``[N]``; -1 for none.
+        shown: their classes, int64 ``[N]``.
         penalty: of the squared weights, for features with a variance of 1 and a mean over pictures.
             At the default, most of the held-out tiles of Crawl are recognized, of 0.01 to 100.
     """
 
     def __init__(self, features: Tensor, shown: Tensor, penalty: float = 0.1) -> None:
-        features, shown = features[shown >= 0], shown[shown >= 0]
         self._mean, self._scale = features.mean(dim=0), features.std(dim=0) + 1e-9
         x, answers = (features - self._mean) / self._scale, F.one_hot(shown).double()
         # W = (Xᵀ D X + λ I)⁻¹ Xᵀ D Y, where D gives each class the same weight, 1 in all
