@@ -1,7 +1,6 @@
 """The one exception for a mistake in what a person gave, and the two checks that raise it most."""
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 
 Choice = TypeVar("Choice")
@@ -28,6 +27,8 @@ def choose(kind: str, name: str, choices: Mapping[str, Choice]) -> Choice:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """A question in parentheses if ``name`` is spelled nearly like one of ``names``."""
+    from difflib import get_close_matches  # not above: few mistakes are made
+
     lower = {each.lower(): each for each in names}
     return "".join(
         f" (did you mean {lower[near]}?)" for near in get_close_matches(name.lower(), lower, n=1, cutoff=0.8)

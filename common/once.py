@@ -9,8 +9,8 @@ import numpy as np
 
 _known: dict[Callable, tuple[np.ndarray, Any]] | None = None
 """The last array of each function, and what was worked out of it."""
-_SMALL = 1 << 14
-"""Arrays of fewer elements aren't remembered: it isn't worth it."""
+_SMALL = 1 << 17
+"""Arrays of fewer elements aren't remembered: they would only displace a photograph's."""
 
 
 @contextmanager

@@ -170,8 +170,9 @@ class Cells(NamedTuple):
     """The lowest and highest corner of each cell's points, float32 ``[cells, 2, 3]``."""
 
 
-def cell_numbers(columns: np.ndarray, per_axis: int) -> np.ndarray:
-    """The cell of each point, ``[3, N]``, in the grid of `sort_into_cells`, ``[N]``, by NumPy."""
+def _sorted_by_cell(points: np.ndarray, per_axis: int) -> Cells:
+    """`sort_into_cells` by NumPy."""
+    columns = np.ascontiguousarray(points.T)
     low = columns.min(axis=1)
     scale = np.float32(per_axis * 0.9999) / max(np.max(columns.max(axis=1) - low), np.float32(1e-9))
     block = inside = np.int32(0)
@@ -179,13 +180,7 @@ def cell_numbers(columns: np.ndarray, per_axis: int) -> np.ndarray:
         place = ((places - lowest) * scale).astype(np.int32)
         block = block * np.int32(per_axis >> 2) + (place >> 2)
         inside = inside << 2 | place & 3
-    return block << 6 | inside
-
-
-def _sorted_by_cell(points: np.ndarray, per_axis: int) -> Cells:
-    """`sort_into_cells` by NumPy."""
-    columns = np.ascontiguousarray(points.T)
-    cell = cell_numbers(columns, per_axis)
+    cell = block << 6 | inside
     if per_axis**3 < 1 << 16:
         cell = cell.astype(np.uint16)  # NumPy sorts 16 bits by their digits
     order = np.argsort(cell, kind="stable")

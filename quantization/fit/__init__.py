@@ -15,7 +15,7 @@ from tincture.common.threads import over_slices
 
 from ..encoding import encode
 from ..fidelity import seen_oklab
-from ..histogram import OPAQUE_ALPHA, as_rgba, count_sorted, histogram, rgba_histogram
+from ..histogram import OPAQUE_ALPHA, as_rgba, color_key, count_sorted, histogram, rgba_histogram
 from ..palettes.palette import MAX_ENTRIES, Palette
 from ..pictures.indexed_image import IndexedImage
 from ..spaces import SPACES, Space
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     import torch
 
 Fit = Callable[[np.ndarray, np.ndarray, int, Space, int, np.ndarray], np.ndarray]
-"""A method: (distinct colors uint8 [N, 3], their counts [N], k < N, the space, a seed, the colors
-that the palette has already, uint8 [F, 3]) → at most k more colors, uint8 [≤ k, 3]. All sRGB."""
+"""A method: (distinct colors uint8 [N, 3] in a histogram's order, their counts [N], k < N, the
+space, a seed, the colors that the palette has already, uint8 [F, 3]) → at most k more colors, uint8
+[≤ k, 3]. All sRGB."""
 
 
 def _clustering(cluster: Callable[..., np.ndarray]) -> Fit:
@@ -125,8 +126,9 @@ def fit_palette(
     if soft is None:
         distinct, numbers = histogram(images)
     else:
-        is_opaque = soft[0][:, 3] == 255
-        distinct, numbers = soft[0][is_opaque, :3], soft[1][is_opaque]
+        opaque = np.flatnonzero(soft[0][:, 3] == 255)
+        opaque = opaque[np.argsort(color_key.plain(*soft[0][opaque, :3].T))]
+        distinct, numbers = soft[0][opaque, :3], soft[1][opaque]
 
     def find(k: int, fixed: np.ndarray) -> np.ndarray:
         return fit(distinct, numbers, k, metric, seed, fixed)

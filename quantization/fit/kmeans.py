@@ -3,10 +3,11 @@
 Lloyd's iteration (1982) stops in the first local minimum. A move then takes the centers that cost
 least to remove and puts them where they gain most, as in Fritzke 2020, "The breathing k-means
 algorithm" (arXiv 2006.15666). It is kept if the error fell. Large inputs do all this on the means
-of small cells, and end with Lloyd on every color.
+of small cells, and end with Lloyd on the means of a few colors each, then on every color.
 """
 
 from collections.abc import Iterable
+from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from tincture.common.kernels import is_compiled, kernel, load_kernels
 from tincture.common.threads import over_slices
 
-from ..nearest import Cells, cell_numbers, nearest_in_cells, nearest_two, sort_into_cells
+from ..nearest import Cells, nearest_in_cells, nearest_two, sort_into_cells
 from .splitting import split
 
 MAX_ITERATIONS = 100
@@ -25,8 +26,12 @@ _MANY_POINTS = 8192
 """From here on, all but the last iterations are done on the means of cells."""
 _MANY_DISTANCES = 1 << 24
 """From here on, NumPy takes longer to compare points with centers than numba does to load."""
+_PER_AXIS = 40
+"""Cells along the longest side of the points' box."""
 _CELLS_PER_COLOR = 12
 """So many cells for each color are enough; pictures of few tones get a finer grid."""
+_RUN, _RUNS_PER_COLOR = 8, 4 * _CELLS_PER_COLOR
+"""So many points in sequence stand for all of them at first, if there are enough runs of them."""
 _FINAL_ITERATIONS = 20
 _SMALL_IMPROVEMENT = 2.5e-4
 _ROUNDING = 1e-6
@@ -43,7 +48,8 @@ def kmeans(
     """Place ``k`` centers so that the points' weighted squared distances to them are small.
 
     Args:
-        points: distinct points, float32 ``[N, 3]``, N ≥ 1.
+        points: distinct points, float32 ``[N, 3]``, N ≥ 1. Near ones shall follow each other where
+            there are many, as in a histogram.
         weights: how often each occurs, ``[N]``, positive.
         k: the number of centers wanted, 1 to 256.
         seed: some of the moves are drawn from it; the same seed gives the same centers.
@@ -55,48 +61,58 @@ def kmeans(
     fixed = np.empty((0, 3), np.float32) if fixed is None else np.ascontiguousarray(fixed, np.float32)
     points, weights = np.ascontiguousarray(points, np.float32), weights.astype(np.float64)
     # A small palette can afford more drawn moves, and needs them more.
-    draws = np.random.default_rng(seed).random((min(12, 512 // k, 1 + len(points) // 1024), 2))
+    random = Random(seed).random  # NumPy's generators take 0.01 s to import
+    draws = np.array([[random(), random()] for _ in range(min(12, 512 // k, 1 + len(points) // 1024))])
     if len(points) <= _MANY_POINTS:
         return kmeans_of_few(points, weights, k, fixed, draws, 0.0)
 
     if len(points) * k > _MANY_DISTANCES:
         load_kernels()
     # Many points: find the centers on the means of cells, which stand for their points.
-    for per_axis in (40, 80):
-        cloud = _cloud(points, weights, per_axis) if is_compiled() else None
-        sums = _sums_of_cells(points, weights, per_axis) if cloud is None else cloud.sums
+    run = min(_RUN, max(1, len(points) // (_RUNS_PER_COLOR * k)))
+    runs = _means_of_runs(points, weights, run)
+    for per_axis in (_PER_AXIS, 2 * _PER_AXIS):
+        sums = _cloud(*runs, per_axis).sums
         if len(sums) > _CELLS_PER_COLOR * k:
             break
     if len(sums) <= 4 * k:  # the points crowd in a few cells of a wide range
         return kmeans_of_few(points, weights, k, fixed, draws, 1e-4)
     means = (sums[:, 1:4] / sums[:, :1]).astype(np.float32)
     centers = kmeans_of_few(means, sums[:, 0].copy(), k, fixed, draws, 1e-3)
-    if cloud is None:
-        return _lloyd_by_bounds(points, weights, centers, len(fixed))
 
-    # Then let every point take part, in threads. Each slice of cells is summed apart, so that
-    # rounding doesn't depend on the number of threads.
-    error = np.inf
-    for _ in range(_FINAL_ITERATIONS):
-        current = centers
-        parts = over_slices(
-            lambda first, last, current=current: _assign(cloud, first, last, current), len(cloud.sums), 1024
-        )
-        before, error = error, _update(np.sum(parts, axis=0), centers, len(fixed), STEP)
-        if before - error <= _SMALL_IMPROVEMENT * error:
-            break
+    # Then let every run and at last every point take part.
+    refine = _lloyd_in_threads if is_compiled() else _lloyd_by_bounds
+    if run > 1:
+        refine(*runs, centers, len(fixed))
+    refine(points, weights, centers, len(fixed))
     return centers
 
 
-def _sums_of_cells(points: np.ndarray, weights: np.ndarray, per_axis: int) -> np.ndarray:
-    """Weight and three coordinates, summed over each cell, ``[cells, 4]``, by NumPy."""
-    columns = np.ascontiguousarray(points.T)
-    sums = _summed([weights, *weights * columns.astype(np.float64)], cell_numbers(columns, per_axis), per_axis**3)
-    return sums[sums[:, 0] > 0]
+def _means_of_runs(points: np.ndarray, weights: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each run of so many points in sequence, float32 ``[runs, 3]``, and its weight."""
+    if length == 1:
+        return points, weights
+    starts = np.arange(0, len(points), length)
+    masses = np.add.reduceat(weights, starts)
+    means = [np.add.reduceat(weights * column, starts) / masses for column in points.T]
+    return np.stack(means, axis=1).astype(np.float32), masses
 
 
-def _lloyd_by_bounds(points: np.ndarray, weights: np.ndarray, centers: np.ndarray, fixed: int) -> np.ndarray:
-    """The last iterations of `kmeans` by NumPy, in place.
+def _lloyd_in_threads(points: np.ndarray, weights: np.ndarray, centers: np.ndarray, fixed: int) -> None:
+    """The last iterations of `kmeans`, in place.
+
+    Each slice of cells is summed apart, so that rounding doesn't depend on the number of threads.
+    """
+    cloud, error = _cloud(points, weights, _PER_AXIS), np.inf
+    for _ in range(_FINAL_ITERATIONS):
+        parts = over_slices(lambda first, last: _assign(cloud, first, last, centers), len(cloud.sums), 1024)
+        before, error = error, _update(np.sum(parts, axis=0), centers, fixed, STEP)
+        if before - error <= _SMALL_IMPROVEMENT * error:
+            break
+
+
+def _lloyd_by_bounds(points: np.ndarray, weights: np.ndarray, centers: np.ndarray, fixed: int) -> None:
+    """`_lloyd_in_threads` by NumPy.
 
     A point is looked at again only where another center may have become the nearest one, by the
     bounds of Hamerly 2010, "Making k-means even faster".
@@ -125,7 +141,6 @@ def _lloyd_by_bounds(points: np.ndarray, weights: np.ndarray, centers: np.ndarra
         sums[:, :4] += _summed(terms[:, places], found, len(centers))
         sums[:, :4] -= _summed(terms[:, places], labels[places], len(centers))
         labels[places] = found
-    return centers
 
 
 @kernel(plain=True)

@@ -8,8 +8,7 @@ No photograph of benchmarks/photographs.py loses a hue so far from 8 colors on.
 
 import numpy as np
 
-from tincture.common.kernels import kernel
-
+from ..histogram import color_key
 from ..nearest import nearest
 from ..spaces import SPACES
 
@@ -30,7 +29,7 @@ def keep_rare_hues(colors: np.ndarray, counts: np.ndarray, entries: np.ndarray, 
     """Merge similar entries in favor of hues that are lost.
 
     Args:
-        colors: distinct colors, sRGB uint8 ``[N, 3]``.
+        colors: distinct colors in the order of `histogram`, sRGB uint8 ``[N, 3]``.
         counts: how often each occurs, ``[N]``.
         entries: what was fitted to them, sRGB uint8 ``[K, 3]``.
         fixed: the palette's other entries, which stay, sRGB uint8 ``[F, 3]``.
@@ -81,29 +80,10 @@ def _similar_pair(centers: np.ndarray, masses: np.ndarray, fixed: int, apart: fl
     return (fixed + int(giver), int(partner)) if np.isfinite(costs[giver, partner]) else None
 
 
-def _in_cells_at_once(colors: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`_in_cells` by NumPy."""
-    red, green, blue = (colors.T >> 3).astype(np.int32)
-    cell = red << 10 | green << 5 | blue
-    mass, *sums = (np.bincount(cell, part) for part in (counts, *counts * colors.T.astype(np.float64)))
-    used = mass > 0
-    return (np.stack(sums, axis=1)[used] / mass[used, None]).round().astype(np.uint8), mass[used]
-
-
-@kernel(plain=_in_cells_at_once)
 def _in_cells(colors: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean colors of cells, uint8 ``[cells, 3]``, and how many pixels each has."""
-    sums = np.zeros((1 << 15, 4))
-    for i in range(len(colors)):
-        red, green, blue = np.int64(colors[i, 0]), np.int64(colors[i, 1]), np.int64(colors[i, 2])
-        total = sums[(red >> 3) << 10 | (green >> 3) << 5 | blue >> 3]
-        total[0] += counts[i] * red
-        total[1] += counts[i] * green
-        total[2] += counts[i] * blue
-        total[3] += counts[i]
-    sums = sums[sums[:, 3] > 0]
-    means = np.empty((len(sums), 3), np.uint8)
-    for i in range(len(sums)):
-        for axis in range(3):
-            means[i, axis] = round(sums[i, axis] / sums[i, 3])
-    return means, sums[:, 3].copy()
+    cells = color_key.plain(*colors.T) >> np.uint32(9)  # the colors of a cell stand together in a histogram
+    starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
+    masses = np.add.reduceat(counts, starts)
+    means = [np.add.reduceat(counts * channel, starts) / masses for channel in colors.T]
+    return np.stack(means, axis=1).round().astype(np.uint8), masses

@@ -11,8 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from xml.parsers import expat
-from zipfile import BadZipFile, ZipFile
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -23,6 +22,9 @@ from tincture.common.files import write_atomically
 from ..color import linear_to_srgb
 from ..pictures.reading import to_srgb
 from .palette import Palette
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 MAX_FILE_BYTES = 1 << 22
 """Of palette files other than pictures. 256 colors with long names take a hundredth of it."""
@@ -342,6 +344,9 @@ def read_kpl(path: Path) -> Palette:
     A file is a zip of ``colorset.xml``, of the ICC profiles that its colors mean, and of their
     names, ``profiles.xml`` (docs.krita.org, "The Krita Palette format KPL").
     """
+    from xml.parsers.expat import ExpatError  # not above: only Krita's palettes need these
+    from zipfile import BadZipFile, ZipFile
+
     try:
         with ZipFile(path) as archive:
             files = archive.namelist()
@@ -353,19 +358,21 @@ def read_kpl(path: Path) -> Palette:
             spaces = {values.get("space") for _, values in elements}
             profiles = {name: archive.read(file_of[name]) for name in spaces if file_of.get(name) in files}
         return _of_swatches(_kpl_swatches(elements, profiles))
-    except (BadZipFile, LookupError, ValueError, EOFError, RuntimeError, zlib.error, expat.ExpatError) as error:
+    except (BadZipFile, LookupError, ValueError, EOFError, RuntimeError, zlib.error, ExpatError) as error:
         reason = str(error) if isinstance(error, InputError) else "it is broken or cut off"
         raise InputError(f"not a Krita palette that can be read: {reason}") from None
 
 
-def _elements(archive: ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
+def _elements(archive: "ZipFile", name: str) -> list[tuple[str, dict[str, str]]]:
     """Every element of an XML file that declares no entities: its name and attributes, in order."""
     found: list[tuple[str, dict[str, str]]] = []
 
     def refuse(*_: object) -> None:
         raise InputError(f"its {name} declares entities")
 
-    parser = expat.ParserCreate()
+    from xml.parsers.expat import ParserCreate
+
+    parser = ParserCreate()
     parser.StartElementHandler = lambda element, attributes: found.append((element, attributes))
     parser.EntityDeclHandler = refuse
     parser.Parse(archive.read(name), True)

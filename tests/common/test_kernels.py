@@ -91,7 +91,7 @@ def test_a_palette_and_an_index_map_are_the_same_without_numba(both_ways, rng, s
 def test_what_is_remembered_is_worked_out_once_for_an_array_and_forgotten_after_the_block():
     calls = []
     count = once(lambda array: calls.append(array) or len(calls))
-    large, small = np.zeros(1 << 14), np.zeros(4)
+    large, small = np.zeros(1 << 17), np.zeros(4)
     with remembered():
         assert [count(large), count(large), count(large.copy()), count(small), count(small)] == [1, 1, 2, 3, 4]
     assert [count(large), count(large)] == [5, 6]
