@@ -50,7 +50,7 @@ def on_white(image: np.ndarray, palette: Palette) -> np.ndarray:
 def soft_pixels(image: np.ndarray, palette: Palette) -> np.ndarray:
     """Which pixels are neither opaque nor transparent in this palette, bool ``[H, W]``."""
     alpha = image[..., 3]
-    return (alpha > 0) & (alpha < 255) & palette.is_soft
+    return (alpha > 0) & (alpha < 255) if palette.is_soft else np.zeros(alpha.shape, np.bool_)
 
 
 def _nearest_soft(pixels: np.ndarray, palette: Palette, space: str) -> np.ndarray:
@@ -116,5 +116,5 @@ def encode(image: np.ndarray, palette: Palette, space: str = "oklab") -> np.ndar
     if is_compiled():
         over_slices(lambda a, b: _write(pixels[a:b], table, transparent, indices[a:b]), len(pixels))
     else:
-        indices = np.where(pixels[:, 3] >= OPAQUE_ALPHA, table[color_keys(image)], np.uint8(transparent))
+        indices = np.where(pixels[:, 3] >= OPAQUE_ALPHA, table.take(color_keys(image)), np.uint8(transparent))
     return indices.reshape(image.shape[:2])

@@ -33,7 +33,7 @@ _CELLS_PER_COLOR = 12
 _RUN, _RUNS_PER_COLOR = 8, 4 * _CELLS_PER_COLOR
 """So many points in sequence stand for all of them at first, if there are enough runs of them."""
 _FINAL_ITERATIONS = 20
-_SMALL_IMPROVEMENT = 2.5e-4
+_SMALL_IMPROVEMENT = 2e-4
 _ROUNDING = 1e-6
 """More than what rounding does to a distance."""
 STEP = 1.8
