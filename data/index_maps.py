@@ -47,7 +47,7 @@ from .sources import (
 
 logger = logging.getLogger(__name__)
 
-ENCODING_VERSION = 7
+ENCODING_VERSION = 8
 """Part of the cache's key: raise it when the same pictures would be encoded otherwise."""
 
 TEXTS = ("label_names", "names", "captions", "credits")
