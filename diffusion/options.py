@@ -8,7 +8,7 @@ ScheduleName = Literal["linear", "cosine", "polynomial"]
 SAMPLER_OPTIONS: dict[str, dict[str, float]] = {
     "ancestral": {"corrector_steps": 0, "corrector_size": 0.25},
     "first-hitting": {},
-    "confidence": {"choice_temperature": 4.5},
+    "confidence": {"choice_temperature": 4.5, "replanning": 0.0},
     "entropy-bounded": {"entropy_bound": 0.1},
     "remasking": {"remasking_rate": 16.0},
     "stratified-hazard": {},

@@ -179,6 +179,7 @@ def confidence(
     generator: Generators = None,
     *,
     choice_temperature: float = 4.5,
+    replanning: float = 0.0,
 ) -> Steps:
     """MaskGIT, surest pixels first: Chang et al. 2022 (arXiv 2202.04200), section 3.2.
 
@@ -186,23 +187,31 @@ def confidence(
     what is drawn. How sure the model is doesn't depend on temperature and top-p, which would make
     it equally sure of all pixels.
 
+    With replanning, pixels that were drawn earlier are weighed again in each step, and the least
+    sure ones are masked anew: self-planned P2 (Peng et al. 2025, arXiv 2502.03540), whose η it is.
+
     Options:
         choice_temperature: of the Gumbel noise added to log-confidences; it falls to 0 with the
             noise level. 0 is greedy.
+        replanning: factor on the log-confidences of drawn pixels: the higher it is, the more of
+            them are masked again. 0 keeps them all.
     """
     times = times.to(x_t.device)
-    counts = left_masked(process, is_masked(x_t, palette), times)
+    free = is_masked(x_t, palette)
+    counts = left_masked(process, free, times)
     temperatures = choice_temperature * process.schedule.noise(times[1:]).to(widest_float(x_t.device))
     for step, t in enumerate(times[:-1]):
         x_t, prediction = yield x_t, t.expand(len(x_t))
         # Both draws of a step, of entries and of the order, are one.
         of_entry, of_order = uniform((len(x_t), 2, *x_t.shape[1:]), generator, x_t.device).unbind(1)
-        x_0 = categorical(prediction.p_0(), generator, of_entry)
         masked = is_masked(x_t, palette)
+        x_0 = filled(x_t, masked, categorical(prediction.p_0(), generator, of_entry))
         sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).to(temperatures).log()
+        sure = torch.where(masked, sure, replanning * sure)
         sure = sure - temperatures[step] * (-of_order.flatten(1).log()).log()
-        leave = lowest(sure.masked_fill(~masked, float("inf")), counts[step + 1])
-        x_t = filled(x_t, masked & ~leave, x_0)
+        weighed = free & masked if replanning == 0 else free  # what was given stays
+        leave = lowest(sure.masked_fill(~weighed, float("inf")), counts[step + 1])
+        x_t = torch.where(leave.view_as(x_t), palette.mask_index, x_0)
     return x_t
 
 
@@ -373,7 +382,9 @@ SAMPLERS = Samplers(
             ancestral, ranges={"corrector_steps": Range(0, 1000), "corrector_size": SHARE._replace(without_low=True)}
         ),
         "first-hitting": Sampler(first_hitting, mask=True, takes_grid=False),
-        "confidence": Sampler(confidence, mask=True, ranges={"choice_temperature": Range(0, 1000)}),
+        "confidence": Sampler(
+            confidence, mask=True, ranges={"choice_temperature": Range(0, 1000), "replanning": Range(0, 1000)}
+        ),
         "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
         "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
         "stratified-hazard": Sampler(stratified_hazard, mask=False),

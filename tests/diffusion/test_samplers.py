@@ -176,7 +176,7 @@ def test_every_masked_sampler_ends_within_its_steps_and_keeps_what_it_was_given(
     """Started from partly drawn images, with one mask among them and with none."""
     process, palette = world.processes["absorbing"], world.palette(4)
     x_t = torch.tensor([[[3, 3], [3, 3]], [[0, 3], [3, 2]], [[3, 1], [1, 1]], [[2, 1], [0, 0]]])
-    options = {"remasking_rate": 0.0} if name == "remasking" else {}
+    options = {"remasking": {"remasking_rate": 0.0}, "confidence": {"replanning": 1.0}}.get(name, {})
     times, asked = make_schedule(grid).noise(even_times(3, 0.8)), []
     sampler = SAMPLERS[name].algorithm(process, palette, x_t, times, torch.Generator().manual_seed(0), **options)
     x_0 = run(sampler, lambda x, t: (asked.append(t), world.denoise(x, t))[1])
@@ -221,6 +221,29 @@ def test_greedy_confidence_takes_the_surest_pixel_first(world):
     )
     run(steps, lambda x, t: (seen.append((x == world.mask).flatten().tolist()), logits)[1])
     assert seen == [[True] * 4, [True, False, True, True], [True, False, False, True], [True, False, False, False]]
+
+
+@pytest.mark.parametrize(("replanning", "expected"), [(0.0, [2, 1, 0, 0]), (1.0, [2, 0, 0, 0])])
+def test_replanning_masks_what_the_model_has_come_to_doubt(world, replanning, expected):
+    """The model wants entry 1 while all is masked, and entry 0 from then on. Pixel 0 was given."""
+    process, palette = world.processes["absorbing"], world.palette(1)
+    x_t = torch.tensor([[[2, 3], [3, 3]]])
+    certainty = torch.tensor([[0.0, 9.0], [8.0, 7.0]])
+
+    def denoise(x, t):
+        wanted = 1 if (x == world.mask).sum() == 3 else 0
+        return torch.stack([certainty if entry == wanted else torch.zeros(2, 2) for entry in range(3)])[None]
+
+    steps = SAMPLERS["confidence"].algorithm(
+        process,
+        palette,
+        x_t,
+        even_times(3),
+        torch.Generator().manual_seed(0),
+        choice_temperature=0.0,
+        replanning=replanning,
+    )
+    assert run(steps, denoise).flatten().tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["confidence", "entropy-bounded"])
