@@ -57,6 +57,7 @@ WAYS = [
     Way("first-hitting", "first-hitting"),
     Way("confidence, cosine grid", "confidence", grid="cosine"),
     Way("confidence, temperature 1, cosine grid", "confidence", {"choice_temperature": 1.0}, "cosine"),
+    Way("confidence, temperature 9, replanning 2", "confidence", {"choice_temperature": 9.0, "replanning": 2.0}),
     Way("entropy-bounded, γ 0.1, cosine grid", "entropy-bounded", {"entropy_bound": 0.1}, "cosine"),
     Way("entropy-bounded, γ 1, cosine grid", "entropy-bounded", {"entropy_bound": 1.0}, "cosine"),
     Way("remasking, rate 1", "remasking", {"remasking_rate": 1.0}),
