@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-REFERENCE := checkpoints/icons16
+SPRITES := checkpoints/sprites --guidance-scale 2
 
 .PHONY: venv sample demo test test-slow lint clean
 
@@ -17,9 +17,9 @@ venv: .venv/ready
 	touch $@
 
 sample: venv
-	$(BIN)/python sample.py --checkpoint $(REFERENCE) --num-images 64 --palette heldout --columns 16 --output runs/sample/heldout --overwrite
-	$(BIN)/python sample.py --checkpoint $(REFERENCE) --num-images 32 --palette pico-8 --transparent --columns 16 --output runs/sample/pico-8 --overwrite
-	@echo "the pictures: runs/sample/heldout/sheet.png runs/sample/pico-8/sheet.png"
+	$(BIN)/python sample.py --checkpoint $(SPRITES) --num-images 32 --palette train pico-8 endesga-32 nintendo-gameboy-bgb --transparent --prompt dragon sword potion "brick wall" robe demon scroll helmet --columns 8 --output runs/sample/32 --overwrite
+	$(BIN)/python sample.py --checkpoint $(SPRITES) --num-images 32 --palette train pico-8 --transparent --prompt person folder document arrow potion sword smiley mail --width 16 --height 16 --columns 16 --output runs/sample/16 --overwrite
+	@echo "the pictures: runs/sample/32/sheet.png runs/sample/16/sheet.png"
 
 demo: venv
 	$(BIN)/python train.py --config configs/icons16.yaml --output $(DEMO)/model --overwrite

@@ -198,17 +198,26 @@ def _recolored(folder: Path, output: Path, *options: str) -> dict[str, list[Path
     return files
 
 
+def sprites(output: Path, source: Path | None) -> None:
+    """sprites.png, the README's picture: the sheets of `make sample` below each other."""
+    _below_each_other(source or ROOT / "runs" / "sample", ("32", "16")).save(output / "sprites.png", optimize=True)
+
+
 def reference(output: Path, source: Path | None) -> None:
-    """icons16-reference.png, the README's picture: the sheets of `make sample` below each other."""
-    folder, gap = source or ROOT / "runs" / "sample", 12
-    sheets = [Image.open(folder / name / "sheet.png").convert("RGB") for name in ("heldout", "pico-8")]
+    """icons16-reference.png: the two sheets, in SOURCE, of the commands in that model's card."""
+    sheet = _below_each_other(_given(source), ("heldout", "pico-8"))
+    sheet.save(output / "icons16-reference.png", optimize=True)
+
+
+def _below_each_other(folder: Path, names: tuple[str, ...], gap: int = 12) -> Image.Image:
+    sheets = [Image.open(folder / name / "sheet.png").convert("RGB") for name in names]
     height = sum(sheet.height for sheet in sheets) + gap * (len(sheets) - 1)
     joined = Image.new("RGB", (max(sheet.width for sheet in sheets), height), "white")
     top = 0
     for sheet in sheets:
         joined.paste(sheet, (0, top))
         top += sheet.height + gap
-    joined.save(output / "icons16-reference.png", optimize=True)
+    return joined
 
 
 def samplers(output: Path, source: Path | None) -> None:
@@ -308,6 +317,7 @@ PICTURES: dict[str, Callable[[Path, Path | None], None]] = {
     "dither": dithers,
     "gray-on-panels": gray_on_panels,
     "augmentation": augmentation,
+    "sprites": sprites,
     "icons16-reference": reference,
     "samplers": samplers,
     "curve": curve,
