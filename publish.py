@@ -114,11 +114,15 @@ def _last_part(path: object) -> str:
     return re.split(r"[/\\]", str(path))[-1]
 
 
+def _is_icons(data: Mapping[str, Any]) -> bool:
+    return not data.get("sources") and data.get("source", "icons") == "icons"
+
+
 def _origin(data: Mapping[str, Any]) -> str:
     """What pictures a model has learned from."""
     if data.get("sources"):
         return f"several sets ({', '.join(data['sources'])})"
-    if data.get("source", "icons") == "icons":
+    if _is_icons(data):
         return "the icons Fugue and Silk"
     return f"the set {data['path']}" if is_hub_name(data) else "a set of pictures"
 
@@ -183,7 +187,7 @@ def model_card(
     size = data.get("size", pipeline.config.size)
     sizes = " or ".join(f"{each}×{each}" for each in (size if isinstance(size, list | tuple) else [size]))
     origin = _origin(data)
-    licence = licence or ("cc-by-3.0" if not data.get("sources") and data.get("source", "icons") == "icons" else None)
+    licence = licence or ("cc-by-3.0" if _is_icons(data) else None)
     header: dict[str, Any] = {"license": licence} if licence else {}
     has_words = pipeline.denoiser.text is not None
     task = "text-to-image" if has_words else "unconditional-image-generation"

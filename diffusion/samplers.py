@@ -209,7 +209,7 @@ def confidence(
         sure = prediction.learned_p_0().gather(1, x_0[:, None]).flatten(1).to(temperatures).log()
         sure = torch.where(masked, sure, replanning * sure)
         sure = sure - temperatures[step] * (-of_order.flatten(1).log()).log()
-        weighed = free & masked if replanning == 0 else free  # what was given stays
+        weighed = free if replanning else masked  # what was given stays
         leave = lowest(sure.masked_fill(~weighed, float("inf")), counts[step + 1])
         x_t = torch.where(leave.view_as(x_t), palette.mask_index, x_0)
     return x_t

@@ -243,7 +243,8 @@ def curve(output: Path, source: Path | None) -> None:
     lines = {
         "heldout/bits_per_pixel": "held out",
         "heldout/bits_per_pixel_given_class": "held out, told the class",
-        "train/bits_per_pixel": "training, half of the time told luminance",
+        "heldout/bits_per_pixel_given_caption": "held out, told the caption",
+        "train/bits_per_pixel": "training",
     }
     records = [json.loads(line) for line in (_given(source) / METRICS_FILE).read_text().splitlines()]
     figure = make_figure(7, 3.5)

@@ -365,12 +365,12 @@ def read_kpl(path: Path) -> Palette:
 
 def _elements(archive: "ZipFile", name: str) -> list[tuple[str, dict[str, str]]]:
     """Every element of an XML file that declares no entities: its name and attributes, in order."""
+    from xml.parsers.expat import ParserCreate
+
     found: list[tuple[str, dict[str, str]]] = []
 
     def refuse(*_: object) -> None:
         raise InputError(f"its {name} declares entities")
-
-    from xml.parsers.expat import ParserCreate
 
     parser = ParserCreate()
     parser.StartElementHandler = lambda element, attributes: found.append((element, attributes))
