@@ -15,14 +15,14 @@ class Process(Protocol):
     """A continuous-time Markov chain on each pixel: clean at t = 0, noise at t = 1.
 
     A state is an entry 0 … K-1, or the mask K where the process has one; K is
-    ``palette.mask_index``. Palettes come with every call because a process may depend on their
-    sizes (uniform) or their colors (color-heat).
+    ``palette.mask_index``. Color-tree has more states after the mask. Palettes come with every call
+    because a process may depend on their sizes (uniform) or their colors (color-heat, color-tree).
     """
 
     schedule: Schedule
     """alpha(t)."""
     has_mask: bool
-    """Whether the noise is a mask, so that a pixel that holds an entry holds its clean one."""
+    """Whether a pixel holds either its clean entry or the mask, and nothing between."""
 
     def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators) -> Tensor:
         """Draw x_1, int64 ``[B, H, W]``."""
@@ -53,8 +53,8 @@ class Process(Protocol):
             s, t: the `clock` at two times, s the earlier one, ``[B]``.
 
         Returns:
-            Probabilities of states, ``[B, S, H, W]``, with S = K + 1 where the process has a mask,
-            else K.
+            Probabilities of states, ``[B, S, H, W]``: S = K + 1 where the process has a mask, the
+            number of nodes for color-tree, else K.
         """
         ...
 

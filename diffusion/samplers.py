@@ -359,7 +359,8 @@ class Sampler:
     def check(self, name: str, process: Process, options: dict[str, float]) -> None:
         """Raise InputError if this sampler can't reverse ``process`` or has no such options."""
         if self.mask is not None and self.mask != process.has_mask:
-            kind = "the absorbing process" if self.mask else "a process without a mask (uniform, color-heat)"
+            others = "a process without a mask, or with steps before it (uniform, color-heat, color-tree)"
+            kind = "the absorbing process" if self.mask else others
             raise InputError(f"the sampler {name} needs {kind}; this model was trained with another one")
         for option, value in options.items():
             default = choose(f"option of the sampler {name}", option, self.options)

@@ -16,6 +16,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 
 from .absorbing import AbsorbingProcess
 from .color_heat import ColorHeatProcess
+from .color_tree import ColorTreeProcess
 from .draws import Generators, Streams
 from .guidance import Prediction, as_prediction
 from .jumps import UniformProcess
@@ -27,6 +28,7 @@ PROCESSES: dict[str, type[Process]] = {
     "absorbing": AbsorbingProcess,
     "uniform": UniformProcess,
     "color-heat": ColorHeatProcess,
+    "color-tree": ColorTreeProcess,
 }
 """Each takes a `Schedule`, and options of its own."""
 

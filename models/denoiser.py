@@ -21,6 +21,7 @@ from tincture.common.errors import InputError
 from tincture.common.files import physical_memory
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.palettes.tree import ColorTree, at_pixels, color_tree
 
 from .options import DenoiserConfig, Pooling, UNetConfig
 from .palette_encoder import PaletteEncoder
@@ -188,7 +189,7 @@ class Denoiser(ModelMixin, ConfigMixin):
 
         Args:
             x_t: corrupted index maps, int64 ``[B, H, W]``; ``palette.mask_index`` stands for the
-                mask.
+                mask, and what is above it for nodes of the `color_tree`.
             t: times, float ``[B]``, 0 (clean) to 1 (noise).
             palette: one palette for each image.
             conditions: what else is told; what a denoiser wasn't made for it ignores.
@@ -204,8 +205,8 @@ class PaletteDenoiser(Denoiser):
 
     Entries enter as tokens, and logits are inner products with tokens. So permuting the palette
     permutes the logits, padding it changes nothing, and a palette of any size works. The arguments
-    are the fields of `DenoiserConfig`, the number of classes, and the shape of a vocabulary
-    (`TextEncoder.shape`).
+    are the fields of `DenoiserConfig`, the number of classes, the shape of a vocabulary
+    (`TextEncoder.shape`), and whether pixels may be at nodes of the palette's `color_tree`.
     """
 
     @register_to_config
@@ -222,6 +223,7 @@ class PaletteDenoiser(Denoiser):
         vocabulary: dict[str, Any] | None = None,
         text_pooling: Pooling = "attention",
         text_dropout: float = 0.1,
+        tree_nodes: bool = False,
         unet: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -239,7 +241,11 @@ class PaletteDenoiser(Denoiser):
         batch, height, _ = x_t.shape
         context = self.read_words(conditions)
         tokens = self.palette_encoder(palette, context)  # [B, K, D]
-        table = torch.cat([self.entry_in(tokens), self.mask_token.expand(batch, 1, -1)], dim=1)  # [B, K + 1, D]
+        entries = self.entry_in(tokens)
+        table = torch.cat([entries, self.mask_token.expand(batch, 1, -1)], dim=1)  # [B, K + 1, D]
+        tree = color_tree(palette) if self.config.tree_nodes else None
+        if tree is not None:
+            table = torch.cat([table, self._nodes(entries, tree, palette)], dim=1)  # [B, N, D]
         rows = torch.arange(batch, device=x_t.device)[:, None, None] * table.shape[1] + x_t
         features = self.run_backbone(F.embedding(rows, table.flatten(0, 1)), t, conditions, context)
         keys, bias = self.entry_out(tokens).split([tokens.shape[-1], 1], dim=-1)
@@ -247,7 +253,19 @@ class PaletteDenoiser(Denoiser):
         keys = keys * tokens.shape[-1] ** -0.5
         bias = bias.masked_fill(~palette.valid[:, :, None], -torch.inf)
         logits = torch.baddbmm(bias.mT, rearrange(features, "b d h w -> b (h w) d"), keys.mT)  # [B, H W, K]
+        if tree is not None:
+            logits = logits.masked_fill(~at_pixels(tree.members, x_t), -torch.inf)
         return rearrange(logits, "b (h w) k -> b k h w", h=height)
+
+    def _nodes(self, entries: Tensor, tree: ColorTree, palette: PaletteBatch) -> Tensor:
+        """Inner nodes as pixels see them: the mean of their entries, and a share of the mask.
+
+        The share, log n / log K, is what of an entry's name is hidden at a node of n entries.
+        """
+        members = tree.members[:, palette.mask_index + 1 :].to(entries)
+        size = members.sum(dim=2, keepdim=True).clamp_min(1)
+        share = size.log() / palette.sizes.clamp_min(2).log()[:, None, None]
+        return members @ entries / size + share * self.mask_token
 
 
 class IndexDenoiser(Denoiser):
@@ -317,6 +335,7 @@ def build_denoiser(
     num_entries: int,
     captions: Sequence[str] = (),
     start: Denoiser | None = None,
+    tree_nodes: bool = False,
 ) -> Denoiser:
     """Make the denoiser that ``config`` describes.
 
@@ -328,6 +347,7 @@ def build_denoiser(
         captions: whose words it shall know, if it is told any.
         start: a denoiser of the same shape, with whose weights, classes and words it begins. It may
             know more classes and words than that one.
+        tree_nodes: whether pixels may be at nodes of the palette's tree.
 
     Raises:
         InputError: the sizes don't fit together, the network doesn't fit into memory, or its words
@@ -342,13 +362,13 @@ def build_denoiser(
     table = None if config.text is None else table_for(config.text, captions, known)
     shape = None if table is None else TextEncoder.shape(table)
     with torch.device("meta"):  # shapes without memory
-        size = sum(weight.nbytes for weight in _build(config, num_classes, num_entries, shape).parameters())
+        size = sum(weight.nbytes for weight in _build(config, num_classes, num_entries, shape, tree_nodes).parameters())
     if size * TRAINING_COPIES > physical_memory():
         raise InputError(
             f"a network with {size / 2**30:,.1f} GiB of weights needs {TRAINING_COPIES} times as much to train, and this machine "
             f"has {physical_memory() / 2**30:,.1f} GiB: lower model.unet.channels, model.unet.blocks or model.token_channels"
         )
-    denoiser = _build(config, num_classes, num_entries, shape)
+    denoiser = _build(config, num_classes, num_entries, shape, tree_nodes)
     if table is not None:
         denoiser.text.hold(table)
     if start is not None:
@@ -369,11 +389,15 @@ def _begin_with(denoiser: Denoiser, start: Denoiser) -> None:
 
 
 def _build(
-    config: DenoiserConfig, num_classes: int, num_entries: int, vocabulary: dict[str, int | bool] | None
+    config: DenoiserConfig,
+    num_classes: int,
+    num_entries: int,
+    vocabulary: dict[str, int | bool] | None,
+    tree_nodes: bool,
 ) -> Denoiser:
     options = asdict(config) | {"num_classes": num_classes, "vocabulary": vocabulary}
     del options["text"]  # by now it is a vocabulary
     if options.pop("kind") == "palette":
-        return PaletteDenoiser(**options)
+        return PaletteDenoiser(tree_nodes=tree_nodes, **options)
     del options["palette_depth"]
     return IndexDenoiser(num_entries=num_entries, **options)

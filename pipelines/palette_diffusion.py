@@ -18,6 +18,7 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
 from tincture.controls.options import BANK, COUNT, SIDE, Controls, Guidance, Sampling
 from tincture.controls.views import View, symmetry_view
+from tincture.diffusion.color_tree import ColorTreeProcess
 from tincture.diffusion.draws import Streams, seed_from
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
@@ -25,6 +26,7 @@ from tincture.models.denoiser import Denoiser
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.palettes.tree import at_pixels, color_tree
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .asking import Branch, GuidedDenoiser, JointDenoiser, Reuse, guidance_branches
@@ -120,9 +122,9 @@ class PaletteDiffusionPipeline(FolderPipeline):
             generator: instead of the seed, one generator, which gives the seed; or one for each
                 image, which gives that image's; or the `Streams` of all images.
             output_type: a name in `OUTPUT_TYPES`.
-            callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels still
-                masked show the palette's first entry in its ``images``. In a mirrored picture,
-                ``x_t`` is the part that is drawn.
+            callback_on_step_end: called after each step of each batch (see `StepEnd`). Pixels that
+                aren't drawn yet show the middle one of the entries that they may become in its
+                ``images``. In a mirrored picture, ``x_t`` is the part that is drawn.
             distributed: share the images among the processes of one launch; all must call this
                 alike, and all get all images.
             prompt, negative_prompt, guidance_scale, num_inference_steps, return_dict: diffusers'
@@ -192,7 +194,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
                         # Step, and hold what is kept.
                         x_t = hold(scheduler.step(prediction, t, x_t).prev_sample)
                         if callback_on_step_end is not None:
-                            seen = _indexed(x_t.where(x_t < padded, 0), palettes[rows], tie)
+                            seen = _indexed(at_pixels(color_tree(batch).middle, x_t).view_as(x_t), palettes[rows], tie)
                             x_t = callback_on_step_end(self, step, t, {"x_t": x_t, "images": seen}).get("x_t", x_t)
                     progress.update()
                 images += _indexed(x_t, palettes[rows], tie)
@@ -279,6 +281,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
     ) -> list[Palette]:
         """The palette that each image is drawn in."""
         if isinstance(palette, JointPalettes):
+            if isinstance(self.scheduler.process, ColorTreeProcess):
+                raise InputError("a color-tree model draws in one palette at a time, since each has another tree")
             palettes = [palette.base] * len(streams)
         else:
             given = [palette] * len(streams) if isinstance(palette, Palette | str | Path) else palette

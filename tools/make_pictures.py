@@ -36,6 +36,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import named_palettes, read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.palettes.swatch import swatch
+from tincture.quantization.palettes.tree import color_tree
 from tincture.quantization.pictures.contact_sheet import contact_sheet
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
@@ -88,17 +89,21 @@ def named_palettes_sheet(output: Path, _: Path | None) -> None:
 def forward_processes(output: Path, _: Path | None) -> None:
     """forward-processes.png: one icon as each process corrupts it, at t = 0, 0.1 … 1.
 
-    Rows: absorbing (masked pixels are gray), uniform, color-heat.
+    Rows: absorbing (masked pixels are gray), uniform, color-heat, color-tree (a pixel at a node has
+    the mean color of what is under it).
     """
     times, mask_color = torch.linspace(0, 1, 11), np.array([[128, 128, 128, 255]], np.uint8)
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
     palette = heldout.palette(0)
-    shown = Palette(np.concatenate([palette.colors, mask_color]))
     batch = PaletteBatch.from_palettes([palette] * len(times))
+    under = color_tree(batch).members[0, len(palette) + 1 :].numpy()
+    nodes = (under @ palette.colors / under.sum(axis=1, keepdims=True).clip(1)).astype(np.uint8)
+    nodes[:, 3] = 255
+    shown = Palette(np.concatenate([palette.colors, mask_color, nodes]))
     x_0 = heldout.indices[0].long().expand(len(times), -1, -1)
     images = []
-    for name, options in {"absorbing": {}, "uniform": {}, "color-heat": {"width": 0.2, "leap": 0.1}}.items():
-        process = PaletteScheduler(name, options).process
+    for name in ("absorbing", "uniform", "color-heat", "color-tree"):
+        process = PaletteScheduler(name).process
         x_t = process.q_sample(x_0, times, batch, torch.Generator().manual_seed(0))
         images += [IndexedImage(x.numpy().astype(np.uint8), shown) for x in x_t]
     contact_sheet(images, columns=len(times), scale=5).save(output / "forward-processes.png")

@@ -100,7 +100,8 @@ class Run:
         # The network, its average, and what changes them.
         torch.manual_seed(config.seed)
         sizes = len(self.label_names), pool.palettes.mask_index
-        denoiser = build_denoiser(config.model, *sizes, pool.captions, None if start is None else start.denoiser)
+        first, is_tree = None if start is None else start.denoiser, config.process.kind == "color-tree"
+        denoiser = build_denoiser(config.model, *sizes, pool.captions, first, is_tree)
         self.denoiser = denoiser.to(accelerator.device, memory_format=torch.channels_last)
         self.average = ExponentialAverage(self.denoiser, config.train.ema_decay)
         self.optimizers = OPTIMIZERS[config.train.optimizer](self.denoiser, config.train)

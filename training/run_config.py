@@ -43,22 +43,26 @@ class ProcessConfig:
 
     Args:
         kind: absorbing turns pixels into a mask, uniform into any entry, color-heat into entries of
-            near colors first.
+            near colors first, color-tree into ever larger groups of entries and at last the mask.
         schedule: how fast, over the time from 0 to 1.
         width: of color-heat's kernel, in OKLab, where black and white are 1 apart.
         leap: the share of color-heat's jumps that go to any entry, above 0; at 1 it is the uniform
             process.
+        blur: how fast color-tree forgets finer groups, against the coarsest ones; near 0 it is the
+            absorbing process.
     """
 
-    kind: Literal["absorbing", "uniform", "color-heat"] = "absorbing"
+    kind: Literal["absorbing", "uniform", "color-heat", "color-tree"] = "absorbing"
     schedule: ScheduleName = "linear"
     width: float = 0.2
     leap: float = 0.1
+    blur: float = 1.0
 
     @property
     def scheduler_options(self) -> dict[str, Any]:
         """The arguments of `diffusion.scheduler.PaletteScheduler`, which holds the process."""
-        options = {"width": self.width, "leap": self.leap} if self.kind == "color-heat" else {}
+        names = {"color-heat": ("width", "leap"), "color-tree": ("blur",)}.get(self.kind, ())
+        options = {name: getattr(self, name) for name in names}
         return {"process": self.kind, "process_options": options, "schedule": self.schedule}
 
 
@@ -210,6 +214,8 @@ def check_config(config: RunConfig, has_classes: bool = False) -> None:
     for name in ("foreign_palettes", "unused_entries"):
         if getattr(train, name) > 0 and model.kind == "index":
             raise InputError(f"train.{name} is for model.kind palette: an index model can't see colors")
+    if config.process.kind == "color-tree" and model.kind == "index":
+        raise InputError("process.kind color-tree is for model.kind palette: an index model can't see colors")
     if model.augmentation_labels and not train.mirror and not train.shift and config.started_from is None:
         raise InputError(
             "model.augmentation_labels has nothing to tell the network without train.mirror or train.shift"

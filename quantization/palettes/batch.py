@@ -1,6 +1,6 @@
 """Palettes that differ in size, padded into tensors: what networks and processes read.
 
-The only module on palettes, besides their luminance, that imports torch.
+The only module on palettes, besides their luminance and their trees, that imports torch.
 """
 
 from collections.abc import Sequence

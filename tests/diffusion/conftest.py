@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from tincture.diffusion.absorbing import AbsorbingProcess
 from tincture.diffusion.color_heat import ColorHeatProcess
+from tincture.diffusion.color_tree import ColorTreeProcess
 from tincture.diffusion.jumps import UniformProcess
 from tincture.diffusion.schedules import linear, make_schedule
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -24,7 +25,12 @@ PROCESSES = {
     "uniform, cosine": UniformProcess(make_schedule("cosine")),
     "color-heat": ColorHeatProcess(linear(), width=0.3, leap=0.1),
     "color-heat, polynomial": ColorHeatProcess(make_schedule("polynomial"), width=0.2, leap=0.5),
+    "color-tree": ColorTreeProcess(linear()),
+    "color-tree, cosine": ColorTreeProcess(make_schedule("cosine"), blur=0.5),
 }
+
+SHADES, TREE_STATES = 5, 7
+"""The node of black and red, and as many states as the tree of black, red and white has."""
 
 
 def code(x, base):
@@ -47,15 +53,35 @@ def world():
     given = given / given.sum(1, keepdim=True)
     masked_table = torch.einsum("ps,sik->pki", given, one_hot).log()  # [256, 3, 4]
 
+    # The same for the 7^4 maps of nodes; those that aren't in use hold nothing.
+    nodes = torch.tensor(list(itertools.product(range(TREE_STATES), repeat=PIXELS)))  # [2401, 4]
+    under = torch.eye(TREE_STATES, ENTRIES)
+    under[ENTRIES] = 1
+    under[SHADES, :2] = 1
+    likely = under[nodes[:, None], states].prod(-1) * p  # [2401, 81]
+    likely = likely / likely.sum(1, keepdim=True)
+    tree_table = torch.einsum("ps,sik->pki", likely, one_hot).log()
+
     @functools.cache  # a batch's eigenvectors are made once
     def palette(count):
         return PaletteBatch.from_palettes([Palette.from_hex(["000000", "ff0000", "ffffff"])] * count)
 
-    def marginal(process, t):
-        """q(x_t | x_0) of a pixel, rows x_0, float64 [3, S], by a plain matrix exponential."""
+    def transition(process, t):
+        """q(x_t | x_0) of a pixel, and from the other states too, float64 [S, S].
+
+        By a plain matrix exponential, or as it is defined.
+        """
+        alpha = 1 - process.schedule.noise(torch.tensor(t, dtype=torch.float64)).item()
         if process.has_mask:
-            noise = process.schedule.noise(torch.tensor(t, dtype=torch.float64)).item()
-            return torch.cat([(1 - noise) * torch.eye(3), torch.full((3, 1), noise)], dim=1).double()
+            return alpha * torch.eye(4).double() + (1 - alpha) * torch.eye(4)[3].double()
+        if isinstance(process, ColorTreeProcess):
+            q = torch.eye(TREE_STATES, dtype=torch.float64)
+            for start, now in [(0, alpha ** (1 + process.blur)), (1, alpha ** (1 + process.blur)), (SHADES, 0)]:
+                q[start, start] = now
+                q[start, SHADES] = alpha - now
+                q[start, ENTRIES] = 1 - alpha
+            q[2, 2], q[2, ENTRIES] = alpha, 1 - alpha
+            return q
         t = min(t, 1 - 1e-7)  # at 1 the heat is infinite
         heat = process.heat(torch.tensor([t], dtype=torch.float64), palette(1))[0].item()
         return torch.linalg.matrix_exp(heat * process.rates(palette(1))[0].double())
@@ -71,6 +97,8 @@ def world():
         """The exact p(x_0 | x_t) of every pixel, in logarithms."""
         if process.has_mask:
             return lambda x_t, t: masked_table[code(x_t, ENTRIES + 1)].unflatten(2, (2, 2))
+        if isinstance(process, ColorTreeProcess):
+            return lambda x_t, t: tree_table[code(x_t, TREE_STATES)].unflatten(2, (2, 2))
 
         def denoise(x_t, t):
             times, which = t.unique(return_inverse=True)
@@ -86,7 +114,8 @@ def world():
         entropy=-(p * p.log()).sum().item(),
         denoiser=denoiser,
         denoise=denoiser(PROCESSES["absorbing"]),
-        marginal=marginal,
+        transition=transition,
+        marginal=lambda process, t: transition(process, t)[:ENTRIES],
         palette=palette,
         state_index=lambda x: code(x, ENTRIES),
         mask=ENTRIES,

@@ -11,6 +11,7 @@ from tincture.models.options import DenoiserConfig, UNetConfig
 from tincture.models.palette_encoder import color_features
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.palettes.tree import at_pixels, color_tree
 
 SMALL = {
     "token_channels": 32,
@@ -57,6 +58,27 @@ def test_permuting_the_palette_permutes_the_logits(denoiser):
     expected = denoiser(x_t, t, palette).gather(1, order[..., None, None].expand(-1, -1, 16, 16))
     torch.testing.assert_close(denoiser(x_permuted, t, permuted), expected, atol=1e-4, rtol=1e-4)
     assert denoiser(x_t, t, palette).std() > 0.1  # the law isn't met by a constant
+
+
+@torch.no_grad()
+def test_a_pixel_at_a_node_of_the_tree_may_become_what_is_under_it_however_the_palette_is_ordered():
+    torch.manual_seed(0)
+    denoiser = randomize(PaletteDenoiser(tree_nodes=True, time_conditioning=False, **SMALL))
+    _, t, palette = random_batch(2, 11, 8)
+    members = color_tree(palette).members
+    x_t = torch.multinomial(members.any(dim=2).float(), 64, replacement=True).view(2, 8, 8)
+    assert (x_t > 11).any()
+    logits = denoiser(x_t, t, palette)
+    assert torch.equal(logits.isfinite().flatten(2).mT, at_pixels(members, x_t))
+    order = torch.randperm(11)
+    permuted = PaletteBatch(palette.colors[:, order], palette.valid)
+    to_new = torch.cat([order.argsort(), torch.arange(11, members.shape[1])])
+    torch.testing.assert_close(denoiser(to_new[x_t], t, permuted), logits[:, order], atol=1e-4, rtol=1e-4)
+    # The node itself is seen, and not only what it leaves open.
+    node = int(x_t[x_t > 11][0])
+    other = denoiser(x_t.where(x_t != node, 11), t, palette)
+    both = logits.isfinite() & (x_t != node)[:, None]
+    assert (other - logits)[both].abs().max() > 1e-3
 
 
 @torch.no_grad()

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from tincture.common.errors import InputError
+from tincture.controls.joint import JointPalettes
+from tincture.controls.kept import Init
 from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.diffusion.draws import Streams
 from tincture.diffusion.scheduler import PaletteScheduler, sampler_names
@@ -14,6 +16,7 @@ from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette, write_palette
 from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.palettes.tree import color_tree
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.tests.palettes import random_palette
 
@@ -145,6 +148,34 @@ def test_steps_are_reported(pipeline):
     assert [step for step, _, _ in seen] == [0, 1, 2, 3, 4]
     assert [t for _, t, _ in seen] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
     assert same(seen[-1][2], drawn)
+
+
+def test_a_color_tree_shows_what_is_coming_keeps_what_is_kept_and_takes_one_palette():
+    torch.manual_seed(0)
+    small = {"channels": (32, 32), "blocks": (1, 1), "head_channels": 32, "head_blocks": 1}
+    denoiser = PaletteDenoiser(32, 1, 32, time_conditioning=False, tree_nodes=True, unet=small)
+    scheduler = PaletteScheduler("color-tree", {"blur": 1.0})
+    bank = PaletteBank.of(PaletteBatch.from_palettes([random_palette(4)]), torch.tensor([0]), torch.tensor([False]))
+    pipeline = PaletteDiffusionPipeline(denoiser, scheduler, bank, size=8)
+    pipeline.set_progress_bar_config(disable=True)
+    palette, seen = random_palette(16, transparent=3), []
+
+    def note(pipe, step, t, state):
+        seen.append((state["x_t"], state["images"][0].indices))
+        return {}
+
+    keep = torch.zeros(8, 8, dtype=torch.bool)
+    keep[0] = True
+    controls = Controls(Init(torch.full((8, 8), 7), keep))
+    drawn = pipeline(1, palette, Sampling(6), controls=controls, callback_on_step_end=note).images[0]
+    members = color_tree(PaletteBatch.from_palettes([palette])).members[0]
+    assert any((x_t > 16).any() for x_t, _ in seen)
+    for x_t, image in seen:
+        assert members[x_t[0], torch.tensor(image).long()].all()
+    assert np.array_equal(seen[-1][1], drawn.indices)
+    assert (drawn.indices[0] == 7).all()
+    with pytest.raises(InputError, match="color-tree model draws in one palette at a time"):
+        pipeline(1, JointPalettes.matched([palette, random_palette(16, 1)]), Sampling(1))
 
 
 def test_a_callback_may_change_the_image(pipeline):

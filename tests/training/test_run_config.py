@@ -27,6 +27,15 @@ def test_runs_of_earlier_versions_are_read_unless_they_were_sharded(tmp_path):
         read("--config", tmp_path / "sharded.yaml")
 
 
+def test_a_color_tree_needs_a_network_that_sees_colors():
+    tree = ("--train.max_steps", 1, "--process.kind", "color-tree", "--process.blur", 0.5)
+    config = read(*tree)
+    check_config(config)
+    assert config.process.scheduler_options["process_options"] == {"blur": 0.5}
+    with pytest.raises(InputError, match=r"color-tree is for model\.kind palette"):
+        check_config(read(*tree, "--model.kind", "index"))
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_that_ships_can_be_run(path):
     check_config(read("--config", path, "--data.path", "pictures"))
