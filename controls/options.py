@@ -5,7 +5,7 @@ be made and checked.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, get_args
 
 from tincture.common.errors import SEED, InputError, Range
@@ -95,6 +95,8 @@ class Guidance:
         prompt: what to draw, in words whose order doesn't matter; of several prompts, images are
             drawn in turn.
         negative_prompts: what to keep away from, in words.
+        guidance_from: the noise level at which guidance begins. Above it the network is only asked
+            about what is to be drawn, as learned: a call instead of two or more.
 
     Raises:
         InputError: a number is out of range.
@@ -110,9 +112,14 @@ class Guidance:
     negative_prompts: Sequence[str] = field(
         default=(), metadata={"flags": ["--negative-prompt"], "metavar": "WORDS[,WORDS]"}
     )
+    guidance_from: Annotated[float, Range(0, 1), With("guidance_scale", "negative_classes", "negative_prompts")] = 1.0
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def before(self) -> "Guidance":
+        """What the network is asked before guidance begins."""
+        return replace(self, guidance_scale=1.0, negative_classes=(), negative_prompts=())
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ its palette, in bits, divided by the number of its pixels.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,9 @@ from torch import Tensor
 from tincture.quantization.palettes.batch import PaletteBatch
 
 from .absorbing import surprisal
-from .draws import Generators, uniform, widest_float
+from .draws import Generators, widest_float
+from .options import OrderName
+from .orders import ORDERS
 from .process import Process
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -129,9 +131,9 @@ def discrete_bits_per_pixel(
 # is still a likelihood: that of the sampler that tells it these times.
 
 
-def random_orders(x_0: Tensor, generator: Generators = None) -> Tensor:
-    """An order of each image's pixels, uniform over all orders, int64 ``[B, H W]``."""
-    return uniform(x_0.flatten(1).shape, generator, x_0.device).argsort(dim=1)
+def pixel_orders(x_0: Tensor, kind: OrderName = "random", generator: Generators = None) -> Tensor:
+    """An order of each image's pixels, of that kind, int64 ``[B, H W]``."""
+    return ORDERS[kind](x_0.shape, generator, x_0.device).flatten(1).argsort(dim=1, stable=True)
 
 
 def order_bits_per_pixel(
@@ -183,11 +185,14 @@ def any_order_bits_per_pixel(
     orders: int,
     generator: Generators = None,
     times: Tensor | None = None,
+    kinds: Sequence[OrderName] = ("random",),
 ) -> AnyOrderBits:
-    """The likelihood in ``orders`` random orders; arguments as for `order_bits_per_pixel`."""
-    bits = torch.stack(
-        [order_bits_per_pixel(denoise, x_0, random_orders(x_0, generator), palette, times) for _ in range(orders)]
-    )
+    """The likelihood in so many orders, of these kinds in turn.
+
+    Other arguments are as for `order_bits_per_pixel`.
+    """
+    drawn = [pixel_orders(x_0, kinds[number % len(kinds)], generator) for number in range(orders)]
+    bits = torch.stack([order_bits_per_pixel(denoise, x_0, order, palette, times) for order in drawn])
     nats_per_bit = math.log(2) * x_0[0].numel()
     mixture = (math.log(orders) - (-bits * nats_per_bit).logsumexp(dim=0)) / nats_per_bit
     return AnyOrderBits(bits.mean(dim=0), bits.min(dim=0).values, mixture)

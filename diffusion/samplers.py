@@ -21,6 +21,7 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from .draws import LOOK_EVERY, Generators, categorical, is_waited_for, uniform, widest_float
 from .guidance import Prediction, as_prediction
 from .options import SAMPLER_OPTIONS
+from .orders import ORDERS, Order, filled, is_masked, left_masked, lowest
 from .process import Process
 
 Steps = Generator[tuple[Tensor, Tensor], tuple[Tensor, Prediction], Tensor]
@@ -171,6 +172,29 @@ def first_hitting(
     return x_t
 
 
+def in_order(order: Order) -> Algorithm:
+    """The sampler that unmasks pixels in ``order``, of which what is drawn decides nothing.
+
+    At each time of the grid as many stay masked as the schedule says. With one step a pixel it is
+    exact in every order; with fewer it depends on how much pixels of one call, each drawn by
+    itself, would have told each other.
+    """
+
+    def ordered(
+        process: Process, palette: PaletteBatch, x_t: Tensor, times: Tensor, generator: Generators = None
+    ) -> Steps:
+        counts = left_masked(process, is_masked(x_t, palette), times)
+        numbers = order(x_t.shape, generator, x_t.device).flatten(1).float()
+        for left, t in zip(counts[1:], times[:-1].to(x_t.device), strict=True):
+            x_t, prediction = yield x_t, t.expand(len(x_t))
+            masked = is_masked(x_t, palette)
+            now = masked & lowest(numbers.masked_fill(~masked, torch.inf), masked.sum(dim=1) - left)
+            x_t = filled(x_t, now, categorical(prediction.p_0(), generator))
+        return x_t
+
+    return ordered
+
+
 def confidence(
     process: Process,
     palette: PaletteBatch,
@@ -296,35 +320,12 @@ def remasking(
     return x_t
 
 
-# What samplers share: the process's clock; how many pixels stay masked, and which
+# What samplers share (orders.py says which pixels)
 
 
 def clocks(process: Process, times: Tensor, palette: PaletteBatch) -> Tensor:
     """The process's clock at all ``times``, ``[steps, B]``."""
     return process.clock(times[:, None].expand(-1, len(palette.colors)), palette)
-
-
-def is_masked(x_t: Tensor, palette: PaletteBatch) -> Tensor:
-    """Which pixels are masked, bool ``[B, H W]``."""
-    return (x_t == palette.mask_index).flatten(1)
-
-
-def left_masked(process: Process, masked: Tensor, times: Tensor) -> Tensor:
-    """How many of the masked pixels the schedule leaves masked, int64 ``[steps + 1, B]``."""
-    noise = process.schedule.noise(times.to(masked.device))
-    # A shade more than half an ulp keeps whole numbers whole.
-    return ((noise / noise[0])[:, None] * masked.sum(dim=1) + 1e-4).floor().long()
-
-
-def lowest(values: Tensor, count: Tensor) -> Tensor:
-    """The ``count[b]`` lowest values of each row, bool ``[B, N]``; of equal ones the first."""
-    ranks = values.argsort(dim=1, stable=True).argsort(dim=1)
-    return ranks < count[:, None]
-
-
-def filled(x_t: Tensor, chosen: Tensor, x_0: Tensor) -> Tensor:
-    """``x_t`` with ``x_0`` in the pixels ``chosen``, bool ``[B, H W]``."""
-    return torch.where(chosen.view_as(x_t), x_0, x_t)
 
 
 # The registry
@@ -388,6 +389,9 @@ SAMPLERS = Samplers(
         ),
         "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
         "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
+        "halton": Sampler(in_order(ORDERS["halton"]), mask=True),
+        "lattice": Sampler(in_order(ORDERS["lattice"]), mask=True),
+        "raster": Sampler(in_order(ORDERS["raster"]), mask=True),
         "stratified-hazard": Sampler(stratified_hazard, mask=False),
     }
 )

@@ -1,7 +1,7 @@
 """Bits per pixel of a whole data set: the bound and the exact figure, with standard errors."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from tincture.common.processes import joined, own_batches
 from tincture.data.index_maps import Batch, IndexMaps
 from tincture.diffusion.draws import Streams, mixed_seed
 from tincture.diffusion.likelihood import AnyOrderBits, any_order_bits_per_pixel, bits_per_pixel, mean_and_stderr
+from tincture.diffusion.options import OrderName
 from tincture.diffusion.process import Process
 from tincture.diffusion.schedules import low_discrepancy_times
 from tincture.models.denoiser import NO_CONDITIONS, Conditions, Denoiser, bind
@@ -114,8 +115,9 @@ def exact_estimates(
     batch_size: int = 64,
     seed: int = 0,
     distributed: bool = False,
+    kinds: Sequence[OrderName] = ("random",),
 ) -> AnyOrderBits:
-    """The exact likelihood of images in random orders of their pixels.
+    """The exact likelihood of images in several orders of their pixels.
 
     It takes ``orders · H · W`` calls of the denoiser for each image.
 
@@ -127,6 +129,7 @@ def exact_estimates(
         batch_size: images at once.
         seed: of the orders. Each image's own follow from the seed and the image's place.
         distributed: as for `heldout_estimates`.
+        kinds: of the orders, in turn.
 
     Returns:
         Bits per pixel of each image, float64 ``[N]`` each.
@@ -148,7 +151,7 @@ def exact_estimates(
         pixels = batch.x_0[0].numel()
         times = process.schedule.time(torch.arange(1, pixels + 1, device=device) / pixels)
         streams = Streams.of(seed, rows, device)
-        bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, streams, times)
+        bits = any_order_bits_per_pixel(denoise, batch.x_0, batch.palette, orders, streams, times, kinds)
         measured[:, rows] = torch.stack(bits).cpu().double()
     denoiser.train(was_training)
     return AnyOrderBits(*joined(measured, distributed))

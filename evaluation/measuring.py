@@ -131,9 +131,8 @@ def likelihood(
     figures: list[Path] = []
     if "exact-bits-per-pixel" in measuring.metrics:  # first, because it may not fit the process
         rows = reference.random_rows(measuring.exact_images, seed)
-        exact = exact_estimates(
-            pipeline.denoiser, process, reference.subset(rows), measuring.orders, seed=seed, distributed=True
-        )
+        measured = pipeline.denoiser, process, reference.subset(rows), measuring.orders
+        exact = exact_estimates(*measured, seed=seed, distributed=True, kinds=measuring.order_kinds)
         scalars |= named(f"{measuring.split}/exact_bits_per_pixel", Measured(*mean_and_stderr(exact.mean)))
         scalars |= named(f"{measuring.split}/exact_bits_per_pixel_mixture", Measured(*mean_and_stderr(exact.mixture)))
         samples |= {"exact_images": len(rows), "exact_orders": measuring.orders}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 from tincture.common.errors import InputError, Range
 from tincture.common.options import OneOf, With
 from tincture.controls.options import COUNT
+from tincture.diffusion.options import OrderName
 
 ExtractorName = Literal["efficientnet-lite0", "efficientnet-lite0-224", "inception"]
 """The names in `features.EXTRACTORS`."""
@@ -32,6 +33,8 @@ class Measuring:
         transparent: add a transparent entry to each of these palettes that has none.
         times: corruptions of each picture for its bits per pixel.
         orders: orders of its pixels for each picture's exact bits per pixel.
+        order_kinds: of what kinds these orders are, in turn; only random ones have the bound as
+            their mean.
         exact_images: pictures whose exact bits per pixel are measured.
         extractor: the network of the features.
 
@@ -46,6 +49,7 @@ class Measuring:
     transparent: Annotated[bool, With("palettes")] = False
     times: Annotated[int, COUNT] = 8
     orders: Annotated[int, COUNT] = 4
+    order_kinds: Annotated[list[str], OneOf(get_args(OrderName))] = field(default_factory=lambda: ["random"])
     exact_images: Annotated[int, Range(2, COUNT.high)] = 32
     extractor: Annotated[str, OneOf(get_args(ExtractorName))] = "efficientnet-lite0"
 

@@ -8,7 +8,8 @@
 A sampler asks about its canvas x_t. The canvas becomes the picture: a mirrored canvas unfolds. The
 picture becomes what the network sees this time: moved around, if it is a tile, and cut into
 windows, if it is large (`controls.views`). The network is asked once for each branch of guidance
-(`guidance_branches`), and about each palette, if the drawing is shown in several (`JointDenoiser`).
+(`guidance_branches`, `LateGuidance`), and about each palette, if the drawing is shown in several
+(`JointDenoiser`).
 Its logits go the same way back. The biases of wishes join them at the picture, because that is
 where people ask for things. `GuidedDenoiser` does all this for one batch; around it, `Reuse`
 doesn't ask again about images that haven't changed. `diffusion.guidance.Prediction` then mixes the
@@ -36,6 +37,10 @@ class Branch(NamedTuple):
 
     conditions: Conditions
     weight: float
+
+    def of_images(self, rows: slice, device: torch.device) -> "Branch":
+        """The same for some of the images, on that device."""
+        return self._replace(conditions=self.conditions[rows].to(device))
 
 
 def guidance_branches(
@@ -93,6 +98,38 @@ class Reuse:
         self.image_calls += len(rows)
         self._x_t, self._t = x_t, t
         return self._logits
+
+
+class LateGuidance:
+    """A denoiser that is asked under all branches of guidance only from a step on.
+
+    Args:
+        make: a `GuidedDenoiser` of one batch, by what it is told.
+        phases: the branches before guidance begins, and those from then on.
+        is_early: which steps come before, bool ``[steps]``.
+        depends_on_time: as for `Reuse`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Sequence[Conditions]], "GuidedDenoiser"],
+        phases: Sequence[Sequence[Branch]],
+        is_early: Tensor,
+        depends_on_time: bool,
+    ) -> None:
+        self.weights = [[branch.weight for branch in branches] for branches in phases]
+        self.phases = [Reuse(make([branch.conditions for branch in each]), depends_on_time) for each in phases]
+        self.starts = int(is_early.sum())
+
+    def __call__(self, x_t: Tensor, t: Tensor, step: int) -> tuple[Sequence[Tensor], Sequence[float]]:
+        """Logits ``[B, K, H, W]`` of each branch of that step, and the branches' weights."""
+        phase = step >= self.starts
+        return self.phases[phase](x_t, t).unbind(0), self.weights[phase]
+
+    @property
+    def image_calls(self) -> int:
+        """How many images the denoiser was asked about."""
+        return sum(phase.image_calls for phase in self.phases)
 
 
 class GuidedDenoiser:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.palettes.tree import at_pixels, color_tree
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
-from .asking import Branch, GuidedDenoiser, JointDenoiser, Reuse, guidance_branches
+from .asking import Branch, GuidedDenoiser, JointDenoiser, LateGuidance, guidance_branches
 from .palette_bank import PaletteBank
 from .saving import FolderPipeline
 
@@ -153,7 +154,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
         # What is asked of them, and of the network.
         self._check_memory(min(num_images, sampling.batch_size), padded, height, width)
         controls.check(palettes, height, width)
-        branches = self._branches(num_images, guidance, controls.luminance)
+        phases = [self._branches(num_images, each, controls.luminance) for each in (guidance.before(), guidance)]
         denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
         scheduler = self._scheduler(sampling)
         start = 1.0 if controls.init is None else controls.init.strength
@@ -170,23 +171,25 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 x_t = scheduler.prior(batch, *drawn_size, draw)
                 x_t, hold = _begin(x_t, scheduler, batch, draw, controls.init, rows, tie)
                 x_t = scheduler.start(x_t, batch, draw)
-                ask = Reuse(
-                    GuidedDenoiser(
+                ask = LateGuidance(
+                    partial(
+                        GuidedDenoiser,
                         denoiser,
                         batch,
-                        [branch.conditions[rows].to(device) for branch in branches],
-                        controls.bias(batch, rows),
-                        controls.canvas,
-                        tie,
-                        draw,
-                        max(sampling.batch_size // (1 if joint is None else len(joint.palettes)), 1),
+                        bias=controls.bias(batch, rows),
+                        canvas=controls.canvas,
+                        tie=tie,
+                        streams=draw,
+                        batch_size=max(sampling.batch_size // (1 if joint is None else len(joint.palettes)), 1),
                     ),
+                    [[branch.of_images(rows, device) for branch in branches] for branches in phases],
+                    scheduler.process.schedule.noise(scheduler.timesteps) > guidance.guidance_from,
                     self.denoiser.depends_on_time,
                 )
                 for step, t in enumerate(scheduler.timesteps):
                     if not scheduler.finished:
                         # Ask the network under the conditions of each branch.
-                        logits, weights = ask(x_t, scheduler.times).unbind(0), [branch.weight for branch in branches]
+                        logits, weights = ask(x_t, scheduler.times, step)
                         prediction = Prediction(logits, weights, sampling.temperature, sampling.top_p)
                         if controls.proportions is not None:
                             drawn = x_t if scheduler.process.has_mask else torch.full_like(x_t, padded)

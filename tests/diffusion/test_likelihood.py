@@ -10,7 +10,7 @@ from tincture.diffusion.likelihood import (
     cross_entropy,
     hybrid_loss,
     order_bits_per_pixel,
-    random_orders,
+    pixel_orders,
 )
 from tincture.diffusion.schedules import low_discrepancy_times
 
@@ -111,7 +111,17 @@ def test_more_orders_tighten_the_mixture_towards_the_likelihood(world):
     assert bounds[-1] == pytest.approx((world.p * likelihood).sum().item(), abs=5e-3)
 
 
-def test_orders_are_uniform_permutations(p_value):
-    orders = random_orders(torch.zeros(24_000, 2, 2), torch.Generator().manual_seed(0))
+def test_kinds_of_orders_are_taken_in_turn(world):
+    denoise, count = flattened(world), len(world.states)
+    asked = denoise, world.states, world.palette(count)
+    rows = order_bits_per_pixel(denoise, world.states, torch.arange(4).expand(count, -1), world.palette(count))
+    drawn = any_order_bits_per_pixel(*asked, 1, torch.Generator().manual_seed(0), kinds=["random"]).mean
+    both = any_order_bits_per_pixel(*asked, 3, torch.Generator().manual_seed(0), kinds=["raster", "random", "raster"])
+    assert (rows - drawn).abs().max() > 0.01
+    torch.testing.assert_close(both.mean, (2 * rows + drawn) / 3)
+
+
+def test_random_orders_are_uniform_permutations(p_value):
+    orders = pixel_orders(torch.zeros(24_000, 2, 2), "random", torch.Generator().manual_seed(0))
     places = (orders[:, None] == ALL_ORDERS).all(-1).long().argmax(dim=1)
     assert p_value(torch.bincount(places, minlength=24), torch.full((24,), 1 / 24)) > 0.001

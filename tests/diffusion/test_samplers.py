@@ -41,6 +41,9 @@ def test_ancestral_sampling_reproduces_the_distribution(world, p_value, process_
     [
         ("first-hitting", 4, {}),  # as many steps as pixels are enough: there is no grid of times
         ("first-hitting", 100, {}),
+        ("halton", 4, {}),
+        ("lattice", 4, {}),
+        ("raster", 4, {}),
         ("remasking", 256, {"remasking_rate": 0.0}),
         ("remasking", 256, {"remasking_rate": 3.0}),
         (
@@ -67,6 +70,9 @@ def test_the_chi_squared_test_notices_too_few_steps(world, p_value):
         ("ancestral", "color-heat", (1, 2, 4, 16)),
         ("ancestral", "color-tree", (1, 2, 4, 16)),
         ("first-hitting", "absorbing", (1, 2, 4)),
+        ("halton", "absorbing", (1, 2, 4)),
+        ("lattice", "absorbing", (1, 2, 4)),
+        ("raster", "absorbing", (1, 2, 4)),
         ("confidence", "absorbing", (1, 2, 4)),
         ("entropy-bounded", "absorbing", (1, 2, 4)),
         ("remasking", "absorbing", (1, 2, 4, 16)),

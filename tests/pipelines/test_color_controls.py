@@ -92,6 +92,19 @@ def test_pixels_of_a_negative_class_become_rarer_the_higher_its_scale(by_class):
     assert shares[0] > 2 * shares[-1] > 0
 
 
+@pytest.mark.parametrize(("begins", "calls"), [(1.0, 8), (0.5, 6), (0.1, 4)])
+def test_before_guidance_begins_a_step_is_one_call(by_class, begins, calls):
+    asked, sampling = [], Sampling(4, sampler="halton")  # at the noise levels 1, 0.75, 0.5, 0.25
+    hook = by_class.denoiser.register_forward_hook(lambda *_: asked.append(1))
+    guidance = Guidance("cat", 3.0, guidance_from=begins)
+    drawn = by_class(2, random_palette(4), sampling, guidance)
+    hook.remove()
+    assert len(asked) == calls
+    same_as = {1.0: Guidance("cat", 3.0), 0.1: Guidance("cat")}.get(begins)
+    if same_as:
+        assert np.array_equal(index_maps(drawn), index_maps(by_class(2, random_palette(4), sampling, same_as)))
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_marginals_are_the_wanted_proportions(rng, temperature):
     logits = torch.from_numpy(rng.normal(size=(3, 5, 8, 8)) * 3).float()
