@@ -140,7 +140,7 @@ def evaluate(  # noqa: PLR0915  # one evaluation, top to bottom
     if given:
         drawn_in_given = draw(pipeline, like, in_turn(given, len(like)), options.sampling)
     if "words" in measuring.metrics:
-        asked, of_captions = draw_captions(pipeline, reference, things, measuring.num_samples, options.sampling)
+        asked, of_captions = draw_captions(pipeline, reference, things, measuring, options.sampling)
         samples |= {"captions": len(asked)}
     leave_group()
     if not state.is_main_process:

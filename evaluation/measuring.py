@@ -47,6 +47,7 @@ def draw(
     palettes: list[Palette],
     sampling: Sampling,
     prompts: list[str] | None = None,
+    guidance_scale: float = 1.0,
 ) -> list[IndexedImage]:
     """Draw an image in each palette, of each prompt, as large as the picture that it is ``like``.
 
@@ -57,7 +58,8 @@ def draw(
     for (height, width), places in places_by_size(like).items():
         own, size = [palettes[place] for place in places], {"height": height, "width": width}
         of_size = {"generator": streams[torch.tensor(places)], "distributed": True, **size}
-        of_size["prompt"] = None if prompts is None else [prompts[place] for place in places]
+        if prompts is not None:
+            of_size |= {"prompt": [prompts[place] for place in places], "guidance_scale": guidance_scale}
         images = pipeline(len(places), own, sampling, **of_size).images
         drawn |= zip(places, images, strict=True)
     return [drawn[place] for place in range(len(like))]
@@ -80,7 +82,7 @@ def draw_captions(
     pipeline: PaletteDiffusionPipeline,
     reference: IndexMaps,
     things: Mapping[str, int],
-    num_samples: int,
+    measuring: Measuring,
     sampling: Sampling,
 ) -> tuple[IndexMaps, dict[str, list[IndexedImage]]]:
     """Draw the captions of pictures that show one of the ``things``, in these pictures' palettes.
@@ -89,14 +91,15 @@ def draw_captions(
         The pictures; and drawings by name, with their captions as prompts and without.
     """
     rows = reference.random_rows(len(reference), sampling.seed)
-    rows = rows[shown_things(reference.captions, things)[rows] >= 0][:num_samples]
+    rows = rows[shown_things(reference.captions, things)[rows] >= 0][: measuring.num_samples]
     if len(rows) == 0:
         raise InputError(f"the metric words finds none of {', '.join(things)} in captions of that split: leave it out")
     asked = reference.subset(rows)
     like = asked.pictures(torch.arange(len(asked)))
     known = list(map(pipeline.denoiser.text.vocabulary.known_in, asked.captions))
     where = pipeline, like, [picture.palette for picture in like], sampling
-    return asked, {"recognized": draw(*where, known), "recognized_unprompted": draw(*where)}
+    prompted = draw(*where, known, measuring.guidance_scale)
+    return asked, {"recognized": prompted, "recognized_unprompted": draw(*where)}
 
 
 def recognition(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from tincture.common.errors import InputError, Range
 from tincture.common.options import OneOf, With
-from tincture.controls.options import COUNT
+from tincture.controls.options import COUNT, FACTOR
 from tincture.diffusion.options import OrderName
 
 ExtractorName = Literal["efficientnet-lite0", "efficientnet-lite0-224", "inception"]
@@ -31,6 +31,7 @@ class Measuring:
         palettes: names or files of palettes in which as many are drawn besides, to be compared with
             those pictures moved to the same palettes.
         transparent: add a transparent entry to each of these palettes that has none.
+        guidance_scale: how strongly what the metric words draws follows its captions; 1 as learned.
         times: corruptions of each picture for its bits per pixel.
         orders: orders of its pixels for each picture's exact bits per pixel.
         order_kinds: of what kinds these orders are, in turn; only random ones have the bound as
@@ -39,7 +40,8 @@ class Measuring:
         extractor: the network of the features.
 
     Raises:
-        InputError: too few images are to be drawn for the metric images.
+        InputError: too few images are to be drawn for the metric images, or an option needs a
+            metric that isn't asked for.
     """
 
     metrics: Annotated[list[str], OneOf(METRICS)] = field(default_factory=lambda: list(DEFAULT_METRICS))
@@ -47,6 +49,7 @@ class Measuring:
     num_samples: Annotated[int, COUNT] = 256
     palettes: list[str] = field(default_factory=list)
     transparent: Annotated[bool, With("palettes")] = False
+    guidance_scale: Annotated[float, FACTOR] = 1.0
     times: Annotated[int, COUNT] = 8
     orders: Annotated[int, COUNT] = 4
     order_kinds: Annotated[list[str], OneOf(get_args(OrderName))] = field(default_factory=lambda: ["random"])
@@ -60,3 +63,5 @@ class Measuring:
             )
         if self.palettes and "images" not in self.metrics:
             raise InputError("--palettes are for the metric images: add it to --metrics, or leave them out")
+        if self.guidance_scale != 1 and "words" not in self.metrics:
+            raise InputError("--guidance-scale is for the metric words: add it to --metrics, or leave it out")

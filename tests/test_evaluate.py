@@ -93,6 +93,7 @@ def test_mistakes_are_one_line(run, checkpoint, tmp_path):
         (("--palettes", "pico-8", "pico-9"), "no palette 'pico-9'"),
         (("--transparent",), "--transparent does nothing without --palettes"),
         (("--palettes", "pico-8", "--metrics", "memorization"), "--palettes are for the metric images"),
+        (("--guidance-scale", 2), "--guidance-scale is for the metric words"),
         (("--sampler", "stratified-hazard"), "needs a process without a mask"),
         (("--steps", 0), "--steps is 0"),
         (("--top-p", 7), "--top-p is 7"),

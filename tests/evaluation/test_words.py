@@ -62,11 +62,15 @@ def pictures_of(captions):
 class Painter:
     """A pipeline that draws what its prompt names, and seas without one."""
 
+    def __init__(self):
+        self.scales = {}
+
     denoiser = SimpleNamespace(device="cpu", text=SimpleNamespace(vocabulary=Vocabulary(["apple", "sea", "big"])))
 
-    def __call__(self, num_images, palettes, sampling, height, width, prompt, **_):
+    def __call__(self, num_images, palettes, sampling, height, width, prompt=None, guidance_scale=None, **_):
         filled = [SEA] * num_images if prompt is None else [APPLE if "apple" in each else SEA for each in prompt]
         self.prompts = prompt or self.prompts
+        self.scales[prompt is None] = guidance_scale
         images = [np.full((height, width), entry, np.uint8) for entry in filled]
         return SimpleNamespace(images=list(map(IndexedImage, images, palettes)))
 
@@ -76,9 +80,10 @@ def test_drawings_of_captions_are_recognized_as_often_as_they_show_what_these_na
     reference = pictures_of(["apple qqqq", "sea", "big", "big apple", "apple"] * 4)
     things, painter = common_things(training.captions), Painter()
     assert list(things) == ["apple", "sea"]
-    asked, drawn = draw_captions(painter, reference, things, 100, Sampling())
+    asked, drawn = draw_captions(painter, reference, things, Measuring(["words"], guidance_scale=2.0), Sampling())
     assert sorted(asked.captions) == sorted(caption for caption in reference.captions if caption != "big")
     assert sorted(set(painter.prompts)) == ["apple", "big apple", "sea"]  # an unknown word isn't asked for
+    assert painter.scales == {False: 2.0, True: None}  # without a prompt there is nothing to follow
 
     looked = []
 
@@ -91,7 +96,7 @@ def test_drawings_of_captions_are_recognized_as_often_as_they_show_what_these_na
     assert scalars["words/recognized_unprompted"] == 0.25  # of the captions asked for, those that name a sea
     assert looked[0] == 60  # of pictures that show one of the things
     with pytest.raises(InputError, match="none of apple, sea in captions"):
-        draw_captions(painter, pictures_of(["big"] * 4), things, 100, Sampling())
+        draw_captions(painter, pictures_of(["big"] * 4), things, Measuring(["words"]), Sampling())
 
 
 def test_words_are_measured_only_of_a_model_that_knows_some():
