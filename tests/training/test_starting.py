@@ -13,7 +13,7 @@ from tincture.common.errors import InputError
 from tincture.data.index_maps import load_index_maps
 from tincture.models.text import LEARNED
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-from tincture.tests.training.test_loop import TINY, weights
+from tincture.tests.training.tiny_runs import TINY, weights
 from tincture.training import loop
 from tincture.training.checkpoints import list_checkpoints
 from tincture.training.feeds import WholeSet
