@@ -1,5 +1,7 @@
 """Prompts: what a pipeline that knows words makes of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tincture.pipelines.asking import guidance_branches
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.tests.models.test_denoiser import TINY, randomize
 from tincture.tests.palettes import random_palette
 
@@ -134,3 +137,24 @@ def test_a_prompt_without_a_palette_is_drawn_in_one_of_a_picture_that_it_is_like
 def test_prompts_that_say_nothing_are_refused(draw, options, message):
     with pytest.raises(InputError, match=message):
         draw(**options)
+
+
+@pytest.fixture(scope="module")
+def sprites():
+    pipeline = PaletteDiffusionPipeline.from_pretrained(Path(__file__).parents[2] / "checkpoints" / "sprites")
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.mark.parametrize("prompt", [None, "red dragon"])
+@pytest.mark.parametrize(("width", "height", "entries"), [(8, 8, 2), (64, 9, 31), (13, 40, 6), (64, 64, 256)])
+def test_the_model_of_words_draws_any_size_in_exactly_the_palette_given(
+    sprites, tmp_path, width, height, entries, prompt
+):
+    palette = random_palette(entries, transparent=1)
+    drawn = sprites(1, palette, Sampling(2), prompt=prompt, guidance_scale=2.0, width=width, height=height).images[0]
+    drawn.save(tmp_path / "drawn.png")
+    saved = IndexedImage.load(tmp_path / "drawn.png")
+    assert saved.indices.shape == (height, width)
+    assert saved.palette == palette
+    assert len(np.unique(saved.indices)) > 1
