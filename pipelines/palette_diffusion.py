@@ -268,10 +268,12 @@ class PaletteDiffusionPipeline(FolderPipeline):
         """The rows of the words of each prompt."""
         if prompts is None:
             return None
+        prompts = [prompts] if isinstance(prompts, str) else prompts
         if self.denoiser.text is None:
             named = ", which knows classes: see --class-label" if self.config.label_names else ""
-            raise InputError(f"this model was trained without words{named}; leave the prompt {prompts!r} out")
-        rows = tuple(map(self.denoiser.text.vocabulary.understand, [prompts] if isinstance(prompts, str) else prompts))
+            said = ", ".join(map(repr, prompts))
+            raise InputError(f"this model was trained without words{named}; leave the prompt {said} out")
+        rows = tuple(map(self.denoiser.text.vocabulary.understand, prompts))
         if not rows:
             raise InputError("there is no prompt in the list of prompts: name what to draw, or leave it out")
         return rows

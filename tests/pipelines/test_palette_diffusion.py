@@ -351,7 +351,7 @@ def test_what_is_not_a_whole_checkpoint_is_refused(pipeline, tmp_path, damage, m
         (lambda: {"palette": "trian"}, "no palette 'trian' .did you mean train"),
         (lambda: {"palette": ["pico-8"] * 3}, "3 palettes for 2 images"),
         (lambda: {"palette": "000,5x5"}, "'5x5' is not a color"),
-        (lambda: {"num_images": "a red cat"}, "trained without words, which knows classes: see --class-label; leave"),
+        (lambda: {"num_images": "a red cat"}, "see --class-label; leave the prompt 'a red cat' out"),
         (lambda: {"num_inference_steps": 0}, "steps is 0"),
         (lambda: {"guidance_scale": -1.0}, "guidance_scale is -1"),
         (

@@ -4,6 +4,7 @@ import pytest
 
 from tincture.common import cli
 from tincture.common.errors import InputError
+from tincture.training import run_config
 from tincture.training.run_config import RunConfig, add_run_options, check_config
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,6 +55,16 @@ def test_every_config_that_ships_can_be_run(path):
 def test_numbers_out_of_range_are_called_as_the_config_calls_them(name, value, message):
     with pytest.raises(InputError, match=message):
         check_config(read("--train.max_steps=1", f"--{name}={value}"))
+
+
+def test_a_step_that_memory_can_not_hold_is_refused(monkeypatch):
+    monkeypatch.setattr(run_config, "physical_memory", lambda: 2**30)
+    options = ["--train.max_steps=1", "--data.size=1024", "--data.max_colors=16"]
+    check_config(read(*options, "--train.batch_size=15"))
+    with pytest.raises(
+        InputError, match=r"285,212,672 predictions of a step take 1 GiB, and this machine has 1: lower"
+    ):
+        check_config(read(*options, "--train.batch_size=17"))
 
 
 def test_words_of_a_run_are_options_and_must_sometimes_be_hidden():
