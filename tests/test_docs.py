@@ -9,13 +9,14 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from string import Template
 
 import jsonargparse
 import pytest
 
 from tincture import recolor, sample
 from tincture.common.options import read_options
-from tincture.tools.make_recipes import DRAW, FOLDER, RECIPES
+from tincture.tools.make_recipes import FOLDER, RECIPES, SHORT
 
 ROOT = Path(__file__).parent.parent
 GUIDES = [ROOT / "docs" / "drawing.md", ROOT / "docs" / "recoloring.md"]
@@ -32,15 +33,15 @@ def named(pages):
 
 def test_the_guides_have_the_commands_of_their_pictures():
     lines = [line for page in GUIDES for block in blocks(page, "sh") for line in block.splitlines()]
-    drawn = {line.removeprefix("$DRAW ") for line in lines if line.startswith("$DRAW ")}
-    recolored = {line.removeprefix("python ") for line in lines if line.startswith("python recolor.py ")}
+    drawn = {line for line in lines if line.startswith("$")}
+    recolored = {line for line in lines if line.startswith("python recolor.py ")}
     assert drawn | recolored == {command for recipe in RECIPES.values() for command in recipe.commands}
-    assert f'DRAW="python sample.py --checkpoint checkpoints/icons16 {DRAW}"' in lines
+    assert {f'{variable}="{words}"' for variable, words in SHORT.items()} <= {*lines}
     for command in drawn:
-        words = [*shlex.split(f"--checkpoint x {DRAW}"), *shlex.split(command)]
+        words = shlex.split(Template(command).substitute(SHORT))[2:]
         read_options(sample.Options, sample.make_parser().parse_args(words))
     for command in recolored:
-        recolor.make_parser().parse_args(shlex.split(command)[1:])
+        recolor.make_parser().parse_args(shlex.split(command)[2:])
 
 
 def test_the_guides_show_every_picture_and_no_other():
@@ -71,7 +72,7 @@ def commands(page):
             filled = re.sub(r"\$(\w+)", lambda name: variables.get(name[1], name[0]), filled)
             assert set(found) <= set(variables), line
         for program, arguments in re.findall(r"\bpython (-m (?:benchmarks|tools)\S+|\S+\.py)([^;&#]*)", filled):
-            if "…" not in arguments and not line.startswith('DRAW="'):
+            if "…" not in arguments and not re.match(r'\w+="', line):
                 yield program, shlex.split(arguments)
 
 
