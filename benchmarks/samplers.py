@@ -49,6 +49,8 @@ class Way:
         return calls // SAMPLERS[self.sampler].calls_per_step(self.options)
 
 
+REPLANNED = {"choice_temperature": 9.0, "replanning": 2.0}
+
 WAYS = [
     Way("ancestral", "ancestral"),
     Way("ancestral, cosine grid", "ancestral", grid="cosine"),
@@ -57,7 +59,10 @@ WAYS = [
     Way("first-hitting", "first-hitting"),
     Way("confidence, cosine grid", "confidence", grid="cosine"),
     Way("confidence, temperature 1, cosine grid", "confidence", {"choice_temperature": 1.0}, "cosine"),
-    Way("confidence, temperature 9, replanning 2", "confidence", {"choice_temperature": 9.0, "replanning": 2.0}),
+    Way("confidence, temperature 9, replanning 2", "confidence", REPLANNED),
+    Way("confidence, temperature 9, replanning 2, fitted grid", "confidence", REPLANNED, "fitted"),
+    Way("halton, fitted grid", "halton", grid="fitted"),
+    Way("lattice, fitted grid", "lattice", grid="fitted"),
     Way("entropy-bounded, γ 0.1, cosine grid", "entropy-bounded", {"entropy_bound": 0.1}, "cosine"),
     Way("entropy-bounded, γ 1, cosine grid", "entropy-bounded", {"entropy_bound": 1.0}, "cosine"),
     Way("remasking, rate 1", "remasking", {"remasking_rate": 1.0}),

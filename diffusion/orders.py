@@ -31,6 +31,10 @@ def raster(shape: Sequence[int], generator: Generators, device: torch.device) ->
 def moved(ranks: Callable[[int, int], np.ndarray]) -> Order:
     """The order of ``ranks``, ``[H, W]``, each image's moved around its borders at random."""
 
+    @lru_cache
+    def table(height: int, width: int, device: torch.device) -> Tensor:
+        return torch.from_numpy(ranks(height, width)).to(device)  # once: a GPU would wait for it
+
     def order(shape: Sequence[int], generator: Generators, device: torch.device) -> Tensor:
         batch, *sides = shape
         starts = uniform((batch, 2), generator, device).unbind(1)
@@ -38,12 +42,11 @@ def moved(ranks: Callable[[int, int], np.ndarray]) -> Order:
             (torch.arange(side, device=device) + (start * side).long()[:, None]) % side
             for start, side in zip(starts, sides, strict=True)
         )
-        return torch.from_numpy(ranks(*sides)).to(device)[rows[:, :, None], columns[:, None, :]]
+        return table(*sides, device)[rows[:, :, None], columns[:, None, :]]
 
     return order
 
 
-@lru_cache
 def halton(height: int, width: int) -> np.ndarray:
     """As the Halton sequence meets pixels: Besnier et al. 2025 (arXiv 2503.17076).
 

@@ -389,9 +389,7 @@ SAMPLERS = Samplers(
         ),
         "entropy-bounded": Sampler(entropy_bounded, mask=True, ranges={"entropy_bound": Range(0, 1000)}),
         "remasking": Sampler(remasking, mask=True, ranges={"remasking_rate": Range(0, 1000)}),
-        "halton": Sampler(in_order(ORDERS["halton"]), mask=True),
-        "lattice": Sampler(in_order(ORDERS["lattice"]), mask=True),
-        "raster": Sampler(in_order(ORDERS["raster"]), mask=True),
+        **{name: Sampler(in_order(ORDERS[name]), mask=True) for name in ("halton", "lattice", "raster")},
         "stratified-hazard": Sampler(stratified_hazard, mask=False),
     }
 )

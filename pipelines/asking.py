@@ -9,11 +9,10 @@ A sampler asks about its canvas x_t. The canvas becomes the picture: a mirrored 
 picture becomes what the network sees this time: moved around, if it is a tile, and cut into
 windows, if it is large (`controls.views`). The network is asked once for each branch of guidance
 (`guidance_branches`, `LateGuidance`), and about each palette, if the drawing is shown in several
-(`JointDenoiser`).
-Its logits go the same way back. The biases of wishes join them at the picture, because that is
-where people ask for things. `GuidedDenoiser` does all this for one batch; around it, `Reuse`
-doesn't ask again about images that haven't changed. `diffusion.guidance.Prediction` then mixes the
-branches.
+(`JointDenoiser`). Its logits go the same way back. The biases of wishes join them at the picture,
+because that is where people ask for things. `GuidedDenoiser` does all this for one batch; around
+it, `Reuse` doesn't ask again about images that haven't changed. `diffusion.guidance.Prediction`
+then mixes the branches.
 """
 
 from collections.abc import Callable, Sequence

@@ -243,6 +243,20 @@ def samplers(output: Path, source: Path | None) -> None:
     contact_sheet(images, columns, scale=3).save(output / "samplers.png")
 
 
+def calls(output: Path, source: Path | None) -> None:
+    """calls.png: the same palettes and seeds at 4, 8, 16 and 64 calls of a model, SOURCE.
+
+    Of each number of calls, the first row is remasking, the second replanning.
+    """
+    columns, seed = 16, 2
+    ways = (("remasking", {}, None), ("confidence", {"choice_temperature": 9.0, "replanning": 2.0}, "fitted"))
+    pipeline = PaletteDiffusionPipeline.from_pretrained(_given(source))
+    pipeline.set_progress_bar_config(disable=True)
+    rows = [Sampling(steps, seed, *way) for steps in (4, 8, 16, 64) for way in ways]
+    images = [image for row in rows for image in pipeline(columns, "heldout", row).images]
+    contact_sheet(images, columns, scale=3).save(output / "calls.png")
+
+
 def curve(output: Path, source: Path | None) -> None:
     """curve.png: the bits per pixel of a training run, SOURCE, over its steps."""
     lines = {
@@ -326,6 +340,7 @@ PICTURES: dict[str, Callable[[Path, Path | None], None]] = {
     "sprites": sprites,
     "icons16-reference": reference,
     "samplers": samplers,
+    "calls": calls,
     "curve": curve,
     "peers": peers_plot,
     "peers-drawn": peers_drawn,
