@@ -1,7 +1,8 @@
 """Controls on held-out icons: inpainting, colorization, palettizing with a prior, seams of tiles.
 
 `python -m benchmarks.controls --checkpoint checkpoints/icons16 --output runs/controls.json` prints
-the tables of docs/results/controls.md. It needs requirements-benchmarks.txt.
+the tables of docs/results/controls.md. It needs requirements-benchmarks.txt. A model of another
+process than absorbing draws by ancestral sampling.
 
 A color is OKLab around mid gray times alpha, and alpha. So transparency is at least 1 from what is
 opaque. An error is the mean distance over the pixels that were asked for, then over images. A draw
@@ -111,6 +112,8 @@ def drawer(pipeline: PaletteDiffusionPipeline, palettes: list[Palette]) -> tuple
     """What draws one image in each palette, and what takes `medians` of several drawings."""
 
     def draw(sampling: Sampling, controls: Controls) -> Tensor:
+        if not pipeline.scheduler.process.has_mask:
+            sampling = replace(sampling, sampler="ancestral", sampler_options={})
         return pipeline(len(palettes), palettes, sampling, controls=controls, output_type="pt").images
 
     def median(sampling: Sampling, controls: Controls) -> Tensor:
@@ -263,9 +266,12 @@ TASKS: dict[str, Callable[[PaletteDiffusionPipeline, IndexMaps], tuple[Truth, Wa
 }
 
 
-def find_again(task: str, pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> list[dict]:
+def find_again(
+    task: str, pipeline: PaletteDiffusionPipeline, heldout: IndexMaps, chosen: list[str] | None
+) -> list[dict]:
     """Print a row for each way of a task, compared with the first; its records."""
     truth, ways = TASKS[task](pipeline, heldout)
+    ways = {name: way for name, way in ways.items() if chosen is None or name in (next(iter(ways)), *chosen)}
     print("\n" + heading(f"{task}: {len(heldout)} icons", "OKLab error", "less than the first", "exact pixels"))
     records, first = [], None
     for name, answer in tqdm(ways.items(), desc=task, leave=False):
@@ -309,6 +315,7 @@ def main(arguments: list[str]) -> None:
     add("--num-images", type=int, default=467, help="held-out icons, in random order; all 467 if left out")
     add("--tiles", type=int, default=200, help="tiles whose seams are measured")
     add("--tasks", type=list[str], default=[*TASKS, "seams"], help="what to measure")
+    add("--ways", type=list[str] | None, default=None, help="rows besides each task's first; all if left out")
     options = parser.parse_args(arguments)
     for task in options.tasks:
         choose("task", task, TASKS | {"seams": seams})
@@ -318,7 +325,9 @@ def main(arguments: list[str]) -> None:
     heldout = heldout.subset(heldout.random_rows(options.num_images, seed=0))
     records = []
     for task in options.tasks:
-        records += seams(pipeline, options.tiles) if task == "seams" else find_again(task, pipeline, heldout)
+        records += (
+            seams(pipeline, options.tiles) if task == "seams" else find_again(task, pipeline, heldout, options.ways)
+        )
         write_json(options.output, {"options": cli.plain_options(options), "records": records})
 
 

@@ -1,13 +1,14 @@
 """Image quality against the number of network calls: the table of docs/results/experiments.md.
 
 `python -m benchmarks.samplers --checkpoint runs/demo/model --judge runs/judge --output FILE.json`.
-The judge is a model that was trained on the same data from another seed. It should need as many
-bits for drawn images as for held-out ones. If it needs more, the images are strange to it. If it
-needs fewer, they are simpler than real ones.
+The judge, if there is one, is a model that was trained on the same data from another seed. It
+should need as many bits for drawn images as for held-out ones. If it needs more, the images are
+strange to it. If it needs fewer, they are simpler than real ones.
 """
 
 import time
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +77,8 @@ def main(arguments: list[str]) -> None:
     """Draw in each way with each number of calls, judge, print."""
     parser = cli.make_parser(__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--checkpoint", type=Path, required=True, help="the model that draws")
-    add("--judge", type=Path, required=True, help="the model that judges likelihood")
+    add("--checkpoint", type=Path, nargs="+", required=True, help="the models that draw")
+    add("--judge", type=Path | None, default=None, help="the model that judges likelihood; nobody if left out")
     add("--output", type=Path, required=True, help="JSON of the figures")
     add("--calls", type=list[int], default=[4, 8, 16, 32, 64, 256], help="network calls for each image, at most")
     add("--ways", type=list[str] | None, default=None, help="names of ways to draw; all that fit if left out")
@@ -85,32 +86,39 @@ def main(arguments: list[str]) -> None:
     add("--seed", type=int, default=0, help="of the drawn images")
     options = parser.parse_args(arguments)
 
-    pipeline = PaletteDiffusionPipeline.from_pretrained(options.checkpoint)
-    judge = PaletteDiffusionPipeline.from_pretrained(options.judge)
-    pipeline.set_progress_bar_config(disable=True)
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
     extractor = load_extractor("efficientnet-lite0")
     real = extractor(rgba_of([IndexedImage(x.numpy(), heldout.palette(n)) for n, x in enumerate(heldout.indices)]))
-    bits = heldout_estimates(judge.denoiser, judge.scheduler.process, heldout, JUDGE_TIMES).result()
-    print(f"held-out icons cost the judge {with_error(*bits, 3)} bits a pixel\n")
-    print(heading("sampler", "calls, at most", "calls", "seconds", *SHOWN.values(), "judge's bits"), flush=True)
+    judge = None if options.judge is None else PaletteDiffusionPipeline.from_pretrained(options.judge)
+    if judge is not None:
+        bits = heldout_estimates(judge.denoiser, judge.scheduler.process, heldout, JUDGE_TIMES).result()
+        print(f"held-out icons cost the judge {with_error(*bits, 3)} bits a pixel\n")
+    columns = [*SHOWN.values()] + ["judge's bits"] * (judge is not None)
+    print(heading("model", "sampler", "calls, at most", "calls", "seconds", *columns), flush=True)
     chosen = heldout.subset(heldout.random_rows(options.num_images, seed=0))
     palettes = [chosen.palette(n) for n in range(len(chosen))]
-    fitting = [way for way in WAYS if way.sampler in sampler_names(pipeline.scheduler.process)]
-    ways = [way for way in fitting if options.ways is None or way.name in options.ways]
     records = []
-    for way in ways:
-        for calls in tqdm(options.calls, desc=way.name, leave=False):
+    for checkpoint in options.checkpoint:
+        pipeline = PaletteDiffusionPipeline.from_pretrained(checkpoint)
+        pipeline.set_progress_bar_config(disable=True)
+        fitting = [way for way in WAYS if way.sampler in sampler_names(pipeline.scheduler.process)]
+        ways = [way for way in fitting if options.ways is None or way.name in options.ways]
+        for way, calls in tqdm(list(product(ways, options.calls)), desc=checkpoint.name, leave=False):
             started = time.perf_counter()
             images, used = draw(pipeline, palettes, way, calls, options.seed)
             seconds = time.perf_counter() - started
             metrics = compare_features(extractor(rgba_of(images)), real)
-            drawn = as_index_maps(images, chosen)
-            bits = heldout_estimates(judge.denoiser, judge.scheduler.process, drawn, JUDGE_TIMES).result()
-            records.append({"way": way.name, "calls": calls, "used": used, "seconds": seconds, "judge": bits._asdict()})
+            records.append(
+                {"model": checkpoint.name, "way": way.name, "calls": calls, "used": used, "seconds": seconds}
+            )
             records[-1] |= {name: getattr(metrics, name)._asdict() for name in SHOWN}
             cells = [with_error(*getattr(metrics, name), 1 if name in ("kernel", "frechet") else 2) for name in SHOWN]
-            print(row(way.name, calls, f"{used:.1f}", f"{seconds:.0f}", *cells, with_error(*bits, 3)), flush=True)
+            if judge is not None:
+                drawn = as_index_maps(images, chosen)
+                bits = heldout_estimates(judge.denoiser, judge.scheduler.process, drawn, JUDGE_TIMES).result()
+                records[-1]["judge"] = bits._asdict()
+                cells.append(with_error(*bits, 3))
+            print(row(checkpoint.name, way.name, calls, f"{used:.1f}", f"{seconds:.0f}", *cells), flush=True)
             write_json(options.output, {"options": cli.plain_options(options), "records": records})
 
 

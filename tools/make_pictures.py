@@ -96,7 +96,7 @@ def forward_processes(output: Path, _: Path | None) -> None:
     _, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
     palette = heldout.palette(0)
     batch = PaletteBatch.from_palettes([palette] * len(times))
-    under = color_tree(batch).members[0, len(palette) + 1 :].numpy()
+    under = color_tree(batch).members[0, len(palette) + 1 :].double().numpy()
     nodes = (under @ palette.colors / under.sum(axis=1, keepdims=True).clip(1)).astype(np.uint8)
     nodes[:, 3] = 255
     shown = Palette(np.concatenate([palette.colors, mask_color, nodes]))
