@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-SPRITES := checkpoints/sprites --guidance-scale 2
+SPRITES := checkpoints/sprites --guidance-scale 2 --temperature 0.9
 
 .PHONY: venv sample demo test test-slow lint clean
 

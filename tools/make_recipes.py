@@ -34,7 +34,7 @@ COMMON = "--steps 32 --overwrite --output runs/drawn"
 SHORT = {
     "DRAW": f"python sample.py --checkpoint checkpoints/sprites {COMMON}",
     "ICON": f"python sample.py --checkpoint checkpoints/icons16 {COMMON}",
-    "THINGS": "--prompt robe sword potion wall demon dragon helmet person --guidance-scale 2",
+    "THINGS": "--prompt robe sword potion wall demon dragon helmet person --guidance-scale 2 --temperature 0.9",
 }
 """What variables stand for in docs/drawing.md."""
 MODEL = "--checkpoint checkpoints/icons16"
