@@ -227,8 +227,9 @@ def test_saved_and_loaded_from_safetensors(denoiser, tmp_path):
 @pytest.mark.parametrize("kind", [PaletteDenoiser, IndexDenoiser])
 def test_the_config_and_the_constructors_say_the_same(kind):
     config = {field.name: field.default for field in fields(DenoiserConfig)}
+    of_data_and_process = ("num_classes", "num_entries", "vocabulary", "tree_nodes")
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
-        if name not in ("self", "num_classes", "num_entries", "vocabulary", "unet"):
+        if name not in ("self", "unet", *of_data_and_process):
             assert config[name] == parameter.default, name
     assert isinstance(build_denoiser(DenoiserConfig(kind=kind.__name__[:-8].lower()), 3, 4), kind)
 
