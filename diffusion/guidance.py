@@ -11,7 +11,8 @@ log p(n | x, l): what looks like n becomes less likely.
 
 Each set of conditions is a *branch*. So guidance is a weighted sum of the branches'
 log-probabilities, with weights that add up to 1. Temperature and top-p then sharpen the mixture.
-Early guidance does harm (Rojas et al. 2025, arXiv 2507.08965): the pipeline may begin with it late.
+Guidance of the first steps does harm, Rojas et al. 2025 (arXiv 2507.08965) found: the pipeline may
+begin with it late.
 """
 
 from collections import defaultdict
