@@ -11,8 +11,8 @@ log p(n | x, l): what looks like n becomes less likely.
 
 Each set of conditions is a *branch*. So guidance is a weighted sum of the branches'
 log-probabilities, with weights that add up to 1. Temperature and top-p then sharpen the mixture.
-Guidance of the first steps does harm, Rojas et al. 2025 (arXiv 2507.08965) found: the pipeline may
-begin with it late.
+Rojas et al. 2025 (arXiv 2507.08965) found that guidance of the first steps does harm: the pipeline
+may begin with it late. For sprites from words it doesn't (docs/results/experiments.md).
 """
 
 from collections import defaultdict
