@@ -5,7 +5,7 @@ be made and checked.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, get_args
 
 from tincture.common.errors import SEED, InputError, Range
@@ -116,10 +116,6 @@ class Guidance:
 
     def __post_init__(self) -> None:
         check_options(self)
-
-    def before(self) -> "Guidance":
-        """What the network is asked before guidance begins."""
-        return replace(self, guidance_scale=1.0, negative_classes=(), negative_prompts=())
 
 
 @dataclass(frozen=True)

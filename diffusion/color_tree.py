@@ -14,12 +14,12 @@ from tincture.common.errors import InputError
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.tree import ColorTree, at_pixels, color_tree
 
-from .absorbing import surprisal
+from .absorbing import AbsorbingProcess, surprisal
 from .draws import Generators, uniform
 from .schedules import Schedule
 
 
-class ColorTreeProcess:
+class ColorTreeProcess(AbsorbingProcess):
     """Each branching on a pixel's way is forgotten once; implements `diffusion.process.Process`.
 
     A pixel's way from the root has L branchings. Branching l is still known at time t with the
@@ -29,7 +29,8 @@ class ColorTreeProcess:
 
     The pixel is at the last node before the first branching that is forgotten. So it is at level l
     or below with probability alpha(t)^(1 + blur (l - 1)). A blur near 0 gives the absorbing
-    process; with a large one, all pixels lose their finest branching first, then the next one.
+    process, whose prior and clock it shares; with a large one, all pixels lose their finest
+    branching first, then the next one.
 
     The best prediction doesn't depend on the time, as with the absorbing process.
 
@@ -46,20 +47,8 @@ class ColorTreeProcess:
     def __init__(self, schedule: Schedule, blur: float = 1.0) -> None:
         if not blur > 0:
             raise InputError(f"the blur of color-tree is {blur}; it must be above 0")
-        self.schedule, self.blur = schedule, blur
-
-    def prior(self, palette: PaletteBatch, height: int, width: int, generator: Generators = None) -> Tensor:
-        """All at the root; nothing is drawn."""
-        shape = (len(palette.colors), height, width)
-        return torch.full(shape, palette.mask_index, device=palette.colors.device)
-
-    def q_sample(self, x_0: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
-        """Climb from the leaf."""
-        return self.renoise(x_0, torch.zeros_like(t), self.clock(t, palette), palette, generator)
-
-    def clock(self, t: Tensor, palette: PaletteBatch) -> Tensor:
-        """The noise, 1 - alpha(t)."""
-        return self.schedule.noise(t)
+        super().__init__(schedule)
+        self.blur = blur
 
     def renoise(self, x_s: Tensor, s: Tensor, t: Tensor, palette: PaletteBatch, generator: Generators = None) -> Tensor:
         """Climb to above the first branching that is forgotten between s and t."""

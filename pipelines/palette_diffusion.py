@@ -154,7 +154,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
         # What is asked of them, and of the network.
         self._check_memory(min(num_images, sampling.batch_size), padded, height, width)
         controls.check(palettes, height, width)
-        phases = [self._branches(num_images, each, controls.luminance) for each in (guidance.before(), guidance)]
+        phases = self._phases(num_images, guidance, controls.luminance)
         denoiser = self.denoiser if joint is None else JointDenoiser(self.denoiser, joint)
         scheduler = self._scheduler(sampling)
         start = 1.0 if controls.init is None else controls.init.strength
@@ -225,8 +225,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
             raise InputError(f"the sampler {scheduler.config.sampler} draws its own times; leave the grid out")
         return scheduler
 
-    def _branches(self, num_images: int, guidance: Guidance, luminance: Tensor | None) -> list[Branch]:
-        """Under which conditions the network is asked."""
+    def _phases(self, num_images: int, guidance: Guidance, luminance: Tensor | None) -> list[list[Branch]]:
+        """Under which conditions the network is asked before guidance begins, and from then on."""
         if luminance is not None:
             if self.denoiser.luminance is None:
                 raise InputError("this model was trained without luminance maps (model.luminance_dropout)")
@@ -235,7 +235,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
         negatives = [Told(self._label(name)) for name in guidance.negative_classes]
         negatives += [Told(words=self._words(prompt)) for prompt in guidance.negative_prompts]
         scales = guidance.guidance_scale, guidance.negative_scale
-        return guidance_branches(num_images, told, negatives, luminance, *scales)
+        return [
+            guidance_branches(num_images, told, [], luminance, 1.0, 0.0),
+            guidance_branches(num_images, told, negatives, luminance, *scales),
+        ]
 
     def _side(self, name: str, pixels: int | None) -> int:
         if pixels is None:
