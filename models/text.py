@@ -299,12 +299,15 @@ class TextEncoder(nn.Module):
             scores.append(said.amax(dim=1).mean(dim=1))
         return torch.stack(scores)
 
+    def vectors_of(self, words: Tensor) -> Tensor:
+        """The vectors of these rows, ``[B, L, D]`` in the encoder's dtype; zero for `PADDING`."""
+        vectors = F.embedding(words.clamp_min(0), self.vectors).to(self.project.weight.dtype)
+        vectors = vectors * (words != PADDING)[..., None]
+        return vectors if self.vectors.is_floating_point() else vectors / UNIT
+
     def forward(self, words: Tensor) -> Context:
         """What the words of these rows say, int64 ``[B, L]``; `PADDING` is no word."""
-        valid = words != PADDING
-        vectors = F.embedding(words.clamp_min(0), self.vectors).to(self.project.weight.dtype)
-        if not self.vectors.is_floating_point():
-            vectors = vectors / UNIT
+        valid, vectors = words != PADDING, self.vectors_of(words)
         tokens = self.norm(self.project(vectors))  # [B, L, C]
         scores = torch.zeros_like(tokens[..., 0]) if self.weigh is None else self.weigh(tokens)[..., 0]
         weights = scores.masked_fill(~valid, torch.finfo(scores.dtype).min).softmax(dim=1) * valid  # [B, L]

@@ -6,8 +6,8 @@ from pathlib import Path
 from tincture.common.errors import InputError
 
 INDEX, CODE, CHECKPOINTS = "model_index.json", "pipeline.py", "checkpoints"
-DENOISER, SCHEDULER, PALETTE_BANK = "denoiser", "scheduler", "palette_bank"
-PIPELINE_ENTRIES = (INDEX, CODE, DENOISER, SCHEDULER, PALETTE_BANK)
+DENOISER, SCHEDULER, PALETTE_BANK, PALETTE_PRIOR = "denoiser", "scheduler", "palette_bank", "palette_prior"
+PIPELINE_ENTRIES = (INDEX, CODE, DENOISER, SCHEDULER, PALETTE_BANK, PALETTE_PRIOR)
 """All that a saved pipeline's folder holds."""
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 """In `DENOISER` of a saved pipeline: its weights."""

@@ -24,6 +24,7 @@ from tincture.diffusion.draws import Streams, seed_from
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
+from tincture.models.palette_prior import PalettePrior
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
@@ -31,6 +32,7 @@ from tincture.quantization.palettes.tree import at_pixels, color_tree
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
 from .asking import Branch, GuidedDenoiser, JointDenoiser, LateGuidance, guidance_branches
+from .folders import PALETTE_PRIOR
 from .palette_bank import PaletteBank
 from .saving import FolderPipeline
 
@@ -70,7 +72,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
         palette_bank: palettes to draw from when none is given.
         size: edge length of the images of the data set, pixels.
         label_names: the class of each label; empty for an unconditional model.
+        palette_prior: what draws palettes, if the model has it.
     """
+
+    _optional_components = [PALETTE_PRIOR]  # noqa: RUF012  # as diffusers has it
 
     def __init__(
         self,
@@ -79,10 +84,12 @@ class PaletteDiffusionPipeline(FolderPipeline):
         palette_bank: PaletteBank,
         size: int = 16,
         label_names: list[str] | tuple[str, ...] = (),
+        palette_prior: PalettePrior | None = None,
     ) -> None:
         super().__init__()
         denoiser.eval()  # as diffusers' own loading does: nothing is dropped while drawing
-        self.register_modules(denoiser=denoiser, scheduler=scheduler, palette_bank=palette_bank)
+        parts = {"scheduler": scheduler, "palette_bank": palette_bank, "palette_prior": palette_prior}
+        self.register_modules(denoiser=denoiser, **parts)
         self.register_to_config(size=size, label_names=list(label_names))
 
     @torch.inference_mode()

@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -26,8 +27,9 @@ from tincture.common.files import TEMPORARY, folder_written_whole, read_json
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
+from tincture.models.palette_prior import PalettePrior
 
-from .folders import AVERAGE, CODE, DENOISER, INDEX, PALETTE_BANK, SCHEDULER, WEIGHTS, model_in
+from .folders import AVERAGE, CODE, DENOISER, INDEX, PALETTE_BANK, PALETTE_PRIOR, SCHEDULER, WEIGHTS, model_in
 from .palette_bank import PaletteBank
 
 CONFIG, SCHEDULER_CONFIG = "config.json", "scheduler_config.json"
@@ -43,8 +45,10 @@ PARTS: dict[str, list[type]] = {
     DENOISER: [PaletteDenoiser, IndexDenoiser],
     SCHEDULER: [PaletteScheduler],
     PALETTE_BANK: [PaletteBank],
+    PALETTE_PRIOR: [PalettePrior],
 }
-"""The folders of a saved pipeline, and what each may hold. An index may name no other classes."""
+"""The folders of a saved pipeline, and what each may hold. An index may name no other classes.
+Older ones have no prior over palettes."""
 
 SIZES = Range(1, 4096)
 
@@ -81,6 +85,9 @@ class FolderPipeline(DiffusionPipeline):
             pipeline.save_settings(Path(temporary))
             pipeline.denoiser.save_pretrained(Path(temporary) / DENOISER)
             for part in PARTS:
+                if not (Path(temporary) / part).exists():  # the pipeline has none
+                    shutil.rmtree(folder / part, ignore_errors=True)
+                    continue
                 with folder_written_whole(folder / part) as target:
                     for file in (Path(temporary) / part).iterdir():
                         file.replace(target / file.name)
@@ -92,6 +99,8 @@ class FolderPipeline(DiffusionPipeline):
         self.denoiser.save_config(folder / DENOISER)
         self.scheduler.save_pretrained(folder / SCHEDULER)
         self.palette_bank.save_pretrained(folder / PALETTE_BANK)
+        if self.palette_prior is not None:
+            self.palette_prior.save_pretrained(folder / PALETTE_PRIOR)
         self.save_config(folder)
         (folder / CODE).write_text(CODE_TEXT)
         for config in folder.rglob("*.json"):
@@ -100,8 +109,8 @@ class FolderPipeline(DiffusionPipeline):
             config.write_text(json.dumps(values, indent=2) + "\n")
 
     def _with_half_weights(self) -> Self:
-        denoiser = copy.deepcopy(self.denoiser).half()
-        options = {"size": self.config.size, "label_names": self.config.label_names}
+        denoiser, prior = (copy.deepcopy(each).half() if each else None for each in (self.denoiser, self.palette_prior))
+        options = {"size": self.config.size, "label_names": self.config.label_names, "palette_prior": prior}
         return type(self)(denoiser, scheduler=self.scheduler, palette_bank=self.palette_bank, **options)
 
     @classmethod
@@ -171,7 +180,8 @@ def _read_index(folder: Path, pipeline: str) -> tuple[dict[str, type], int, list
     try:
         index = read_json(folder / INDEX)
         ours = index["_class_name"] == pipeline
-        kinds = {name: next(kind for kind in PARTS[name] if index[name] in _names(kind)) for name in PARTS}
+        there = [name for name in PARTS if name != PALETTE_PRIOR or index.get(name, [None, None]) != [None, None]]
+        kinds = {name: next(kind for kind in PARTS[name] if index[name] in _names(kind)) for name in there}
     except (InputError, LookupError, TypeError, StopIteration):
         ours = False
     if not ours:
