@@ -55,20 +55,22 @@ def halton(height: int, width: int) -> np.ndarray:
     """
     ranks = np.full(height * width, np.inf)
     numbers = np.arange(16 * ranks.size)
-    rows, columns = (radical_inverse(numbers, base) * side for base, side in ((2, height), (3, width)))
-    met, first = np.unique(rows.astype(int) * width + columns.astype(int), return_index=True)
+    rows, columns = (scattered(numbers, base, side) for base, side in ((2, height), (3, width)))
+    met, first = np.unique(rows * width + columns, return_index=True)
     ranks[met] = first
     return ranks.argsort(kind="stable").argsort().reshape(height, width)
 
 
-def radical_inverse(numbers: np.ndarray, base: int) -> np.ndarray:
-    """The digits of whole numbers in ``base``, read backwards behind the point: in [0, 1)."""
-    inverse, place = np.zeros(numbers.shape), 1.0
+def scattered(numbers: np.ndarray, base: int, side: int) -> np.ndarray:
+    """The digits of whole numbers in ``base``, read backwards behind the point, times ``side``.
+
+    Rounded down, and in whole numbers all the way: a codec's order is the same everywhere.
+    """
+    inverse, unit = np.zeros_like(numbers), 1
     while numbers.any():
-        place /= base
-        inverse += place * (numbers % base)
+        inverse, unit = base * inverse + numbers % base, base * unit
         numbers = numbers // base
-    return inverse
+    return inverse * side // unit
 
 
 def lattice(height: int, width: int) -> np.ndarray:

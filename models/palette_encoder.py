@@ -11,16 +11,16 @@ from .text import Context
 from .unet import SelfAttention
 
 
-def color_features(palette: PaletteBatch, frequencies: int) -> Tensor:
+def color_features(palette: PaletteBatch, frequencies: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """OKLab color and alpha of each entry, with sines and cosines of some octaves of both.
 
     Returns:
-        float32 ``[B, K, 4 (1 + 2 frequencies)]``. A transparent entry has no color: its OKLab
-        counts as zero.
+        ``[B, K, 4 (1 + 2 frequencies)]``. A transparent entry has no color: its OKLab counts as
+        zero.
     """
-    alpha = palette.colors[..., 3:].float() / 255
+    alpha = palette.colors[..., 3:].to(dtype) / 255
     with torch.autocast(alpha.device.type, enabled=False):  # high octaves would show a color's rounding
-        color = torch.cat([palette.oklab() * (alpha > 0), alpha], dim=-1)  # [B, K, 4]
+        color = torch.cat([palette.oklab(dtype) * (alpha > 0), alpha], dim=-1)  # [B, K, 4]
     octaves = 2.0 ** torch.arange(frequencies, device=color.device) * math.pi
     angles = (color[..., None] * octaves).flatten(-2)
     return torch.cat([color, angles.sin(), angles.cos()], dim=-1)
@@ -66,7 +66,9 @@ class PaletteEncoder(nn.Module):
         The tokens of a ``context`` stand beside those of the entries, which look at them: so "red"
         can mean the red entries.
         """
-        x = self.embed(color_features(palette, self.frequencies).to(self.embed.weight.dtype))
+        weight = self.embed.weight
+        wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        x = self.embed(color_features(palette, self.frequencies, wide).to(weight.dtype))
         valid, entries = palette.valid, x.shape[1]
         if context is not None:
             x, valid = torch.cat([x, context.tokens], dim=1), torch.cat([valid, context.valid], dim=1)

@@ -44,9 +44,9 @@ class PaletteBatch:
         """How many real entries each palette has, int64 ``[B]``."""
         return self.valid.sum(dim=1)
 
-    def oklab(self) -> Tensor:
-        """The entries in OKLab, float32 ``[B, K, 3]``."""
-        return srgb_to_oklab(self.colors[..., :3])
+    def oklab(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The entries in OKLab, ``[B, K, 3]``."""
+        return srgb_to_oklab(self.colors[..., :3].to(dtype) / 255)
 
     def padded(self, size: int) -> "PaletteBatch":
         """The same palettes, padded to ``size`` entries."""

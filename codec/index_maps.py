@@ -1,0 +1,127 @@
+"""Index maps by a denoiser's probabilities, pixels far from each other first.
+
+A denoiser of the absorbing process says how likely each entry is at each masked pixel, given those
+that are known (`diffusion.likelihood` has the theory). A group of pixels is coded at each call,
+each by itself. Pixels of one group should know little of each other, so they come in Halton's
+order, and groups grow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from tincture.diffusion.orders import halton
+from tincture.quantization.palettes.batch import PaletteBatch
+
+from .arithmetic import Coder, code_by_logits
+from .network import CodecNetwork
+
+GROUPS: dict[int, tuple[int, ...]] = {
+    4: (16, 56, 132, 256),
+    8: (4, 12, 24, 44, 76, 120, 180, 256),
+    16: (3, 6, 8, 16, 24, 40, 48, 64, 80, 104, 128, 152, 176, 208, 224, 256),
+}
+"""By the number of calls: how many of each 256 pixels are known after each call."""
+
+MOST_LOGITS = 1 << 15
+"""So many at most share one shift, so that one is found."""
+
+BATCH = 64
+"""Pictures of one size that are coded together where several share a file: part of the format."""
+
+
+@dataclass(frozen=True, eq=False)
+class IndexMap:
+    """An index map to be coded, or one of which only the shape and the palette are known yet."""
+
+    coder: Coder
+    """Maps of one file share one."""
+    shape: tuple[int, int]
+    """Height and width."""
+    colors: np.ndarray
+    """uint8 ``[K, 4]``."""
+    indices: np.ndarray | None = None
+    """uint8 ``[H, W]``."""
+
+
+def code_index_maps(network: CodecNetwork, maps: Sequence[IndexMap], calls: int, progress: bool = False) -> list[np.ndarray]:
+    """Write index maps, or read them; returns them, uint8 ``[H, W]`` each.
+
+    Raises:
+        MarginError: another machine may get other probabilities.
+    """
+    found: list[np.ndarray] = [np.zeros(each.shape, np.uint8) for each in maps]
+    # A palette of one entry leaves nothing to say.
+    rows = [row for row, each in enumerate(maps) if len(each.colors) > 1]
+    shapes = dict.fromkeys(maps[row].shape for row in rows)
+    groups = [[row for row in rows if maps[row].shape == shape] for shape in shapes]
+    batches = [group[first : first + BATCH] for group in groups for first in range(0, len(group), BATCH)]
+    with tqdm(total=calls * len(batches), unit="call", disable=not progress) as bar:
+        for batch in batches:
+            coded = _code_batch(network, [maps[row] for row in batch], calls, bar)
+            for row, indices in zip(batch, coded, strict=True):
+                found[row] = indices
+    return found
+
+
+def _code_batch(network: CodecNetwork, maps: Sequence[IndexMap], calls: int, bar: tqdm) -> np.ndarray:
+    """Index maps of one shape, uint8 ``[B, H, W]``."""
+    shape = maps[0].shape
+    palette = palettes_of([each.colors for each in maps])
+    order = halton(*shape).flatten().argsort()
+    known = [-(-share * order.size // 256) for share in (0, *GROUPS[calls])]
+    x_t = np.full((len(maps), order.size), palette.mask_index, np.int64)
+    for call, (first, last) in enumerate(zip(known[:-1], known[1:], strict=True)):
+        bar.update()
+        if first == last:
+            continue
+        places = order[first:last]
+        looked = look(network, torch.from_numpy(x_t).view(-1, *shape), palette, call)
+        logits = looked.flatten(2)[:, :, places].mT.numpy()  # [B, n, K]
+        for row, each in enumerate(maps):
+            size = len(each.colors)
+            most = max(MOST_LOGITS // size, 1)
+            for start in range(0, len(places), most):
+                there = places[start : start + most]
+                symbols = None if each.indices is None else each.indices.flat[there]
+                x_t[row, there] = code_by_logits(each.coder, logits[row, start : start + most, :size], symbols)
+    return x_t.astype(np.uint8).reshape(-1, *shape)
+
+
+def palettes_of(colors: Sequence[np.ndarray]) -> PaletteBatch:
+    """Colors ``[K, 4]`` as the network takes them; unlike a `Palette`'s, several may be transparent."""
+    size = max(map(len, colors))
+    padded = [np.pad(each, ((0, size - len(each)), (0, 0))) for each in colors]
+    valid = np.arange(size) < np.array([len(each) for each in colors])[:, None]
+    return PaletteBatch(torch.from_numpy(np.stack(padded)), torch.from_numpy(valid))
+
+
+def look(network: CodecNetwork, x_t: Tensor, palette: PaletteBatch, call: int) -> Tensor:
+    """The network's logits ``[B, K, H, W]`` of index maps of any size.
+
+    It sees a large picture in windows of the model's own size. At every other call they are moved
+    by half of it, so that pixels know those behind the windows' borders. What lies around the
+    picture is masked.
+    """
+    batch, height, width = x_t.shape
+    axes = [_windows(length, network.window, call) for length in (height, width)]
+    (above, down, rows), (left, right, columns) = axes
+    padded = F.pad(x_t, (left, columns * right - width - left, above, rows * down - height - above), value=palette.mask_index)
+    windows = padded.view(batch, rows, down, columns, right).transpose(2, 3).flatten(0, 2)
+    whose = torch.arange(batch).repeat_interleave(rows * columns)
+    logits = network.logits(windows, palette[whose])
+    whole = logits.view(batch, rows, columns, -1, down, right).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    return whole[:, :, above : above + height, left : left + width]
+
+
+def _windows(length: int, window: int, call: int) -> tuple[int, int, int]:
+    """Places before an axis, places of each window, and how many windows there are."""
+    if length <= window:
+        return 0, length, 1
+    before = window // 2 * (call % 2)
+    return before, window, -(-(before + length) // window)
