@@ -10,6 +10,7 @@ COMMANDS = {
     "sample": "draw images with a trained model in any palette",
     "quantize": "reduce pictures to a palette, fitted or given",
     "recolor": "move pictures to other colors, their annotations carried along",
+    "compress": "write pictures as few bytes by a model, and read them back as they were",
     "evaluate": "judge a trained model by its likelihood and by what it draws",
     "encode_dataset": "encode a data set once for all runs to come",
     "publish": "make a trained model small enough for a repository",

@@ -19,6 +19,11 @@ WORD, STATE = 32, 64
 EIGHTHS = np.array([16777216, 15384775, 14107901, 12937002, 11863283, 10878679, 9975792, 9147842])
 """2**24 / 2**(n/8) for n = 0 to 7, rounded."""
 
+SELDOM = 64
+"""What is seldom so is so many times less likely than what is usual."""
+
+_AT_ONCE = 4096
+
 _LIKELY_ZERO = np.array([1 << 16, *(max(256 >> place, 1) for place in range(1, 256))], dtype=np.float64)
 
 
@@ -50,7 +55,7 @@ class Encoder:
         """The shortest string of bytes that means what was coded; zeros are thought behind it."""
         words, (below, width) = self._encoder.pos()
         written = self._encoder.get_compressed()
-        # All that was coded is an interval of numbers behind the point: `words` of them are settled.
+        # What was coded is an interval of numbers behind the point, of which `words` are settled.
         prefix = int.from_bytes(written[:words].astype(">u4").tobytes(), "big") << STATE
         within = int.from_bytes(written.astype(">u4").tobytes(), "big") << STATE + WORD * (words - len(written))
         low = prefix + below
@@ -93,18 +98,22 @@ def code_flag(coder: Coder, odds: int, flag: bool | None = None) -> bool:
 
 
 def code_number(coder: Coder, number: int | None = None) -> int:
-    """A number from 0 to 2**31 - 1: how many bits the next one has, fewer being likelier, then these."""
+    """A number from 0 to 2**31 - 1; a small one takes fewer bits (Elias 1975, the gamma code)."""
     bits = code_one(coder, 2.0 ** np.arange(32, 0, -1), None if number is None else (number + 1).bit_length() - 1)
     given = None if number is None else np.array([(number + 1) >> place & 1 for place in range(bits)])
     read = coder.code(np.ones((bits, 2)), given)
     return (1 << bits) - 1 + sum(int(bit) << place for place, bit in enumerate(read))
 
 
-def code_bytes(coder: Coder, content: bytes | None = None) -> bytes:
-    """Bytes, each value as likely as any other, and how many there are."""
-    count = code_number(coder, None if content is None else len(content))
-    given = None if content is None else np.frombuffer(content, np.uint8)
-    return coder.code(np.ones((count, 256)), given).astype(np.uint8).tobytes()
+def code_values(coder: Coder, count: int, values: np.ndarray | None = None) -> np.ndarray:
+    """So many bytes, uint8 ``[count]``, each value as likely as any other."""
+    given = None if values is None else values.ravel()
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, count, _AT_ONCE)]
+    coded = [
+        coder.code(np.ones((min(part.stop, count) - part.start, 256)), None if given is None else given[part])
+        for part in parts
+    ]
+    return np.concatenate([np.zeros(0, np.uint8), *coded]).astype(np.uint8)
 
 
 # Logits of a network
@@ -128,19 +137,20 @@ def code_by_logits(coder: Coder, logits: np.ndarray, symbols: np.ndarray | None 
     one with which none of them is near where rounding changes.
 
     Args:
-        logits: float64 ``[n, K]``, in nats; minus infinity never.
+        logits: float64 ``[n, K]``, in nats; minus infinity where a value is impossible.
         symbols: as for `Coder.code`.
 
     Raises:
         MarginError: no shift keeps them away, or the decoder's are nearer than an encoder's can be.
     """
-    eighths = logits * (STEP / np.log(2.0))
+    is_possible = np.isfinite(logits)
+    eighths = np.where(is_possible, logits, logits.max(axis=1, keepdims=True)) * (STEP / np.log(2.0))
     shift = code_one(coder, _LIKELY_ZERO, None if symbols is None else _shift(eighths))
     if _nearest_edge(eighths, shift) < MARGIN * STEP / 2:
         raise MarginError
     levels = np.floor(eighths + shift / 256).astype(np.int64)
     below = levels.max(axis=1, keepdims=True) - levels
-    weights = np.maximum(EIGHTHS[below % STEP] >> np.minimum(below // STEP, 62), 1)
+    weights = np.where(is_possible, np.maximum(EIGHTHS[below % STEP] >> np.minimum(below // STEP, 62), 1), 1)
     return coder.code(np.ascontiguousarray(weights, np.float64), symbols)  # constriction reads memory
 
 

@@ -8,6 +8,7 @@ order, and groups grow.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -49,7 +50,9 @@ class IndexMap:
     """uint8 ``[H, W]``."""
 
 
-def code_index_maps(network: CodecNetwork, maps: Sequence[IndexMap], calls: int, progress: bool = False) -> list[np.ndarray]:
+def code_index_maps(
+    network: CodecNetwork, maps: Sequence[IndexMap], calls: int, progress: bool = False
+) -> list[np.ndarray]:
     """Write index maps, or read them; returns them, uint8 ``[H, W]`` each.
 
     Raises:
@@ -76,7 +79,7 @@ def _code_batch(network: CodecNetwork, maps: Sequence[IndexMap], calls: int, bar
     order = halton(*shape).flatten().argsort()
     known = [-(-share * order.size // 256) for share in (0, *GROUPS[calls])]
     x_t = np.full((len(maps), order.size), palette.mask_index, np.int64)
-    for call, (first, last) in enumerate(zip(known[:-1], known[1:], strict=True)):
+    for call, (first, last) in enumerate(pairwise(known)):
         bar.update()
         if first == last:
             continue
@@ -94,7 +97,7 @@ def _code_batch(network: CodecNetwork, maps: Sequence[IndexMap], calls: int, bar
 
 
 def palettes_of(colors: Sequence[np.ndarray]) -> PaletteBatch:
-    """Colors ``[K, 4]`` as the network takes them; unlike a `Palette`'s, several may be transparent."""
+    """Colors ``[K, 4]`` as the network takes them; unlike in a `Palette`, several may be clear."""
     size = max(map(len, colors))
     padded = [np.pad(each, ((0, size - len(each)), (0, 0))) for each in colors]
     valid = np.arange(size) < np.array([len(each) for each in colors])[:, None]
@@ -111,7 +114,9 @@ def look(network: CodecNetwork, x_t: Tensor, palette: PaletteBatch, call: int) -
     batch, height, width = x_t.shape
     axes = [_windows(length, network.window, call) for length in (height, width)]
     (above, down, rows), (left, right, columns) = axes
-    padded = F.pad(x_t, (left, columns * right - width - left, above, rows * down - height - above), value=palette.mask_index)
+    padded = F.pad(
+        x_t, (left, columns * right - width - left, above, rows * down - height - above), value=palette.mask_index
+    )
     windows = padded.view(batch, rows, down, columns, right).transpose(2, 3).flatten(0, 2)
     whose = torch.arange(batch).repeat_interleave(rows * columns)
     logits = network.logits(windows, palette[whose])

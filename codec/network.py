@@ -3,14 +3,19 @@
 import copy
 import hashlib
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tincture.common.errors import InputError
 from tincture.models.denoiser import PaletteDenoiser
+from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
+from tincture.quantization.palettes.palette import MAX_ENTRIES
+
+from .arithmetic import SELDOM
 
 AT_ONCE = 1 << 14
 """About so many pixels go through the network at once."""
@@ -28,13 +33,16 @@ class CodecNetwork:
     """
 
     def __init__(self, pipeline: PaletteDiffusionPipeline) -> None:
-        denoiser = pipeline.denoiser
+        denoiser, prior, bank = pipeline.denoiser, pipeline.palette_prior, pipeline.palette_bank
         is_ours = isinstance(denoiser, PaletteDenoiser) and pipeline.scheduler.config.process == "absorbing"
         if not is_ours or denoiser.depends_on_time:
             raise InputError("this model can't compress: that takes an absorbing process and no time_conditioning")
         self.window: int = pipeline.config.size
-        self.denoiser = copy.deepcopy(denoiser).double().eval()
-        self.fingerprint = fingerprint(self.denoiser)
+        if prior is None:
+            raise InputError("this model has no prior over palettes, which it takes to compress; publish.py fits one")
+        self.denoiser, self.prior = (copy.deepcopy(each).double().eval() for each in (denoiser, prior))
+        self.sizes = _sizes(bank)
+        self.fingerprint = fingerprint(self.denoiser, self.prior, bank)
         for module in list(self.denoiser.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.Conv2d) and child.kernel_size == (3, 3):
@@ -48,6 +56,14 @@ class CodecNetwork:
         parts = [slice(first, first + batch) for first in range(0, len(x_t), batch)]
         times = torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device)
         return torch.cat([self.denoiser(x_t[rows], times[rows], palette[rows]).cpu() for rows in parts])
+
+
+def _sizes(bank: PaletteBank) -> np.ndarray:
+    """How often the bank's palettes have so many entries and a transparent one, ``[256, 2]``."""
+    is_clear = (bank.colors[..., 3] == 0) & bank.valid
+    places = 2 * (bank.valid.sum(dim=1) - 1) + is_clear.any(dim=1)
+    counts = torch.bincount(places[~bank.heldout].cpu(), minlength=2 * MAX_ENTRIES)
+    return (1.0 + SELDOM * counts.double().numpy()).reshape(MAX_ENTRIES, 2)
 
 
 def fingerprint(*modules: nn.Module) -> bytes:

@@ -1,7 +1,7 @@
 """Pictures as a codec sees them: index maps and one palette, or a file that is kept as it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ from tincture.common.files import write_atomically
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
-from tincture.quantization.pictures.indexed_image import write_png
-from tincture.quantization.pictures.reading import open_image, to_rgba
+from tincture.quantization.pictures.indexed_image import entries_of, write_png
+from tincture.quantization.pictures.reading import open_image
 
 MOST_PIXELS = 1 << 16
 """Of a picture that the network is asked about. It sees larger ones too, but takes minutes."""
@@ -47,7 +47,7 @@ class Picture:
         return self.frames[0].shape
 
     def save(self, path: Path) -> Path:
-        """Write a PNG, or a GIF of several frames, beside what has that suffix; returns its path."""
+        """Write a PNG, or a GIF of several frames; returns ``path`` with its suffix."""
         if len(self.frames) > 1:
             path = Path(f"{path}.gif")
             palettes = [Palette(self.colors)] * len(self.frames)
@@ -93,27 +93,28 @@ def read_picture(path: Path, name: str = "") -> Picture | StoredFile:
     """
     image = open_image(path)
     animation = read_animation(path)
-
-    def stored(reason: str) -> StoredFile:
-        return StoredFile(path.read_bytes(), path.suffix, reason, name)
-
+    found, is_indexed = None, len(animation.frames) == 1 and image.mode == "P"
     if image.mode not in _EIGHT_BITS:
-        return stored("its values have more than 8 bits")
-    if image.info.get("icc_profile"):
-        return stored("its colors are those of an ICC profile")
-    if image.height * image.width > MOST_PIXELS:
-        return stored(f"it has more than {MOST_PIXELS:,} pixels")
-    if len(animation.frames) > 1:
-        found = _by_colors(animation.frames)
-        if found is None:
-            return stored(f"its frames have more than {MAX_ENTRIES} colors")
-        if path.suffix.lower() != ".gif" or (found[1][:, 3] == 0).sum() > 1:
-            return stored("it is an animation that GIF can't hold")
-        return Picture(*found, False, animation.durations, animation.loops, name)
-    if image.mode == "P":
-        return Picture([np.asarray(image)], _entries(image), is_indexed=True, name=name)
-    found = _by_colors([to_rgba(image)])
-    return stored(f"it has more than {MAX_ENTRIES} colors") if found is None else Picture(*found, name=name)
+        reason = "its values have more than 8 bits"
+    elif image.info.get("icc_profile"):
+        reason = "its colors are those of an ICC profile"
+    elif image.height * image.width > MOST_PIXELS:
+        reason = f"it has more than {MOST_PIXELS:,} pixels"
+    else:
+        reason = f"it has more than {MAX_ENTRIES} colors"
+        found = ([np.asarray(image)], entries_of(image)) if is_indexed else _by_colors(animation.frames)
+    if found is not None and len(animation.frames) > 1:
+        is_gif = path.suffix.lower() == ".gif" and (found[1][:, 3] == 0).sum() <= 1
+        found, reason = (found, "") if is_gif else (None, "it is an animation that GIF can't hold")
+    if found is None:
+        return StoredFile(path.read_bytes(), path.suffix, reason, name)
+    return Picture(*found, is_indexed, tuple(animation.durations), animation.loops, name)
+
+
+def without_order(picture: Picture) -> Picture:
+    """The same colors at each pixel, in a palette without order and without unused entries."""
+    frames, colors = _by_colors([picture.colors[frame] for frame in picture.frames])
+    return replace(picture, frames=frames, colors=colors, is_indexed=False)
 
 
 def _by_colors(frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray] | None:
@@ -123,18 +124,3 @@ def _by_colors(frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarr
     if len(colors) > MAX_ENTRIES:
         return None
     return [np.searchsorted(colors, key).astype(np.uint8) for key in keys], colors[:, None].view(np.uint8)
-
-
-def _entries(image: Image.Image) -> np.ndarray:
-    """The palette of an image of mode P as its file holds it, uint8 ``[K, 4]``."""
-    entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
-    # Some programs write a palette that ends before the largest index. The rest is black.
-    colors = np.full((max(len(entries), int(np.asarray(image).max()) + 1), 4), (0, 0, 0, 255), np.uint8)
-    colors[: len(entries)] = entries
-    transparency = image.info.get("transparency", b"")
-    if isinstance(transparency, int):
-        colors[transparency : transparency + 1, 3] = 0
-    else:
-        alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
-        colors[: len(alpha), 3] = alpha
-    return colors

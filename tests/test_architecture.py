@@ -14,6 +14,7 @@ BELOW = {
     "diffusion": {"common", "quantization"},
     "controls": {"common", "quantization", "diffusion"},
     "pipelines": {"common", "quantization", "models", "diffusion", "controls"},
+    "codec": {"common", "quantization", "models", "diffusion", "pipelines"},
     "evaluation": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines"},
     "training": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines", "evaluation"},
 }

@@ -74,6 +74,21 @@ def _png8(image: Image.Image) -> bytes:
     )
 
 
+def entries_of(image: Image.Image) -> np.ndarray:
+    """The palette of a Pillow image of mode P as its file holds it, uint8 ``[K, 4]``."""
+    entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
+    # Some programs write a palette that ends before the largest index. The rest is black.
+    colors = np.full((max(len(entries), int(np.asarray(image).max()) + 1), 4), (0, 0, 0, 255), np.uint8)
+    colors[: len(entries)] = entries
+    transparency = image.info.get("transparency", b"")
+    if isinstance(transparency, int):
+        colors[transparency : transparency + 1, 3] = 0
+    else:
+        alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
+        colors[: len(alpha), 3] = alpha
+    return colors
+
+
 @dataclass(frozen=True, eq=False)
 class IndexedImage:
     """Indices, uint8 ``[H, W]``, each below the palette's size.
@@ -143,16 +158,7 @@ class IndexedImage:
         if image.mode != "P":
             raise InputError(f"an indexed image has mode P, not {image.mode}; quantize it first")
         indices = np.asarray(image)
-        entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
-        # Some programs write a palette that ends before the largest index. The rest is black.
-        colors = np.full((max(len(entries), int(indices.max()) + 1), 4), (0, 0, 0, 255), np.uint8)
-        colors[: len(entries)] = entries
-        transparency = image.info.get("transparency", b"")
-        if isinstance(transparency, int):
-            colors[transparency : transparency + 1, 3] = 0
-        else:
-            alpha = np.frombuffer(transparency, np.uint8)[: len(colors)]
-            colors[: len(alpha), 3] = alpha
+        colors = entries_of(image)
         shown = to_srgb(Image.fromarray(colors[None, :, :3].copy()), image.info.get("icc_profile"))
         colors[:, :3] = np.asarray(shown.convert("RGB"))[0]
         return cls.merged(indices, colors)
