@@ -24,7 +24,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def art(tmp_path, monkeypatch):
-    """art/: an indexed picture, the same in another folder as RGBA, an animation, and too many colors."""
+    """art/: an indexed picture, the same as RGBA in a folder, an animation, and too many colors."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     Path("art/more").mkdir(parents=True)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from tincture.tests.codec.conftest import make_pipeline
 from torch import nn
 
 from tincture.codec.arithmetic import Decoder, Encoder
@@ -9,6 +8,7 @@ from tincture.codec.index_maps import GROUPS, IndexMap, code_index_maps, look, p
 from tincture.codec.network import CodecNetwork, FewerProducts
 from tincture.common.errors import InputError
 from tincture.diffusion.orders import halton
+from tincture.tests.codec.conftest import make_pipeline
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 9), (1, 1), (13, 4)])
