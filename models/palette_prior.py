@@ -316,7 +316,7 @@ class PaletteReading:
         self.prior, self.known, self.counts, self.dtype = prior, known, counts, prior.dtype
         self.kept = sizes.new_zeros(len(sizes), 0, 3) if known.kept is None else known.kept
         keys = keys_of(self.kept)
-        self._kept_keys = keys.where(keys >= 0, VALUES**3).sort(dim=1).values  # [B, M]
+        self._kept_keys = keys.where(keys >= 0, 2 * VALUES**3).sort(dim=1).values  # [B, M]; none is far above all
         self._colors = VALUES**3 - known.kept_counts[:, None]
         # What the transformer has read, and may look at.
         self._past: list[Tensor | None] = [None] * len(prior.blocks)

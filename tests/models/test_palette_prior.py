@@ -129,6 +129,15 @@ def test_orders_of_entries_and_of_kept_colors_say_nothing_and_padding_neither(pr
 
 
 @torch.no_grad()
+def test_the_last_colors_of_all_may_stand_beside_palettes_of_which_more_is_kept(prior, rng):
+    whites, other = Palette.from_hex(["fffffd", "fffffe", "ffffff"]), random_palettes(rng, 20)[0]
+    kept = [Palette(whites.colors[:1]), Palette(other.colors[:19])]
+    alone, beside = prior.bits(*coded([whites], kept[:1])), prior.bits(*coded([whites, other], kept))
+    assert alone.isfinite()
+    np.testing.assert_allclose(alone, beside[:1], atol=1e-9)
+
+
+@torch.no_grad()
 def test_class_and_words_say_something(prior, rng):
     entries, known = coded(random_palettes(rng, 6))
     told = [{}, {"labels": torch.tensor([1])}, {"words": torch.ones(1, 2, 5).double()}]
