@@ -8,6 +8,7 @@ from tincture import __version__
 COMMANDS = {
     "train": "train a model on a set of pictures",
     "sample": "draw images with a trained model in any palette",
+    "palette": "draw palettes with a trained model",
     "quantize": "reduce pictures to a palette, fitted or given",
     "recolor": "move pictures to other colors, their annotations carried along",
     "compress": "write pictures as few bytes by a model, and read them back as they were",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tincture.common import cli
-from tincture.common.errors import InputError, choose
+from tincture.common.errors import InputError, Range, choose
 from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
 from tincture.diffusion.options import SAMPLER_OPTIONS
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 CARD, EVALUATION = "README.md", "evaluation.json"
+
+PRIOR_FIGURES = ("palettes/bytes", "palettes/bytes_stderr")
+"""Of a held-out palette as a set."""
 
 UNKNOWN = "of unknown authors"
 """Of pictures of which nobody said who made them."""
@@ -51,6 +54,12 @@ def main(arguments: list[str]) -> None:
     add("--sampler", type=str | None, default=None, help="how it draws where nobody says; as before if left out")
     add("--license", type=str | None, default=None, help="of the weights, as hubs call it (cc-by-4.0); in the card")
     add(
+        "--palette-prior-steps",
+        type=int | None,
+        default=None,
+        help="fit its prior over palettes anew in so many steps; if left out, as in training where it has none",
+    )
+    add(
         "--evaluation",
         type=Path | None,
         default=None,
@@ -61,6 +70,8 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"--license is {options.license!r}; hubs call licenses cc-by-4.0, mit, apache-2.0, other and so on"
         )
+    if options.palette_prior_steps is not None:
+        Range(1, 10**9).check("--palette-prior-steps", options.palette_prior_steps)
     if options.sampler is not None:
         choose("sampler", options.sampler, SAMPLER_OPTIONS)
     model_in(options.checkpoint)
@@ -76,6 +87,7 @@ def main(arguments: list[str]) -> None:
         scheduler = pipeline.scheduler.with_changes(sampler=options.sampler, sampler_options={})
         pipeline.register_modules(scheduler=scheduler)
     with claimed(options.output, options.overwrite, _published_files):
+        figures |= prior_figures(pipeline, config["data"], options.palette_prior_steps)
         pipeline.save_pretrained(options.output, half=True)
         text = yaml.safe_dump(config, sort_keys=False)
         write_atomically(options.output / CONFIG_FILE, lambda path: path.write_text(text))
@@ -88,6 +100,23 @@ def main(arguments: list[str]) -> None:
         print(f"{(options.output / name).stat().st_size:>12,} bytes  {name}")
     size = sum((options.output / name).stat().st_size for name in files_in(options.output))
     print(f"{options.output}: {size / 1e6:.1f} MB" + (f"; {CARD} is the one that was there" if has_card else ""))
+
+
+def prior_figures(pipeline: "PaletteDiffusionPipeline", data: Mapping[str, Any], steps: int | None) -> dict[str, float]:
+    """How many bytes held-out palettes take by the prior of a pipeline, which gets one here.
+
+    It is fitted if there is none and pictures have palettes of their own, or if ``steps`` are
+    given.
+    """
+    from tincture.training.palette_prior import STEPS, fit_palette_prior, heldout_palette_bytes  # torch takes seconds
+
+    if steps is not None or (pipeline.palette_prior is None and data.get("palette", "own") == "own"):
+        told = len(pipeline.config.label_names), pipeline.denoiser.text
+        prior = fit_palette_prior(pipeline.palette_bank, *told, steps or STEPS)
+        pipeline.register_modules(palette_prior=prior)
+    if pipeline.palette_prior is None:
+        return {}
+    return dict(zip(PRIOR_FIGURES, heldout_palette_bytes(pipeline.palette_prior, pipeline.palette_bank), strict=True))
 
 
 def public_config(checkpoint: Path) -> dict[str, Any]:
@@ -203,6 +232,9 @@ def model_card(
     classes = f" It knows {len(pipeline.config.label_names)} classes." if pipeline.config.label_names else ""
     classes += " It draws what words say." if has_words else ""
     weights = sum(weight.numel() for weight in pipeline.denoiser.parameters())
+    if prior := pipeline.palette_prior:
+        numbers = sum(weight.numel() for weight in prior.parameters())
+        classes += f" Its prior ({numbers:,} weights), fitted to the palettes it learned from, draws palettes, too."
     began = f" Its training began with the weights of {started_from}." if started_from else ""
     authors = "".join(f"- {credit} ({number:,})\n" for credit, number in credits.items())
     credited = (

@@ -17,7 +17,7 @@ from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.reading import read_image
 
 from .joint import JointPalettes
-from .options import BANK, COUNT, FIDELITIES, SIDE, STRENGTHS, Canvas, Guidance, Sampling
+from .options import BANK, COUNT, DRAWN, FIDELITIES, SIDE, STRENGTHS, Canvas, DrawnPalette, Guidance, Sampling
 
 Margins = tuple[int, int, int, int]
 """Pixels at the left, top, right and bottom."""
@@ -58,15 +58,16 @@ class Colors:
 
     Args:
         palette: a file (.hex, .gpl, .pal, …); a picture; colors with commas between them; train or
-            heldout, for each image the palette of another picture of the model's data set; if left
-            out, the palette of --init-image, --target or --style where there is one, else train; or
-            a name. Of several palettes, images are drawn in turn, each prompt in the first of them,
-            then each in the second.
+            heldout, for each image the palette of another picture of the model's data set; drawn,
+            for each image a new one that the model draws; if left out, the palette of --init-image,
+            --target or --style where there is one, else train; or a name. Of several palettes,
+            images are drawn in turn, each prompt in the first of them, then each in the second.
         transparent: add a transparent entry after the last of each palette that has none, but for
-            train and heldout.
+            train and heldout; of drawn palettes, one entry is transparent.
         colors: entries to choose from a picture given as --palette: 2 to 256, or auto for as many
             as the picture needs; if left out, 16 where it has over 256 colors, else all of its
-            colors.
+            colors. Of drawn palettes, how many entries; as in training if left out.
+        keep_colors: colors that drawn palettes must hold.
         palettes: the same drawing in each of these palettes (as for --palette), entries matched.
     """
 
@@ -75,6 +76,7 @@ class Colors:
     )
     transparent: bool = False
     colors: str | None = None
+    keep_colors: Sequence[str] = field(default=(), metadata={"metavar": "ff0000,00ff00,…"})
     palettes: list[str] | None = field(default=None, metadata={"metavar": "PALETTE"})
     strip: Strip | None = None
     style: Style | None = None
@@ -84,25 +86,36 @@ class Colors:
         names = [*(self.palette or self.palettes or []), None if self.strip is None else self.strip.palette_to]
         return [name for name in names if name]
 
-    def read(self, names: Sequence[str]) -> list[Palette | str] | JointPalettes:
+    def read(self, names: Sequence[str]) -> list[Palette | DrawnPalette | str] | JointPalettes:
         """The palettes of these ``names``, where train and heldout stay names; or several at once.
 
         Raises:
             InputError: a palette can't be read, or the options contradict each other.
         """
+        if self.keep_colors and DRAWN not in names:
+            raise InputError("--keep-colors says what drawn palettes hold: add --palette drawn")
         if self.palettes is not None:
             return JointPalettes.matched([self._read_one(each) for each in self.palettes])
         taken = [name for name in names if name in BANK]
         if taken and (self.colors is not None or (self.transparent and len(taken) == len(names))):
             raise InputError(f"--colors and --transparent need a palette of yours, not --palette {taken[0]}")
-        palettes = [name if name in BANK else self._read_one(name) for name in names]
+        palettes = [
+            name if name in BANK else self._drawn() if name == DRAWN else self._read_one(name) for name in names
+        ]
         if self.strip is None:
             return palettes
         end = self._read_one(self.strip.palette_to, is_end=True)
         return JointPalettes.strip(palettes[0], end, self.strip.strip)
 
+    def _drawn(self) -> DrawnPalette:
+        if self.colors == "auto":
+            raise InputError("--colors auto chooses from a picture: give a number for drawn palettes, or leave it out")
+        colors = None if self.colors is None else self._count()
+        kept = Palette.from_hex(self.keep_colors) if self.keep_colors else None
+        return DrawnPalette(colors, self.transparent or None, kept)
+
     def _read_one(self, name: str, is_end: bool = False) -> Palette:
-        if name in BANK:
+        if name in (*BANK, DRAWN):
             raise InputError(f"a drawing in several palettes takes palettes of yours, not {name}")
         if is_picture(name) and (self.colors is not None or not _has_few_colors(Path(name))):
             picture = [read_image(Path(name))]
@@ -241,7 +254,7 @@ class Drawing:
         if pictures.mean is not None and (colors.palettes is not None or colors.strip is not None):
             raise InputError("--dither needs one palette: leave --palettes and --palette-to out")
         names = self.palette_names
-        if colors.palettes is None and (len(names) > 1 or names[0] in BANK):
+        if colors.palettes is None and (len(names) > 1 or names[0] in (*BANK, DRAWN)):
             one = {"--init-image": pictures.start, "--style": colors.style}
             for flag, asked in {**one, "--palette-to": colors.strip, "--dither": pictures.mean}.items():
                 if asked is not None:
@@ -266,7 +279,7 @@ class Drawing:
             return [str(pictures.target.target)]
         return ["train" if style is None else str(style.style)]
 
-    def read_palettes(self) -> list[Palette | str] | JointPalettes:
+    def read_palettes(self) -> list[Palette | DrawnPalette | str] | JointPalettes:
         """What is drawn in: palettes in turn, or several at once."""
         return self.colors.read(self.palette_names)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 from tincture.common.errors import SEED, InputError, Range
 from tincture.common.options import OneOf, With, check_options
 from tincture.diffusion.options import SAMPLER_OPTIONS, ScheduleName
-from tincture.quantization.palettes.palette import Palette
+from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BANK = ("train", "heldout")
 """The palettes that a model brings, by the side of the split of its data set."""
+
+DRAWN = "drawn"
+"""Those that its prior draws."""
 
 COUNT, FACTOR = Range(1, 1_000_000), Range(0, 1e6)
 
@@ -116,6 +119,34 @@ class Guidance:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+@dataclass(frozen=True)
+class DrawnPalette:
+    """A palette that the model draws for each image, of its class and its prompt.
+
+    Args:
+        colors: entries, the transparent one too; if left out, as many as a palette that the model
+            has learned from.
+        transparent: whether one is transparent; if left out, as in such a palette.
+        kept: opaque colors that it has.
+        temperature: below 1, likely colors are favored; 0 takes the likeliest.
+
+    Raises:
+        InputError: a number is out of range, or colors to keep aren't opaque, or repeat.
+    """
+
+    colors: Annotated[int | None, Range(1, MAX_ENTRIES)] = None
+    transparent: bool | None = None
+    kept: Palette | None = None
+    temperature: Annotated[float, FACTOR] = 1.0
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.kept is not None:
+            kept = self.kept.to_hex()
+            if (self.kept.colors[:, 3] < 255).any() or len({*kept}) < len(kept):
+                raise InputError(f"colors to keep are opaque, and each is named once, unlike {','.join(kept)}")
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ class PalettePrior(ModelMixin, ConfigMixin):
         head_channels: int = 16,
         num_classes: int = 0,
         word_channels: int = 0,
-        dropout: float = 0.0,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         DEPTHS.check("depth", depth)

@@ -17,16 +17,17 @@ from tincture.common.files import physical_memory
 from tincture.common.processes import gathered, own_batches
 from tincture.controls.joint import JointPalettes
 from tincture.controls.kept import Init
-from tincture.controls.options import BANK, COUNT, SIDE, Controls, Guidance, Sampling
+from tincture.controls.options import BANK, COUNT, DRAWN, SIDE, Controls, DrawnPalette, Guidance, Sampling
 from tincture.controls.views import View, symmetry_view
 from tincture.diffusion.color_tree import ColorTreeProcess
 from tincture.diffusion.draws import Streams, seed_from
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
-from tincture.models.palette_prior import PalettePrior
+from tincture.models.palette_prior import CODING_ORDER, Known, PalettePrior
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette
+from tincture.quantization.palettes.order import sorting
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.palettes.tree import at_pixels, color_tree
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -35,6 +36,9 @@ from .asking import Branch, GuidedDenoiser, JointDenoiser, LateGuidance, guidanc
 from .folders import PALETTE_PRIOR
 from .palette_bank import PaletteBank
 from .saving import FolderPipeline
+
+PaletteLike = Palette | DrawnPalette | str | Path
+"""What one palette may be given as."""
 
 StepEnd = Callable[["PaletteDiffusionPipeline", int, Tensor, dict[str, Any]], dict[str, Any]]
 """diffusers' callback: (pipeline, step from 0, t, {"x_t", "images"}) → {} or a new {"x_t"}."""
@@ -96,7 +100,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
     def __call__(
         self,
         num_images: int | str | Sequence[str] = 1,
-        palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes = "train",
+        palette: PaletteLike | Sequence[PaletteLike] | JointPalettes = "train",
         sampling: Sampling = Sampling(),
         guidance: Guidance = Guidance(),
         controls: Controls = Controls(),
@@ -120,9 +124,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 take them.
             palette: one for all images, or one for each, as it is or as `read_palette` takes it (a
                 name, a file, colors), or ``"train"`` or ``"heldout"`` to draw it for each image
-                from that side of the bank (of pictures of the class, and most like the prompt); or
-                several in which each drawing is shown (`JointPalettes`): then the images are those
-                of the first drawing in each palette, then those of the second, and so on.
+                from that side of the bank (of pictures of the class, and most like the prompt), or
+                ``"drawn"`` or a `DrawnPalette` for new ones (`draw_palettes`); or several in which
+                each drawing is shown (`JointPalettes`): then the images are those of the first
+                drawing in each palette, then those of the second, and so on.
             sampling: how the process is reversed, from which seed.
             guidance: words and classes to draw and to keep away from.
             controls: what pixels shall be like.
@@ -290,7 +295,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
 
     def _palettes(
         self,
-        palette: Palette | str | Path | Sequence[Palette | str | Path] | JointPalettes,
+        palette: PaletteLike | Sequence[PaletteLike] | JointPalettes,
         streams: Streams,
         guidance: Guidance,
     ) -> list[Palette]:
@@ -300,7 +305,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
                 raise InputError("a color-tree model draws in one palette at a time, since each has another tree")
             palettes = [palette.base] * len(streams)
         else:
-            given = [palette] * len(streams) if isinstance(palette, Palette | str | Path) else palette
+            given = [palette] * len(streams) if isinstance(palette, PaletteLike) else palette
             if len(given) != len(streams):
                 raise InputError(f"{len(given)} palettes for {len(streams)} images; give one, or one for each")
             palettes = list(given)
@@ -315,20 +320,72 @@ class PaletteDiffusionPipeline(FolderPipeline):
             self.denoiser.check_palette(each)
         return palettes
 
-    def _named_palettes(self, name: str | Path, streams: Streams, rows: list[int], guidance: Guidance) -> list[Palette]:
+    def _named_palettes(
+        self, name: str | Path | DrawnPalette, streams: Streams, rows: list[int], guidance: Guidance
+    ) -> list[Palette]:
         """The palette of each of the images ``rows``, for which a person gave that name."""
-        if name not in BANK:
-            if isinstance(name, str) and (meant := did_you_mean(name, BANK)):
-                raise InputError(f"no palette {name!r}{meant}")
-            return [read_palette(name)] * len(rows)
-        words, likeness, images = self._words(guidance.prompt), None, torch.tensor(rows)
+        own = streams[torch.tensor(rows, device=streams.device)]  # the other images draw no number for this
+        if name == DRAWN or isinstance(name, DrawnPalette):
+            asked = DrawnPalette() if name == DRAWN else name
+            return self.draw_palettes(asked, own, guidance, rows)
+        if name in BANK:
+            return self._bank_palettes(name, own, guidance, rows)
+        if isinstance(name, str) and (meant := did_you_mean(name, (*BANK, DRAWN))):
+            raise InputError(f"no palette {name!r}{meant}")
+        return [read_palette(name)] * len(rows)
+
+    def _bank_palettes(self, side: str, streams: Streams, guidance: Guidance, images: Sequence[int]) -> list[Palette]:
+        """Palettes of one side of the bank for the images of these numbers, which these draw."""
+        words, likeness = self._words(guidance.prompt), None
         if words is not None and self.palette_bank.config.caption_words:
             captions = self.palette_bank.words.to(self.denoiser.device).long()
             likeness = self.denoiser.text.likeness(torch.tensor(words).to(captions), captions).cpu()
-        own = streams[images.to(streams.device)]  # the other images draw no number for this
-        return self.palette_bank.draw(
-            own, name == BANK[1], self._label(guidance.class_label), likeness, images % len(words or [0])
-        )
+        prompts = torch.tensor(images) % len(words or [0])
+        return self.palette_bank.draw(streams, side == BANK[1], self._label(guidance.class_label), likeness, prompts)
+
+    @torch.inference_mode()
+    def draw_palettes(
+        self,
+        asked: DrawnPalette,
+        streams: Streams,
+        guidance: Guidance = Guidance(),
+        images: Sequence[int] | None = None,
+    ) -> list[Palette]:
+        """Draw new palettes, dark entries first and the transparent one before them.
+
+        Args:
+            asked: what they shall be like.
+            streams: one for each palette, of which each takes two numbers.
+            guidance: its class and its prompts, which palettes have in turn, if the prior knows
+                them.
+            images: the number of each; from 0 if left out.
+
+        Raises:
+            InputError: the model has no prior over palettes, or none of them can be like that.
+        """
+        prior, rows = self.palette_prior, range(len(streams)) if images is None else images
+        if prior is None:
+            raise InputError("this model draws no palettes: publish.py fits what does; or give another --palette")
+        # Another palette says how large it is; a seed of its own draws it, whatever the batch.
+        like = self._bank_palettes(BANK[0], streams, guidance, rows)
+        own = Streams((streams().cpu().double() * 2**53).long())
+        kept = None if asked.kept is None else torch.from_numpy(asked.kept.colors[:, CODING_ORDER]).long()
+        has = [each.transparent is not None if asked.transparent is None else asked.transparent for each in like]
+        least = [(0 if kept is None else len(kept)) + each for each in has]
+        sizes = [asked.colors or max(len(each), low, 1) for each, low in zip(like, least, strict=True)]
+        # What they are told.
+        label, words = self._label(guidance.class_label), self._words(guidance.prompt)
+        told: dict[str, Tensor] = {}
+        if label is not None and prior.config.num_classes:
+            told["labels"] = torch.full((len(like),), label)
+        if words is not None and prior.config.word_channels:
+            text = self.denoiser.text
+            vectors = text.vectors_of(torch.tensor(words, device=text.letters.device)).cpu()
+            told["words"] = vectors[torch.tensor(rows) % len(words)]
+        keep = None if kept is None else kept.expand(len(like), -1, -1)
+        known = Known(torch.tensor(sizes), torch.tensor(has), keep, **told)
+        drawn = prior.draw(known, own, asked.temperature)
+        return [Palette(each.colors[sorting(each, "luminance")]) for each in drawn]
 
 
 def _with_words(guidance: Guidance, prompt: str | Sequence[str] | None, negative_prompt: str | None) -> Guidance:

@@ -153,6 +153,11 @@ class FolderPipeline(DiffusionPipeline):
         classes = parts[DENOISER].config.num_classes
         if len(label_names) not in (0, classes):
             raise InputError(f"{folder / INDEX} names {len(label_names)} classes; the network knows {classes}")
+        if prior := parts.get(PALETTE_PRIOR):
+            text = parts[DENOISER].text
+            channels = 0 if text is None else text.vectors.shape[1]
+            if prior.config.num_classes not in (0, classes) or prior.config.word_channels not in (0, channels):
+                raise InputError(f"{folder / PALETTE_PRIOR} was fitted to another model, with other classes or words")
         return cls(**parts, size=size, label_names=label_names)
 
 

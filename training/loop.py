@@ -133,7 +133,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     meter.show(1)
     meter.bar.close()
 
-    # ---- Measure, fit the grid of sampling times, leave the pipeline ----
+    # ---- Measure, fit sampling times and the prior over palettes, leave the pipeline ----
     run.read(unread)
     run.save()  # what follows takes a while
     estimates = run.evaluate(4 * options.heldout_times)
@@ -141,6 +141,7 @@ def train(  # noqa: PLR0915  # one loop, top to bottom
     run.pipeline.register_modules(scheduler=run.pipeline.scheduler.with_changes(fitted_knots=knots))
     run.save()
     if run.is_first:
+        run.fit_palette_prior()
         run.pipeline.save_pretrained(output)
     run.close()
     return estimates.result()

@@ -37,6 +37,7 @@ from .devices import compile_where_it_pays
 from .examples import ExampleMaker, cut_batch
 from .feeds import Feed
 from .optimizers import OPTIMIZERS, ExponentialAverage
+from .palette_prior import fit_palette_prior
 from .run_config import CONFIG_FILE, DATA_SHEET, RunConfig, check_config
 from .tracking import BITS, Tracker, last_result
 
@@ -300,6 +301,13 @@ class Run:
         self.pipeline.set_progress_bar_config(disable=True)
         told = {"height": size, "width": size, "prompt": prompts, "distributed": True}
         return self.pipeline(number, palettes, sampling, **told).images
+
+    def fit_palette_prior(self) -> None:
+        """Give the pipeline its prior over palettes, if its pictures have palettes of their own."""
+        steps = min(self.config.train.palette_prior_steps, self.progress.step)
+        if steps > 0 and self.config.data.palette == "own":
+            told = self.pipeline.palette_bank, len(self.label_names), self.average.module.text
+            self.pipeline.register_modules(palette_prior=fit_palette_prior(*told, steps, self.config.seed))
 
     def save(self) -> None:
         """Write a checkpoint, with the feeds of all processes."""

@@ -107,6 +107,8 @@ class TrainConfig:
             makes four times as many.
         preview_images: icons in a preview sheet.
         preview_steps: denoiser calls for each of them.
+        palette_prior_steps: of the prior over palettes, which is fitted at the end, and in no more
+            steps than the run has; 0 for none. A run with one palette for all pictures has none.
         mixed_precision: number format of the forward pass; auto takes bf16 on a GPU that has it,
             and float32 elsewhere, as no does.
         compile: auto compiles the network on a GPU that has triton. The first step then takes a
@@ -139,6 +141,7 @@ class TrainConfig:
     heldout_times: Annotated[int, Range(1, 10_000)] = 1
     preview_images: Annotated[int, Range(1, 10_000)] = 32
     preview_steps: Annotated[int, Range(1, 100_000)] = 32
+    palette_prior_steps: Annotated[int, Range(0, 10**9)] = 200
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     compile: Literal["auto", "no"] = "auto"
     device: Literal["auto", "cpu"] = "auto"

@@ -23,6 +23,7 @@ from tincture.common.errors import InputError
 from tincture.controls.options import Sampling
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
+from tincture.models.palette_prior import PalettePrior
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -31,7 +32,9 @@ from tincture.tests.mutations import MUTATIONS, change, damaged, damaged_json
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DENOISER, BANK = f"denoiser/{WEIGHTS}", f"palette_bank/{WEIGHTS}"
-SETTINGS = ["model_index.json", "denoiser/config.json", "scheduler/scheduler_config.json", "palette_bank/config.json"]
+PRIOR = f"palette_prior/{WEIGHTS}"
+SETTINGS = ["model_index.json", "denoiser/config.json", "scheduler/scheduler_config.json"]
+SETTINGS += ["palette_bank/config.json", "palette_prior/config.json"]
 UNET = {"channels": (8, 32), "blocks": (1, 1), "head_channels": 8, "head_blocks": 0}
 
 
@@ -48,7 +51,8 @@ def model(request, tmp_path_factory):
     )
     scheduler = PaletteScheduler("color-heat", {"width": 0.2, "leap": 0.1}, fitted_knots=[0.0, 0.25, 1.0])
     folder = tmp_path_factory.mktemp("model") / request.param
-    PaletteDiffusionPipeline(denoiser, scheduler, bank, 6, ("cat", "dog")).save_pretrained(folder)
+    prior = PalettePrior(channels=8, depth=1, head_channels=4, num_classes=2)
+    PaletteDiffusionPipeline(denoiser, scheduler, bank, 6, ("cat", "dog"), prior).save_pretrained(folder)
     return folder
 
 
@@ -109,6 +113,29 @@ def test_models_whose_index_names_modules_without_the_package_still_load(model, 
     ]
     loaded = PaletteDiffusionPipeline.from_pretrained(copy)
     assert drawn(loaded) == drawn(PaletteDiffusionPipeline.from_pretrained(model))
+
+
+def without_prior(folder):
+    """As models were saved before they had one."""
+    shutil.rmtree(folder / "palette_prior")
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["palette_prior"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def test_a_model_draws_the_same_pictures_with_and_without_a_prior_over_palettes(model, copy, tmp_path):
+    without_prior(copy)
+    loaded = PaletteDiffusionPipeline.from_pretrained(copy)
+    assert loaded.palette_prior is None
+    whole = PaletteDiffusionPipeline.from_pretrained(model)
+    assert drawn(loaded) == drawn(whole)
+    loaded.save_pretrained(tmp_path / "again")
+    assert not (tmp_path / "again" / "palette_prior").exists()
+    assert PaletteDiffusionPipeline.from_pretrained(tmp_path / "again").palette_prior is None
+    whole.save_pretrained(tmp_path / "again", half=True)
+    assert PaletteDiffusionPipeline.from_pretrained(tmp_path / "again").palette_prior.dtype == torch.float32
+    loaded.save_pretrained(tmp_path / "again")  # and what was there is gone
+    assert not (tmp_path / "again" / "palette_prior").exists()
 
 
 def test_a_folder_may_be_a_string_and_relative(model, monkeypatch):
@@ -263,6 +290,12 @@ HOSTILE = {
     "correctors without end": put("scheduler/scheduler_config.json", sampler_options={"corrector_steps": 1e12}),
     "a bank of a trillion palettes": put("palette_bank/config.json", count=10**12),
     "a bank that disagrees": put("palette_bank/config.json", count=4),
+    "a prior of another class": put("model_index.json", palette_prior=["os", "system"]),
+    "a prior that isn't there": lambda folder: shutil.rmtree(folder / "palette_prior"),
+    "a deep prior": put("palette_prior/config.json", depth=10**9),
+    "a wide prior": put("palette_prior/config.json", channels=8192),
+    "a prior of another model": lambda f: PalettePrior(8, 1, 4, num_classes=3).save_pretrained(f / "palette_prior"),
+    "a prior without weights": change(PRIOR, lambda tensors: tensors.pop("embed.weight")),
     "a bank without colors": change(BANK, lambda tensors: tensors.pop("colors")),
     "a bank of wide colors": put_tensor(BANK, "colors", lambda colors: colors.to(torch.int64)),
     "bytes that are neither true nor false": put_bytes,
@@ -297,7 +330,7 @@ def with_damaged_header(content, chance):
     return struct.pack("<Q", len(header)) + header + content[8 + length :]
 
 
-@pytest.mark.parametrize("file", [*SETTINGS, DENOISER, BANK])
+@pytest.mark.parametrize("file", [*SETTINGS, DENOISER, BANK, PRIOR])
 def test_a_damaged_folder_works_or_is_refused(model, copy, file):
     assert works(copy)
     content, chance = (model / file).read_bytes(), random.Random(file)
