@@ -1,11 +1,11 @@
-# The verbs of Tincture: make venv, sample, demo, test, test-slow, lint.
+# The verbs of Tincture: make venv, sample, demo, studio, test, test-slow, test-studio, lint.
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 SPRITES := checkpoints/sprites --guidance-scale 2 --temperature 0.9
 
-.PHONY: venv sample demo test test-slow lint clean
+.PHONY: venv sample demo studio test test-slow test-studio lint clean
 
 venv: .venv/ready
 
@@ -29,12 +29,19 @@ demo: venv
 	@echo "the model: $(DEMO)/model"
 	@echo "the pictures: $(DEMO)/samples/heldout/sheet.png $(DEMO)/samples/pico-8/sheet.png $(DEMO)/samples/picture/sheet.png"
 
+studio: venv
+	$(BIN)/python app.py --open
+
 # A worker for each core, four at most, each with one thread of torch.
 test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: venv
 	$(BIN)/python -m pytest -m slow
+
+# Needs Chromium: apt-get install chromium.
+test-studio: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/studio
 
 lint: venv
 	$(BIN)/ruff check .

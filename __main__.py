@@ -12,16 +12,18 @@ COMMANDS = {
     "quantize": "reduce pictures to a palette, fitted or given",
     "recolor": "move pictures to other colors, their annotations carried along",
     "compress": "write pictures as few bytes by a model, and read them back as they were",
+    "app": "open the studio: draw in the browser; also called studio",
     "evaluate": "judge a trained model by its likelihood and by what it draws",
     "encode_dataset": "encode a data set once for all runs to come",
     "publish": "make a trained model small enough for a repository",
 }
+ALIASES = {"studio": "app"}
 
 
 def main() -> None:
     """Call the command that the first word names with all that follows."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    name = word.replace("-", "_")
+    name = ALIASES.get(word, word.replace("-", "_"))
     if name in COMMANDS:
         from tincture.common import cli
 

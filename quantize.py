@@ -18,9 +18,16 @@ from tincture.common.options import add_options, read_options
 from tincture.common.output_folder import Save, check_apart, claimed, progress, recorded_in
 from tincture.common.plotting import require_matplotlib
 from tincture.data.annotated_pictures import AnnotatedPicture, find_pictures
-from tincture.quantization.conversion import Conversion, convert
+from tincture.quantization.conversion import Conversion
 from tincture.quantization.fit import choose_colors, error_curve
-from tincture.quantization.options import DEFAULT_METHOD, Chooser, DrawingOptions, PaletteOptions, make_chooser
+from tincture.quantization.options import (
+    DEFAULT_METHOD,
+    Chooser,
+    DrawingOptions,
+    PaletteOptions,
+    convert_chosen,
+    make_chooser,
+)
 from tincture.quantization.palettes.files import paths_of, write_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.animation import Animation, read_animation
@@ -152,22 +159,8 @@ def quantized(path: Path, options: Options, choose: Chooser) -> Result:
     """Read a picture, choose its palette, draw it."""
     started, drawing = time.perf_counter(), options.drawing
     original = read(path, options)
-    groups = [[frame] for frame in original.frames] if options.palette.per_frame else [original.frames]
-    chosen = [choose(group, None if number else original.indexed) for number, group in enumerate(groups)]
-    palettes, sources = zip(*chosen, strict=True)
-    converted = convert(
-        original.frames,
-        palettes if options.palette.per_frame else palettes[0],
-        space=options.palette.space,
-        method=drawing.dither,
-        strength=drawing.strength,
-        dither_space=drawing.dither_space,
-        exact=not options.palette.is_made_for_pictures,
-        smoother=drawing.smooth,
-        order=drawing.sort,
-        own=original.indexed,
-    )
-    return Result(path, original, converted, " and ".join(dict.fromkeys(sources)), time.perf_counter() - started)
+    converted, source = convert_chosen(original, choose, options.palette, drawing)
+    return Result(path, original, converted, source, time.perf_counter() - started)
 
 
 def save(result: Result, options: Options, name: str, palette_file: str, folder: Path) -> list[dict]:

@@ -5,7 +5,7 @@
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -85,7 +85,7 @@ class SpriteSheet:
 
 @dataclass(frozen=True)
 class Exports:
-    """What is written besides, for people and other programs (docs/exports.md).
+    """What is written besides, for people and other programs (docs/studio.md).
 
     Args:
         columns: images in a row of the sheet and of the sprite sheet; if left out, 8, or one for
@@ -172,15 +172,11 @@ def inputs_of(options: Options, parsed: Namespace) -> list[Path]:
 
 def draw(options: Options, palettes: list[Palette | str] | JointPalettes) -> Drawn:
     """Draw with everything that the options ask for."""
-    from tincture.controls.reading import read_controls  # torch and diffusers take seconds
+    from tincture.pipelines.drawing import draw_asked  # torch and diffusers take seconds
     from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
-    from tincture.pipelines.posterior_mean import dithered_means
 
-    asked, mean = options.drawing, options.drawing.pictures.mean
     pipeline = PaletteDiffusionPipeline.from_pretrained(options.run.checkpoint)
     pipeline.denoiser.to(processes().device)
-    is_told = pipeline.denoiser.luminance is not None
-    controls, height, width = read_controls(asked, palettes, pipeline.config.size, is_told)
     batches: list[list[list[IndexedImage]]] = []
 
     def keep_step(_: Any, step: int, __: "Tensor", state: dict[str, Any]) -> dict[str, Any]:
@@ -190,31 +186,10 @@ def draw(options: Options, palettes: list[Palette | str] | JointPalettes) -> Dra
             batches[-1].append(state["images"])
         return {}
 
-    draws = 1 if mean is None else mean.dither_draws
-    number, guidance = options.run.num_images * draws, asked.guidance
-    if guidance.prompt is not None:  # all draws of a mean have one prompt
-        guidance = replace(guidance, prompt=[prompt for prompt in guidance.prompt for _ in range(draws)])
-    images = pipeline(
-        number,
-        palettes if isinstance(palettes, JointPalettes) else in_turn(palettes, number, len(guidance.prompt or [""])),
-        asked.sampling,
-        guidance,
-        controls,
-        height,
-        width,
-        callback_on_step_end=keep_step if options.exports.gif else None,
-        distributed=True,
-    ).images
-    if mean is not None:
-        keep = None if controls.init is None else controls.init.keep[0].numpy()
-        images = dithered_means(images, draws, mean.dither, keep)
+    watcher = keep_step if options.exports.gif else None
+    images = draw_asked(pipeline, options.drawing, palettes, options.run.num_images, watcher, distributed=True)
     columns = len(palettes.palettes) if isinstance(palettes, JointPalettes) else COLUMNS
     return Drawn(images, columns, first_images(batches))
-
-
-def in_turn(palettes: list[Palette | str], images: int, prompts: int) -> list[Palette | str]:
-    """One for each image: the first for each prompt, then the second for each, and so on."""
-    return [palettes[image // prompts % len(palettes)] for image in range(images)]
 
 
 def first_images(batches: list[list[list[IndexedImage]]]) -> list[list[IndexedImage]]:

@@ -11,9 +11,9 @@ also say which values are allowed, and without which other options the field doe
         sheet: Sheet | None = None
 
 `add_options` makes ``--method``, ``--colors``, ``--rounds`` and the flags of ``Sheet``;
-`read_options` makes a ``Fitting`` of what was parsed. An optional group, as ``Sheet`` is here, has
-one field without a default: its flag turns the group on, and without it the group's other flags do
-nothing. sample.py is the example to follow.
+`read_options` makes a ``Fitting`` of what was parsed, and `words_of` goes the other way. An
+optional group, as ``Sheet`` is here, has one field without a default: its flag turns the group on,
+and without it the group's other flags do nothing. sample.py is the example to follow.
 """
 
 import re
@@ -110,6 +110,17 @@ class Option:
                 self.allowed.check(self.flags[0], each)
         return parsed
 
+    def words_for(self, value: Any) -> list[str]:
+        """How a person writes that the field has this value, which isn't the default."""
+        kind = get_origin(self.kind) or self.kind
+        if kind is bool:
+            return [self.flags[0]]
+        if kind is Sequence:
+            return [self.flags[0], ",".join(map(str, value))]
+        if kind is Mapping:
+            return [self.flags[0], *(f"{name}={number:g}" for name, number in value.items())]
+        return [self.flags[0], *(str(each).removesuffix(".0") for each in (value if kind is list else [value]))]
+
 
 def add_options(
     parser: "ArgumentParser", group: type, first: Collection[str] = (), only: Collection[str] | None = None
@@ -162,6 +173,19 @@ def read_options(group: type[Group], parsed: "Namespace") -> Group:
         return group(**values)
 
     return build(group)
+
+
+def words_of(group: object) -> list[str]:
+    """The words of a command line by which `read_options` makes this group again."""
+    options = {option.name: option for option in _options(type(group))}
+    words: list[str] = []
+    for field, inner, _ in _fields(type(group)):
+        value = getattr(group, field.name)
+        if inner is not None:
+            words += [] if value is None else words_of(value)
+        elif value not in (options[field.name].default, None, (), [], {}):
+            words += options[field.name].words_for(value)
+    return words
 
 
 def check_options(group: object, prefix: str = "") -> None:

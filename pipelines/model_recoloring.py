@@ -188,14 +188,22 @@ def _contrast(colors: np.ndarray, region: np.ndarray) -> np.ndarray:
 def load_ways(
     checkpoint: Path | str, distinct: float = GENTLE
 ) -> dict[str, Callable[[IndexedImage, Palette], IndexedImage]]:
+    """`ways_of` the model in the folder ``checkpoint``."""
+    pipeline = PaletteDiffusionPipeline.from_pretrained(checkpoint)
+    pipeline.denoiser.to(processes().device)
+    return ways_of(pipeline, distinct)
+
+
+def ways_of(
+    pipeline: PaletteDiffusionPipeline, distinct: float = GENTLE
+) -> dict[str, Callable[[IndexedImage, Palette], IndexedImage]]:
     """Each way to recolor with a model: a function from an image and a palette to the image in it.
 
     Args:
-        checkpoint: the folder of a pipeline.
+        pipeline: the model.
         distinct: of `recolor_by_role`.
     """
-    pipeline = PaletteDiffusionPipeline.from_pretrained(checkpoint)
-    denoiser, process = pipeline.denoiser.to(processes().device), pipeline.scheduler.process
+    denoiser, process = pipeline.denoiser, pipeline.scheduler.process
 
     def by_model(image: IndexedImage, target: Palette) -> IndexedImage:
         if not process.has_mask:

@@ -10,7 +10,7 @@ import numpy as np
 from tincture.common.errors import SEED, SHARE, InputError, Range
 from tincture.common.options import OneOf
 
-from .conversion import SMOOTHERS, has_place_for_transparency, with_place_for_transparency
+from .conversion import SMOOTHERS, Conversion, convert, has_place_for_transparency, with_place_for_transparency
 from .dither import DITHER_SPACES, DITHERERS
 from .encoding import differs, encode
 from .fit import ALPHAS, QUANTIZERS, choose_colors, fit_palette
@@ -18,6 +18,7 @@ from .palettes.choice import rank_palettes
 from .palettes.files import named_palettes, read_palette, read_palette_folder
 from .palettes.order import ORDERS
 from .palettes.palette import MAX_ENTRIES, Palette
+from .pictures.animation import Animation
 from .pictures.indexed_image import IndexedImage
 from .spaces import SPACES
 
@@ -169,6 +170,32 @@ def make_chooser(wanted: PaletteOptions, is_dithered: bool) -> Chooser:
         return fit_palette(frames, int(colors), method, wanted.space, wanted.seed, **limits), method
 
     return fit
+
+
+def convert_chosen(
+    original: Animation, choose: Chooser, wanted: PaletteOptions, drawing: DrawingOptions
+) -> tuple[Conversion, str]:
+    """Choose a palette for a picture, or for each frame, and draw it; also says where from.
+
+    Raises:
+        InputError: the palette lacks what the picture needs.
+    """
+    groups = [[frame] for frame in original.frames] if wanted.per_frame else [original.frames]
+    chosen = [choose(group, None if number else original.indexed) for number, group in enumerate(groups)]
+    palettes, sources = zip(*chosen, strict=True)
+    converted = convert(
+        original.frames,
+        palettes if wanted.per_frame else palettes[0],
+        space=wanted.space,
+        method=drawing.dither,
+        strength=drawing.strength,
+        dither_space=drawing.dither_space,
+        exact=not wanted.is_made_for_pictures,
+        smoother=drawing.smooth,
+        order=drawing.sort,
+        own=original.indexed,
+    )
+    return converted, " and ".join(dict.fromkeys(sources))
 
 
 def own_palette(frames: Sequence[np.ndarray], own: IndexedImage, colors: int) -> Palette | None:

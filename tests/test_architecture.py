@@ -16,6 +16,7 @@ BELOW = {
     "pipelines": {"common", "quantization", "models", "diffusion", "controls"},
     "codec": {"common", "quantization", "models", "diffusion", "pipelines"},
     "evaluation": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines"},
+    "studio": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines"},
     "training": {"common", "quantization", "data", "models", "diffusion", "controls", "pipelines", "evaluation"},
 }
 

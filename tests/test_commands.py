@@ -334,7 +334,7 @@ def test_help_names_every_option_with_its_default(capsys):
         assert option in text
 
 
-HEAVY = {"torch", "diffusers", "accelerate", "datasets", "wandb", "numba", "scipy", "matplotlib"}
+HEAVY = {"torch", "diffusers", "accelerate", "datasets", "wandb", "numba", "scipy", "matplotlib", "gradio"}
 """Packages that take a good part of a second to import, or more."""
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tincture import sample
+from tincture.pipelines.drawing import in_turn
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -56,8 +57,8 @@ def test_of_several_palettes_each_image_has_the_next_and_looks_as_in_that_one_al
 
 
 def test_each_prompt_is_drawn_in_the_first_palette_then_each_in_the_second():
-    assert sample.in_turn(["pico-8", "train"], 9, prompts=3) == [*["pico-8"] * 3, *["train"] * 3, *["pico-8"] * 3]
-    assert sample.in_turn(["pico-8", "train"], 3, prompts=1) == ["pico-8", "train", "pico-8"]
+    assert in_turn(["pico-8", "train"], 9, prompts=3) == [*["pico-8"] * 3, *["train"] * 3, *["pico-8"] * 3]
+    assert in_turn(["pico-8", "train"], 3, prompts=1) == ["pico-8", "train", "pico-8"]
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,11 @@ class IndexedImage:
         places[is_transparent] = places[first]
         return cls(places.astype(np.uint8)[indices], Palette(colors[is_kept]))
 
+    def to_png(self) -> bytes:
+        """A PNG of mode P, as `save` writes it."""
+        image = self.to_pil()
+        return _encoded(image, _strategy(image))
+
     def save(self, path: Path | str, png8: bool = False) -> None:
         """Write a PNG of mode P, whole or not at all; ``png8`` is as in `PngOptions`."""
         write_png(self.to_pil(), path, png8)
