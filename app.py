@@ -45,15 +45,15 @@ def main(arguments: list[str]) -> None:
     from tincture.studio.engine import Engine  # gradio and torch take seconds
     from tincture.studio.page import launch, make_page
 
+    engine = Engine(options.checkpoint)
+    engine.warm_up()
+    page, host = make_page(engine), EVERYWHERE if options.listen else LOOPBACK
     try:
-        launch(
-            make_page(Engine(options.checkpoint)),
-            EVERYWHERE if options.listen else LOOPBACK,
-            options.port,
-            inbrowser=options.open,
-        )
+        _, address, _ = launch(page, host, options.port, inbrowser=options.open, prevent_thread_lock=True)
     except OSError as error:
         raise InputError(f"the port {options.port} can't be listened on ({error}): give another --port") from None
+    print(f"the studio: {address} (for agents: {address}gradio_api/mcp/). Ctrl-C ends it.", flush=True)
+    page.block_thread()
 
 
 if __name__ == "__main__":

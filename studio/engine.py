@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tincture.common.errors import choose
 from tincture.controls.command import Drawing
+from tincture.controls.options import Sampling
 from tincture.data.palette_changes import with_transparency_for
 from tincture.pipelines.drawing import draw_asked
 from tincture.pipelines.folders import model_in
@@ -108,6 +109,10 @@ class Engine:
         finally:  # also where nobody watches any more
             stop.set()
             thread.join()
+
+    def warm_up(self) -> None:
+        """Draw something small, so that the first drawing doesn't wait for what is made once."""
+        self.pipeline(1, sampling=Sampling(steps=1))
 
     def draw(self, asked: Drawing, number: int) -> list[IndexedImage]:
         """Draw ``number`` images; errors as for `steps`."""

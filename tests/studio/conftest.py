@@ -1,5 +1,6 @@
 import base64
 import json
+import socket
 import threading
 from io import BytesIO
 from pathlib import Path
@@ -37,7 +38,22 @@ def engine():
 
 
 @pytest.fixture(scope="session")
-def served(engine):
+def reached():
+    """The machines that this process asks for anything while the studio is served."""
+    addresses, connect = [], socket.socket.connect
+
+    def watched(self, address):
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            addresses.append(address)
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", watched)
+        yield addresses
+
+
+@pytest.fixture(scope="session")
+def served(engine, reached):
     """The address of the studio, which listens while the tests of a process run."""
     page = make_page(engine)
     _, address, _ = launch(page, "127.0.0.1", None, prevent_thread_lock=True)

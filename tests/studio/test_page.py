@@ -37,7 +37,7 @@ def page(chromium, served, request):
     """A new visitor, who sees no error and never asks another machine."""
     context = chromium.new_context(viewport=SIZES[request.param], has_touch=request.param == "phone")
     page, wrong = context.new_page(), []
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(30_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda asked: asked.url.startswith((served, "data:", "blob:")) or wrong.append(asked.url))
     page.goto(served)
@@ -110,7 +110,7 @@ def test_what_is_drawn_has_the_palette_and_is_enlarged_by_whole_pixels(page):
         "all => all.map(each => [each.getBoundingClientRect().width / each.naturalWidth, getComputedStyle(each).imageRendering])"
     )
     assert all(scale == int(scale) >= 4 and kind == "pixelated" for scale, kind in sizes)
-    command = shown_tab(page).get_by_label("The same by command").input_value()
+    command = shown_tab(page).locator(".command textarea").input_value()
     assert "--palette pico-8 --transparent" in command
     assert "--prompt sword --steps 4" in command
 

@@ -46,7 +46,7 @@ HOSTILE = {
     "no picture": (in_base64(b"root:x:0:0"), "picture is not an image"),
     "too many pixels": (in_base64(png_of_size(5_000, 5_000)), "has 5000×5000 pixels"),
     "a bomb": (in_base64(png_of_size(30_000, 30_000)), "too many pixels"),
-    "cut off": (in_base64(WHOLE[: len(WHOLE) // 2]), "picture is broken or cut off"),
+    "cut off": (in_base64(WHOLE[: len(WHOLE) // 2]), "is broken or cut off"),
     "a program": (in_base64(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n"), "picture is not an image"),
     "an SVG": (in_base64(b'<svg xmlns="http://www.w3.org/2000/svg"/>'), "picture is not an image"),
     "too large": ("A" * (MAX_BYTES * 4 // 3 + 8), "is larger than 8 MB"),

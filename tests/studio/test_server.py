@@ -186,7 +186,7 @@ def test_twenty_requests_at_once_get_their_own_answers_and_memory_comes_back(ser
     assert psutil.Process().memory_info().rss - before < 50 << 20
 
 
-def test_the_page_names_no_other_machine_to_load_from(served):
+def test_the_page_names_no_other_machine_to_load_from_and_the_studio_asks_none(served, client, reached):
     page = httpx.get(served).text
     sources = [
         part.split('"')[0] for mark in ('src="', '<link rel="stylesheet" href="') for part in page.split(mark)[1:]
@@ -194,6 +194,7 @@ def test_the_page_names_no_other_machine_to_load_from(served):
     assert sources
     assert not [source for source in sources if source.startswith(("http", "//"))]
     assert "fonts.googleapis" not in httpx.get(f"{served}/theme.css").text
+    assert reached == []
 
 
 def test_tools_give_the_bytes_that_a_file_would_have(client, tmp_path):
