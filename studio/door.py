@@ -11,15 +11,8 @@ from .pictures import MAX_BYTES
 MAX_REQUEST_BYTES = 4 * MAX_BYTES
 """Pictures as base64, with a strip of drawings beside them."""
 CLOSED = (
-    "/upload",
-    "/file=",
-    "/file/",
-    "/proxy=",
-    "/stream",
-    "/component_server",
-    "/process_recording",
-    "/vibe",
-    "/dev/",
+    *("/upload", "/file=", "/file/", "/proxy=", "/stream", "/component_server", "/custom_component", "/deep_link"),
+    *("/process_recording", "/run-history", "/vibe", "/dev/"),
 )
 
 

@@ -1,6 +1,6 @@
 """Draw: words, a palette, and drawings that appear while they are drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -135,12 +135,18 @@ def take_file(palette: gr.HTML) -> None:
     """Let a palette editor take files and pictures."""
 
     def take(value: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
-        try:
-            kept = [str(color) for color in event.kept][:256]
-            found = palette_of_file(event.data, str(event.name), whole("the number of colors", event.count), kept)
-        except InputError as error:
-            raise gr.Error(" ".join(str(error).split()), print_exception=False) from None
-        colors = found.to_hex()
-        return {"name": "", "colors": colors, "locked": [color in kept for color in colors]}
+        kept = [str(color) for color in event.kept][:256]
+        return palette_value(value, event.data, str(event.name), event.count, kept)
 
     palette.upload(take, palette, palette, **AT_ONCE)
+
+
+def palette_value(
+    value: dict[str, Any] | None, data: str, name: str, colors: float, kept: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The value of a palette editor with the colors of a file; the old one where that is none."""
+    try:
+        found = palette_of_file(data, name, whole("the number of colors", colors), kept).to_hex()
+    except InputError as error:
+        return {**(value or {}), "wrong": " ".join(str(error).split())[:600]}
+    return {"name": "", "colors": found, "locked": [color in kept for color in found]}

@@ -68,7 +68,7 @@ const studio = (() => {
     const place = root(element);
     let chosen = -1, isPasting = false, isFile = false, wrong = "", count = 16;
     const change = (changes, isOf = "") => {
-      props.value = { ...props.value, name: isOf, ...changes };
+      props.value = { ...props.value, name: isOf, wrong: "", ...changes };
       wrong = "";
       render();
       trigger("change");
@@ -186,7 +186,11 @@ const studio = (() => {
         make("p", { class: wrong ? "note wrong" : "note" }, wrong || about),
       );
     }
-    watch("value", () => { chosen = -1; isFile = false; render(); });
+    watch("value", () => {
+      wrong = props.value?.wrong || "";
+      if (!wrong) { chosen = -1; isFile = false; }
+      render();
+    });
     render();
   }
 
@@ -334,7 +338,7 @@ const studio = (() => {
       if (!after) return place.replaceChildren(make("p", { class: "hint" }, props.hint || ""));
       const top = make("img", { src: after, class: "pixels", alt: "after", draggable: "false" });
       const below = make("img", { src: before, class: "pixels", alt: "before", draggable: "false" });
-      const stage = make("div", { class: "stage" }, below, top, make("hr"));
+      const stage = make("div", { class: "stage" }, below, top, make("i", { class: "line" }));
       below.onload = () => {
         const scale = Math.max(1, Math.floor(Math.min(640, place.clientWidth) / below.naturalWidth));
         for (const each of [below, top]) each.style.width = `${below.naturalWidth * scale}px`;

@@ -12,9 +12,9 @@ from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.quantization.pictures.reading import read_image
 
-from .draw_tab import RANDOM_SEED, command_box, drawing_buttons, further, take_file
+from .draw_tab import RANDOM_SEED, command_box, drawing_buttons, further, palette_value, take_file
 from .drawings import to_palettize
-from .pictures import palette_of_file, palette_of_words, placed, workplace
+from .pictures import palette_of_words, placed, workplace
 from .sitting import AT_ONCE, JOIN, ONE_AT_A_TIME, QUIET, Sitting, watched, whole
 from .widgets import gallery, palette_editor, shown, upload, words_of_palette
 
@@ -78,14 +78,10 @@ def add_picture_tab(sitting: Sitting) -> None:
             for value in sitting.watch(wish, request.session_hash, label, before):
                 yield value, wish.command
 
-    def palette_of_it(uploaded: dict[str, Any]) -> dict[str, Any]:
-        try:
-            found = palette_of_file((uploaded or {}).get("data") or "", "picture.png", COLORS).to_hex()
-        except InputError as error:
-            raise gr.Error(" ".join(str(error).split()), print_exception=False) from None
-        return {"name": "", "colors": found, "locked": [False] * len(found)}
+    def palette_of_it(value: dict[str, Any], uploaded: dict[str, Any]) -> dict[str, Any]:
+        return palette_value(value, (uploaded or {}).get("data") or "", "picture.png", COLORS)
 
-    take.click(palette_of_it, own, palette, **ONE_AT_A_TIME, **QUIET)
+    take.click(palette_of_it, [palette, own], palette, **ONE_AT_A_TIME, **QUIET)
     take_file(palette)
     shuffled = again.click(None, None, seed, js=RANDOM_SEED, **AT_ONCE)
     wanted = [own, what, palette, width, fidelity, prompt, number, calls, seed]

@@ -1,5 +1,6 @@
 """The page as a person uses it, in Chromium: each tab, with a mouse and on a phone."""
 
+import base64
 import io
 import json
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect, sync_playwright
 
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -22,8 +24,6 @@ SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 390, "height
 
 @pytest.fixture(scope="module")
 def chromium():
-    from playwright.sync_api import sync_playwright
-
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert path, "there is no Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
@@ -32,21 +32,38 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(params=SIZES)
-def page(chromium, served, request):
+def visit(chromium, served, size):
     """A new visitor, who sees no error and never asks another machine."""
-    context = chromium.new_context(viewport=SIZES[request.param], has_touch=request.param == "phone")
+    context = chromium.new_context(viewport=SIZES[size], has_touch=size == "phone")
     page, wrong = context.new_page(), []
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda asked: asked.url.startswith((served, "data:", "blob:")) or wrong.append(asked.url))
     page.goto(served)
     page.locator(".swatch").first.wait_for()
     yield page
-    width = page.evaluate("document.documentElement.scrollWidth")
+    nothing_sticks_out(page)
     context.close()
     assert not wrong
-    assert width <= SIZES[request.param]["width"], "something sticks out of the page"
+
+
+@pytest.fixture
+def page(chromium, served):
+    yield from visit(chromium, served, "desk")
+
+
+@pytest.fixture
+def phone(chromium, served):
+    yield from visit(chromium, served, "phone")
+
+
+def nothing_sticks_out(page):
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    wide = page.locator(".studio *, button, input, textarea").evaluate_all(
+        "all => all.filter(each => each.checkVisibility() && !each.closest('.strip, .overflow-menu, .tab-container') "
+        "&& each.getBoundingClientRect().right > innerWidth + 1).map(each => each.outerHTML.slice(0, 200))"
+    )
+    assert wide == []
 
 
 def open_tab(page, name):
@@ -91,8 +108,6 @@ def draw(page, words="sword", number=2, size=12):
 def pictures(page, places=".tiles .tile img"):
     """The index maps that are shown, decoded from the page itself."""
     sources = shown_tab(page).locator(places).evaluate_all("all => all.map(each => each.src)")
-    import base64
-
     return [IndexedImage.from_pil(Image.open(io.BytesIO(base64.b64decode(each.split(",")[1])))) for each in sources]
 
 
@@ -156,10 +171,10 @@ def test_a_palette_comes_from_a_file_or_a_picture_and_mistakes_are_told(page, tm
         if colors is not None:
             path.write_text(colors)
         panel.locator(".studio input[type=file]").first.set_input_files(path)
-        page.wait_for_function(f"document.querySelectorAll('.swatch').length == {16 if colors is None else 2}")
+        expect(panel.locator(".swatch")).to_have_count(16 if colors is None else 2)
     (tmp_path / "no.gpl").write_text("no palette")
     panel.locator(".studio input[type=file]").first.set_input_files(tmp_path / "no.gpl")
-    page.get_by_text("not a GIMP palette").first.wait_for()
+    panel.get_by_text("not a GIMP palette").wait_for()
     panel.get_by_role("button", name="Paste").click()
     panel.get_by_label("Colors as hex").fill("red")
     panel.get_by_role("button", name="Take these").click()
@@ -209,7 +224,6 @@ def test_a_tile_is_shown_three_by_three(page):
     shown_tab(page).locator(".tiles .tile").first.click()
     page.locator("canvas.paper").wait_for()
     panel = shown_tab(page)
-    panel.get_by_role("button", name="All", exact=True).click()
     slider(panel, "Effort (calls)", 4)
     slider(panel, "How many", 1)
     panel.get_by_text("Larger canvas, symmetry, tiles").click()
@@ -232,7 +246,7 @@ def test_a_photograph_is_drawn_beside_what_quantizing_alone_gives(page):
     slider(panel, "How many", 1)
     slider(panel, "Effort (calls)", 4)
     panel.get_by_role("button", name="Take the picture's own palette").click()
-    page.wait_for_function("!document.querySelector('.swatch[title=\"#ff004d\"]') || true")
+    expect(panel.locator(".swatch[title='#ff004d']")).to_have_count(0)
     panel.get_by_role("button", name="Draw", exact=True).click()
     page.wait_for_function("document.querySelectorAll('.strip .tile').length == 1")
     panel.get_by_text("nearest colors alone").wait_for()
@@ -261,7 +275,7 @@ def test_a_picture_is_quantized_in_several_ways_and_saved(page):
     panel.get_by_text("bytes").first.wait_for()
     third = pictures(page)[2]
     panel.locator(".tiles .tile").nth(2).click()
-    panel.locator(".stage hr").wait_for()
+    panel.locator(".stage .line").wait_for()
     panel.locator("canvas.cloud").wait_for()
     panel.get_by_label("Where before ends and after begins").fill("10")
     name, content = saved(page, panel.get_by_role("button", name="Save this one"))
@@ -298,3 +312,37 @@ def test_drawings_outlive_a_refresh_and_are_taken_away_as_they_are(page):
     broken = {"name": "state.json", "mimeType": "application/json", "buffer": b'{"items": [1]}'}
     panel.locator("input[type=file]").set_input_files(broken)
     panel.get_by_text("error: this is no state.json that the studio saved").wait_for()
+
+
+def test_a_phone_can_do_all_of_it(phone):
+    draw(phone)
+    nothing_sticks_out(phone)
+    shown_tab(phone).locator(".tiles .tile").first.click()
+    paper = phone.locator("canvas.paper")
+    paper.wait_for()
+    phone.wait_for_function("document.querySelector('canvas.paper').width >= 200")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    panel = shown_tab(phone)
+    slider(panel, "Effort (calls)", 4)
+    slider(panel, "How many", 2)
+    panel.get_by_role("button", name="Repaint", exact=True).click()
+    phone.wait_for_function("document.querySelectorAll('.strip .tile').length == 4")
+    nothing_sticks_out(phone)
+    for name, button in (("From a picture", "Draw"), ("Quantize", "Quantize")):
+        panel = open_tab(phone, name)
+        panel.locator("input[type=file]").first.set_input_files(DUSK)
+        panel.get_by_text("dusk.png").wait_for()
+        if name == "From a picture":
+            slider(panel, "Width, pixels", 16)
+        panel.get_by_role("button", name=button, exact=True).click()
+        panel.locator(".tiles .tile").nth(3).wait_for()
+        nothing_sticks_out(phone)
+    panel = open_tab(phone, "Recolor")
+    panel.get_by_role("button", name="Recolor to this palette").click()
+    panel.locator(".tiles .tile").nth(3).wait_for()
+    nothing_sticks_out(phone)
+    panel = open_tab(phone, "Take away")
+    _, content = saved(phone, panel.get_by_role("button", name="Animated GIF"))
+    assert content.startswith(b"GIF89a")
