@@ -117,7 +117,7 @@ def further(drawn: dict[str, Any], strip: dict[str, Any], event: gr.EventData) -
 def command_box() -> gr.Textbox:
     """Where the command stands that makes the same."""
     return gr.Textbox(
-        label="The same by command", lines=2, max_lines=5, interactive=False, buttons=["copy"], elem_classes="command"
+        label="The same by command", lines=2, max_lines=14, interactive=False, buttons=["copy"], elem_classes="command"
     )
 
 

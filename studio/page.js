@@ -45,7 +45,9 @@ const studio = (() => {
       const { images = [], share = null, note = "", hint = "", wrong = false } = props.value || {};
       const bar = make("div", { class: "bar", hidden: share === null }, make("span"));
       bar.firstChild.style.width = `${Math.round(100 * (share || 0))}%`;
-      const room = Math.min(props.room || 160, place.clientWidth - 30 || 160);
+      const width = place.clientWidth || 640, isNarrow = width < 400;
+      const room = Math.min(props.room || 160, (isNarrow ? width / 2 : width) - 26);
+      if (isNarrow && share === 0) place.scrollIntoView({ block: "center", behavior: "smooth" });
       const tiles = images.map(({ src, caption = "" }, index) => make(
         "button",
         { class: "tile", title: props.action || "", onclick: () => trigger("select", { index }) },

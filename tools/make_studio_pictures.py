@@ -16,9 +16,9 @@ from tincture.studio.engine import Engine
 from tincture.studio.page import launch, make_page
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
-WORDS = "red dragon\npotion\nsword\nhelmet"
-COLORS = 64
-"""Of a file: more than enough for a page, and a third of the bytes."""
+WORDS = "red dragon\npotion\nrobe\ndemon"
+COLORS = 256
+"""Of a file: enough for a page, and a third of the bytes."""
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def visit(page: Page, output: Path) -> None:
     panel = page.get_by_role("tabpanel").filter(visible=True)
     page.locator(".swatch").first.wait_for()
     page.get_by_label("What to draw").first.fill(WORDS)
-    panel.get_by_label("Palette by name").select_option("endesga-32")
+    panel.get_by_label("Palette by name").select_option("train")
     press(panel, "Draw")
     drawn(page, 4)
     photograph(page, output, "draw")
@@ -85,7 +85,7 @@ def visit(page: Page, output: Path) -> None:
     press(panel, "Quantize")
     panel.locator(".tiles .tile").nth(5).wait_for()
     panel.locator(".tiles .tile").nth(1).click()
-    panel.locator(".stage hr").wait_for()
+    panel.locator(".stage .line").wait_for()
     photograph(page, output, "quantize")
 
     open_tab(page, "Take away")
