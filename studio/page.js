@@ -176,7 +176,7 @@ const studio = (() => {
         const area = make("textarea", { rows: "3", "aria-label": "Colors as hex", placeholder: "1d2b53, ff004d, fff1e8 …" });
         editor.push(make("div", { class: "row" }, area, make("button", { class: "take", onclick: () => paste(area.value) }, "Take these")));
       }
-      const about = name === "train" ? "Each drawing gets the palette of a picture that the model has learned from."
+      const about = name === "train" ? "Each drawing gets the palette, and the transparency, of a picture that the model has learned from."
         : `${colors.length} ${colors.length === 1 ? "color" : "colors"}${locked.some(Boolean) ? `, ${locked.filter(Boolean).length} locked` : ""}. Click one to change it, drag it to move it.`;
       place.replaceChildren(
         make("div", { class: "row" }, make("b", {}, "Palette"), select,
