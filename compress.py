@@ -39,11 +39,12 @@ def make_parser() -> cli.FlagParser:
     add("--overwrite", action="store_true", help="replace what this command wrote into the output folder before")
     add("--checkpoint", type=Path, help="the model; to decode, that which encoded")
     add(
-        "--calls",
+        "--effort",
         type=int,
-        choices=(4, 8, 16),
-        default=16,
-        help="how often the model is asked about a picture; fewer are quicker and take more bytes",
+        choices=(1, 2, 3, 4),
+        default=3,
+        help="with 1, 2 and 3 the model is asked 4, 8 and 16 times about a picture, which makes smaller files; 4 tries "
+        "four orders, which takes four times as long to encode and no longer to decode",
     )
     add("--any-order", action="store_true", help="keep the colors of indexed pictures and not their palette's order")
     return parser
@@ -128,7 +129,7 @@ class Encoding(Ahead):
 
         read = {path: tried(lambda path=path: self.read(path)) for path in paths}
         good = {path: each for path, each in read.items() if not isinstance(each, InputError)}
-        made = encode_pictures(self.network, list(good.values()), self.options.calls)
+        made = encode_pictures(self.network, list(good.values()), self.options.effort - 1)
         return read | {path: (content, good[path]) for path, content in zip(good, made, strict=True)}
 
     def read(self, path: Path, name: str = "") -> "Part":
@@ -169,7 +170,7 @@ class Encoding(Ahead):
             self.read(each.path, each.name if stems[short[each.name]] > 1 else short[each.name].as_posix())
             for each in progress(found, "image")
         ]
-        content = encode_folder(self.network, pictures, self.options.calls, progress=True)
+        content = encode_folder(self.network, pictures, self.options.effort - 1, progress=True)
         return content, sum(each.path.stat().st_size for each in found), pictures
 
 

@@ -1,7 +1,7 @@
 """What a codec of index maps can do without a network: tables fitted on other pictures.
 
-A pixel is coded in reading order as the entry of its left neighbor, or of another one, or as none of
-these. How likely each is, a table says for each pattern of which neighbors are equal.
+A pixel is coded in reading order as the entry of its left neighbor, or of another one, or as none
+of these. How likely each is, a table says for each pattern of which neighbors are equal.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ NEIGHBORS = ((0, -1), (-1, 0), (-1, 1), (-1, -1), (0, -2), (-2, 0))
 DEPTHS = (6, 4, 2, 0)
 """Patterns of so many neighbors; each table leans on the next one, as far as it has seen little."""
 
-_UNMET = 0.3
+_UNMET = 3.0
 """How many pixels an entry counts as that wasn't met yet."""
 
 _BACKING = 2.0
@@ -64,9 +64,9 @@ class ContextTables:
 
     def __init__(self, pictures: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
         self.counts: Counter = Counter()
-        self.near, self.new = np.ones(256), np.ones((2, 17, 2))
+        self.near = np.ones(256)
         for indices, colors in pictures:
-            for entry, around, found, depths, others, ranks, met in self._read(indices, colors):
+            for entry, found, depths, others, ranks, _ in self._read(indices, colors):
                 for depth in depths:
                     self.counts[depth, found] += 1
                 if found < 0:
@@ -75,7 +75,7 @@ class ContextTables:
     def bits(self, indices: np.ndarray, colors: np.ndarray) -> float:
         """The code length of an index map in a palette whose colors are known."""
         total = 0.0
-        for entry, _, found, depths, others, ranks, met in self._read(indices, colors):
+        for entry, found, depths, others, ranks, met in self._read(indices, colors):
             possible = [*range(-1 if len(others) else 0, len(colors) - len(others))]
             shares = np.full(len(possible), 1 / len(possible))
             for depth in reversed(depths):
@@ -94,7 +94,7 @@ class ContextTables:
         for entry, around in pixels(indices):
             numbers, entries = pattern(around, clear)
             others = np.setdiff1d(np.arange(len(colors)), entries)
-            last = around[0] if around[0] >= 0 else entry * 0
+            last = max(around[0], 0)
             found = entries.index(entry) if entry in entries else -1
-            yield entry, around, found, [numbers[:depth] for depth in DEPTHS], others, ranks[last, others], met
+            yield entry, found, [numbers[:depth] for depth in DEPTHS], others, ranks[last, others], met
             met[entry] += 1

@@ -24,7 +24,7 @@ SELDOM = 64
 
 _AT_ONCE = 4096
 
-_LIKELY_ZERO = np.array([1 << 16, *(max(256 >> place, 1) for place in range(1, 256))], dtype=np.float64)
+_LIKELY_ZERO = np.array([1 << 18, *(max(256 >> place, 1) for place in range(1, 256))], dtype=np.float64)
 
 
 class Coder(Protocol):
@@ -87,6 +87,26 @@ class Decoder:
         return self._decoder.decode(_TABLES, weights).astype(np.int64)
 
 
+class Tape:
+    """An encoder that only remembers, and knows how many bits it would take (`Coder`)."""
+
+    def __init__(self) -> None:
+        self.bits = 0.0
+        self._coded: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def code(self, weights: np.ndarray, symbols: np.ndarray | None = None) -> np.ndarray:
+        """See `Coder.code`."""
+        self._coded.append((weights, symbols))
+        shares = weights[np.arange(len(symbols)), symbols] / weights.sum(axis=1)
+        self.bits -= np.log2(shares).sum()
+        return np.asarray(symbols, np.int64)
+
+    def replay(self, coder: Coder) -> None:
+        """Tell ``coder`` all that this was told."""
+        for weights, symbols in self._coded:
+            coder.code(weights, symbols)
+
+
 def code_one(coder: Coder, weights: np.ndarray, symbol: int | None = None) -> int:
     """One symbol with the weights ``[K]``."""
     return int(coder.code(weights[None].astype(np.float64), None if symbol is None else np.array([symbol]))[0])
@@ -119,7 +139,7 @@ def code_values(coder: Coder, count: int, values: np.ndarray | None = None) -> n
 # Logits of a network
 
 
-MARGIN = 1e-6
+MARGIN = 1e-7
 """How far each logit of an encoder keeps from where rounding changes, in bits."""
 
 STEP = 8

@@ -2,9 +2,10 @@
 
 ::
 
-    D0  check                 suffix, and a file as it is
-    D1  check  content model  a picture by the network, range coded
-    D2  check  content model  length, a folder range coded, and files as they are
+    kind and checksum  ·  checksum of what it means  ·  payload
+    D                     a picture by the network, range coded
+    E                     a length, a folder by the network, range coded, and files as they are
+    F                     a file as it is, behind its suffix and that one's length
 
 Encoder and decoder are one function (`codec.arithmetic`): those that are named ``code_…`` are told
 values by an encoder and none by a decoder.
@@ -23,20 +24,21 @@ import numpy as np
 from tincture.common.errors import InputError
 
 from .arithmetic import SELDOM, Coder, Decoder, Encoder, MarginError, code_flag, code_number, code_one, code_values
-from .index_maps import GROUPS, IndexMap, code_index_maps
+from .index_maps import EFFORTS, IndexMap, code_index_maps
 from .network import CodecNetwork
 from .palettes import code_order, code_palettes, set_positions
 from .pictures import MOST_PIXELS, Picture, StoredFile
 
-STORED, SINGLE, FOLDER = 0xD0, 0xD1, 0xD2
-"""The first byte of each kind of file, version 1."""
+SINGLE, FOLDER, STORED = 0xD, 0xE, 0xF
+"""The first four bits of each kind of file, version 1; four times three of a checksum follow."""
 
-CHECK, CONTENT, MODEL, LENGTH = 1, 2, 1, 4
-"""Bytes: a checksum of the file and one of what it means, the model's fingerprint, a length."""
+CHECK, LENGTH = 2, 4
+"""Bytes: the kind and a checksum of file and model; a length."""
+
+CONTENT = {SINGLE: 1, FOLDER: 4, STORED: 4}
+"""Bytes of the checksum of what a file means."""
 
 MOST_FRAMES, MOST_PICTURES = 1 << 12, 1 << 20
-
-_CALLS = list(GROUPS)
 
 Part = Picture | StoredFile
 
@@ -49,8 +51,9 @@ class DamagedError(InputError):
 class Body:
     """Pictures as they are coded: their palettes are in the prior's order, if it knows them."""
 
-    calls: int
+    effort: int
     plans: list["Plan"]
+    """Of each picture."""
     palettes: list[np.ndarray] = field(default_factory=list)
     """uint8 ``[K, 4]`` each."""
     frames: list[list[np.ndarray]] = field(default_factory=list)
@@ -74,45 +77,49 @@ class Plan:
     """Which of the file's palettes it has."""
 
 
-def encode_pictures(network: CodecNetwork, pictures: Sequence[Part], calls: int, progress: bool = False) -> list[bytes]:
+def encode_pictures(
+    network: CodecNetwork, pictures: Sequence[Part], effort: int, progress: bool = False
+) -> list[bytes]:
     """A file for each picture; the network sees many at once.
 
     Args:
         network: none is needed where all files are kept as they are.
         pictures: those that can't be coded become files of the first kind.
-        calls: how often the network is asked about each, of `GROUPS`.
+        effort: of `EFFORTS`.
         progress: whether a bar shows it.
     """
-    bodies = {row: _body([each], calls) for row, each in enumerate(pictures) if isinstance(each, Picture)}
+    bodies = {row: _body([each], effort) for row, each in enumerate(pictures) if isinstance(each, Picture)}
     coders = [Encoder() for _ in bodies]
     made: dict[int, bytes] = {}
     try:
         _code(network, coders, list(bodies.values()), is_folder=False, progress=progress)
         for (row, _), coder in zip(bodies.items(), coders, strict=True):
-            made[row] = _sealed(SINGLE, network.fingerprint, [pictures[row]], coder.finish())
+            made[row] = _sealed(SINGLE, network.fingerprint, _digest([pictures[row]]), coder.finish())
     except MarginError:  # one in ever so many: the others are coded without it
         if len(bodies) > 1:
-            made = {row: encode_pictures(network, [pictures[row]], calls)[0] for row in bodies}
+            made = {row: encode_pictures(network, [pictures[row]], effort)[0] for row in bodies}
     return [made[row] if row in made else _stored(as_file(each)) for row, each in enumerate(pictures)]
 
 
-def encode_folder(network: CodecNetwork, pictures: Sequence[Part], calls: int, progress: bool = False) -> bytes:
+def encode_folder(network: CodecNetwork, pictures: Sequence[Part], effort: int, progress: bool = False) -> bytes:
     """One file for pictures with names. Those that have the same colors share a palette."""
-    coder, body = Encoder(), _body(pictures, calls)
+    coder, body = Encoder(), _body(pictures, effort)
     try:
         _code(network, [coder], [body], is_folder=True, progress=progress)
     except MarginError:
-        return encode_folder(network, [as_file(each) for each in pictures], calls)
+        return encode_folder(network, [as_file(each) for each in pictures], effort)
     coded = coder.finish()
     tail = [each.content for each in pictures if isinstance(each, StoredFile)]
-    return _sealed(FOLDER, network.fingerprint, pictures, len(coded).to_bytes(LENGTH, "big") + coded + b"".join(tail))
+    return _sealed(
+        FOLDER, network.fingerprint, _digest(pictures), len(coded).to_bytes(LENGTH, "big") + coded + b"".join(tail)
+    )
 
 
 def needs_network(content: bytes) -> bool:
     """Whether a file takes a model to decode; raises DamagedError if it is no such file."""
-    if content[:1] not in (bytes([STORED]), bytes([SINGLE]), bytes([FOLDER])):
+    if not content or content[0] >> 4 not in (SINGLE, FOLDER, STORED):
         raise DamagedError("it is not a .tnct file of this version")
-    return content[0] != STORED
+    return content[0] >> 4 != STORED
 
 
 def decode(network: CodecNetwork | None, contents: Sequence[bytes], progress: bool = False) -> list[list[Part]]:
@@ -128,7 +135,7 @@ def decode(network: CodecNetwork | None, contents: Sequence[bytes], progress: bo
             found[row] = [_read_stored(content)]
             continue
         payload = _unsealed(network.fingerprint, content)
-        if content[0] == SINGLE:
+        if content[0] >> 4 == SINGLE:
             singles.append(row)
             payloads.append(payload)
         else:
@@ -136,7 +143,7 @@ def decode(network: CodecNetwork | None, contents: Sequence[bytes], progress: bo
     bodies = _read(network, payloads, is_folder=False, progress=progress)
     found |= {row: _parts(body, b"") for row, body in zip(singles, bodies, strict=True)}
     for row, content in enumerate(contents):
-        if needs_network(content) and _digest(found[row])[:CONTENT] != content[1 + CHECK :][:CONTENT]:
+        if needs_network(content) and not _digest(found[row]).startswith(_meaning(content)):
             raise DamagedError("its content doesn't agree with its checksum: it is damaged, or of another model")
     return [found[row] for row in range(len(contents))]
 
@@ -153,21 +160,26 @@ def as_file(picture: Part) -> StoredFile:
 # Checks
 
 
-def _sealed(kind: int, fingerprint: bytes, pictures: Sequence[Part], payload: bytes) -> bytes:
-    """The file: kind, checksum of all that follows, checksum of what it means, model, payload."""
-    rest = _digest(pictures)[:CONTENT] + fingerprint[:MODEL] + payload
-    return bytes([kind]) + hashlib.sha256(bytes([kind]) + fingerprint + rest).digest()[:CHECK] + rest
+def _sealed(kind: int, fingerprint: bytes, meaning: bytes, payload: bytes) -> bytes:
+    """The file: kind, checksum of all that follows and of the model, and what follows."""
+    rest = meaning[: CONTENT[kind]] + payload
+    check = int.from_bytes(hashlib.sha256(bytes([kind]) + fingerprint + rest).digest()[:CHECK], "big")
+    return (kind << 8 * CHECK - 4 | check >> 4).to_bytes(CHECK, "big") + rest
 
 
 def _unsealed(fingerprint: bytes, content: bytes) -> bytes:
-    rest = content[1 + CHECK :]
-    if len(rest) < CONTENT + MODEL:
-        raise DamagedError("it is cut off")
-    if rest[CONTENT : CONTENT + MODEL] != fingerprint[:MODEL]:
-        raise DamagedError("it was made with another model, or is damaged: name its --checkpoint")
-    if hashlib.sha256(content[:1] + fingerprint + rest).digest()[:CHECK] != content[1 : 1 + CHECK]:
-        raise DamagedError("it is damaged, or was made with another model")
-    return rest[CONTENT + MODEL :]
+    """The payload; raises DamagedError if the first checksum differs."""
+    kind, meaning = content[0] >> 4, _meaning(content)
+    payload = content[CHECK + len(meaning) :]
+    if len(meaning) < CONTENT[kind] or _sealed(kind, fingerprint, meaning, payload) != content:
+        other = "" if kind == STORED else ", or was made with another model"
+        raise DamagedError(f"it is damaged or cut off{other}")
+    return payload
+
+
+def _meaning(content: bytes) -> bytes:
+    """The checksum of what a file means."""
+    return content[CHECK:][: CONTENT[content[0] >> 4]]
 
 
 def _digest(pictures: Sequence[Part]) -> bytes:
@@ -190,24 +202,21 @@ def _name(picture: Part) -> str:
 
 def _stored(file: StoredFile) -> bytes:
     suffix = file.suffix.encode()[:255]
-    rest = bytes([len(suffix)]) + suffix + file.content
-    return bytes([STORED]) + hashlib.sha256(rest).digest()[: CHECK + CONTENT] + rest
+    return _sealed(STORED, b"", hashlib.sha256(file.content).digest(), bytes([len(suffix)]) + suffix + file.content)
 
 
 def _read_stored(content: bytes) -> StoredFile:
-    check, rest = content[1 : 1 + CHECK + CONTENT], content[1 + CHECK + CONTENT :]
-    if not rest or hashlib.sha256(rest).digest()[: CHECK + CONTENT] != check:
-        raise DamagedError("it is damaged or cut off")
-    suffix = rest[1 : 1 + rest[0]].decode(errors="replace")
-    if "/" in suffix or "\\" in suffix or not suffix.isprintable():
+    payload = _unsealed(b"", content)
+    suffix, file = payload[1 : 1 + payload[0]].decode(errors="replace"), payload[1 + payload[0] :]
+    if "/" in suffix or "\\" in suffix or not hashlib.sha256(file).digest().startswith(_meaning(content)):
         raise DamagedError("it is damaged")
-    return StoredFile(rest[1 + rest[0] :], suffix)
+    return StoredFile(file, suffix)
 
 
 # Pictures to bodies, and back
 
 
-def _body(pictures: Sequence[Part], calls: int) -> Body:
+def _body(pictures: Sequence[Part], effort: int) -> Body:
     """Pictures as they are coded. One without an order takes a palette that another one has."""
     sets = [None if isinstance(each, StoredFile) else _in_set_order(each) for each in pictures]
     numbers: dict[bytes, int] = {}
@@ -233,7 +242,7 @@ def _body(pictures: Sequence[Part], calls: int) -> Body:
         for picture, each in zip(pictures, sets, strict=True)
     ]
     return Body(
-        calls,
+        effort,
         plans,
         [_colors(each) for each in met],
         [each[2] if each else [] for each in sets],
@@ -317,10 +326,10 @@ def _code(
         body.palettes = [next(palettes) for _ in range(count)]
 
     # All pixels.
-    for calls in dict.fromkeys(body.calls for body in found):
+    for effort in dict.fromkeys(body.effort for body in found):
         maps, slots = [], []
         for coder, body, told_body in zip(coders, found, given, strict=True):
-            if body.calls != calls:
+            if body.effort != effort:
                 continue
             for row, plan in enumerate(body.plans):
                 frames = [] if plan.stored is not None else [np.zeros(plan.shape, np.uint8)] * len(plan.durations)
@@ -329,7 +338,7 @@ def _code(
                     indices = None if told_body is None else told_body.frames[row][number]
                     maps.append(IndexMap(coder, plan.shape, body.palettes[plan.palette], indices))
                     slots.append((frames, number))
-        for (frames, number), indices in zip(slots, code_index_maps(network, maps, calls, progress), strict=True):
+        for (frames, number), indices in zip(slots, code_index_maps(network, maps, effort, progress), strict=True):
             frames[number] = indices
 
     # What is known of pictures after their pixels.
@@ -350,7 +359,7 @@ def _code(
 
 
 def _code_plans(coder: Coder, window: int, body: Body | None, is_folder: bool) -> Body:
-    calls = code_one(coder, np.array([1.0, 2.0, 4.0]), body and _CALLS.index(body.calls))
+    effort = code_one(coder, 4.0 ** np.arange(len(EFFORTS)), body and body.effort)
     count = code_number(coder, body and len(body.plans)) if is_folder else 1
     if count > MOST_PICTURES:
         raise DamagedError("it is damaged")
@@ -359,7 +368,7 @@ def _code_plans(coder: Coder, window: int, body: Body | None, is_folder: bool) -
     for row in range(count):
         plans.append(_code_plan(coder, window, palettes, body and body.plans[row]))
         palettes = max(palettes, plans[-1].palette + (plans[-1].stored is None))
-    return Body(_CALLS[calls], plans)
+    return Body(effort, plans)
 
 
 def _code_plan(coder: Coder, window: int, palettes: int, plan: Plan | None) -> Plan:
@@ -369,7 +378,7 @@ def _code_plan(coder: Coder, window: int, palettes: int, plan: Plan | None) -> P
     shape = (window, window)
     if code_flag(coder, 8, plan and plan.shape != shape):
         shape = (1 + code_number(coder, plan and plan.shape[0] - 1), 1 + code_number(coder, plan and plan.shape[1] - 1))
-    is_indexed = code_flag(coder, 1, plan and plan.is_indexed)
+    is_indexed = code_flag(coder, 4, plan and plan.is_indexed)
     palette = code_one(coder, np.ones(palettes + 1), plan and plan.palette)
     durations, loops = (0,), None
     if code_flag(coder, SELDOM, plan and len(plan.durations) > 1):

@@ -51,7 +51,7 @@ def check_same(before, after):
 
 def test_pictures_become_small_files_and_come_back(run, art, model):
     pictures = sorted(path for path in art.rglob("*.*"))
-    status, out, _ = run(compress, "encode", *pictures, "--checkpoint", model, "--output", "small", "--calls", "4")
+    status, out, _ = run(compress, "encode", *pictures, "--checkpoint", model, "--output", "small", "--effort", "1")
     assert status == 0, out
     assert "4 pictures" in out
     assert "1 kept" in out
@@ -69,7 +69,7 @@ def test_pictures_become_small_files_and_come_back(run, art, model):
 
 
 def test_a_folder_becomes_one_file_and_comes_back(run, art, model):
-    status, out, _ = run(compress, "encode", art, "--checkpoint", model, "--output", "small", "--calls", "4")
+    status, out, _ = run(compress, "encode", art, "--checkpoint", model, "--output", "small", "--effort", "1")
     assert status == 0, out
     status, out, _ = run(compress, "decode", "small/art.tnct", "--checkpoint", model, "--output", "back")
     assert status == 0, out
@@ -81,7 +81,7 @@ def test_a_folder_becomes_one_file_and_comes_back(run, art, model):
 
 def test_without_its_order_a_palette_is_shorter_and_the_colors_are_the_same(run, art, model):
     for output, options in (("with", []), ("without", ["--any-order"])):
-        command = ["encode", "art/indexed.png", "--checkpoint", model, "--output", output, "--calls", "4"]
+        command = ["encode", "art/indexed.png", "--checkpoint", model, "--output", output, "--effort", "1"]
         assert run(compress, *command, *options)[0] == 0
     sizes = [Path(output, "indexed.tnct").stat().st_size for output in ("with", "without")]
     assert sizes[1] < sizes[0]
@@ -107,7 +107,7 @@ def test_without_its_order_a_palette_is_shorter_and_the_colors_are_the_same(run,
 )
 def test_a_mistake_is_one_line(run, art, model, arguments, told):
     Path("art/report.txt").write_text("no picture")
-    command = ["encode", "art/indexed.png", "--checkpoint", model, "--output", "small", "--calls", "4"]
+    command = ["encode", "art/indexed.png", "--checkpoint", model, "--output", "small", "--effort", "1"]
     assert run(compress, *command)[0] == 0
     content = Path("small/indexed.tnct").read_bytes()
     Path("whole.tnct").write_bytes(content)
