@@ -61,11 +61,11 @@ class Encoder:
         low = prefix + below
         low -= (low > within) << STATE  # the state has run over, and a carry was written already
         bits = STATE + WORD * words
-        for size in range(bits // 8 + 1):
+        for size in range(max(bits - 2 * STATE, 0) // 8, bits // 8 + 1):
             unit = 1 << bits - 8 * size
             shortest = -(-low // unit)
             if shortest * unit < low + width:
-                return shortest.to_bytes(size, "big")
+                return shortest.to_bytes(size, "big").rstrip(b"\0")
         raise AssertionError("an interval of the range coder holds no number")
 
 

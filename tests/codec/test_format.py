@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -60,6 +64,36 @@ def test_pictures_come_back_bit_for_bit_alone_and_in_a_folder(network, seed):
     *back, kept = decode(network, [encode_folder(network, named, 0)])[0]
     assert all(map(same, named, back))
     assert (kept.content, kept.name) == (b"anything at all", "notes.bin")
+
+
+DECODE = """
+import sys, torch
+from pathlib import Path
+from tincture.codec.format import decode
+from tincture.codec.network import CodecNetwork
+from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
+torch.set_num_threads(int(sys.argv[1]))
+assert torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+network = CodecNetwork(PaletteDiffusionPipeline.from_pretrained(sys.argv[2]))
+paths = [Path(name) for name in sys.argv[3:]]
+for path, parts in zip(paths, decode(network, [path.read_bytes() for path in paths])):
+    path.with_suffix(".back").write_bytes(b"".join(frame.tobytes() for frame in parts[0].frames))
+"""
+
+
+def test_another_machine_reads_what_this_one_wrote(pipeline, network, tmp_path):
+    """Without AVX, with another number of threads, and all in one batch."""
+    pictures = [random_picture(seed) for seed in range(4)]
+    for number, picture in enumerate(pictures):
+        (tmp_path / f"{number}.tnct").write_bytes(encode_pictures(network, [picture], 0)[0])
+    files = sorted(map(str, tmp_path.iterdir()))
+    pipeline.save_pretrained(tmp_path / "model")
+    words = [sys.executable, "-c", DECODE, "3", tmp_path / "model", *files]
+    subprocess.run(words, check=True, env={**os.environ, "ATEN_CPU_CAPABILITY": "default"})
+    for number, picture in enumerate(pictures):
+        back = (tmp_path / f"{number}.back").read_bytes()
+        assert len(back) == sum(frame.size for frame in picture.frames)
+        assert back == b"".join(f.tobytes() for f in picture.frames) or not picture.is_indexed
 
 
 def test_a_file_that_is_kept_needs_no_model():

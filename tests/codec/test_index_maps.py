@@ -87,7 +87,7 @@ def test_maps_of_many_shapes_come_back_in_whatever_company(network, rng):
         for shape, size in zip(shapes, sizes, strict=True)
     ]
     coders = [Encoder() for _ in maps]
-    code_index_maps(network, [IndexMap(coder, *each) for coder, each in zip(coders, maps, strict=True)], 3)
+    code_index_maps(network, [IndexMap(coder, *each) for coder, each in zip(coders, maps, strict=True)], 2)
     for coder, (shape, colors, indices) in zip(coders, maps, strict=True):
-        (back,) = code_index_maps(network, [IndexMap(Decoder(coder.finish()), shape, colors)], 3)
+        (back,) = code_index_maps(network, [IndexMap(Decoder(coder.finish()), shape, colors)], 2)
         assert np.array_equal(back, indices)
