@@ -30,7 +30,7 @@ def add_draw_tab(sitting: Sitting) -> None:
                 visible=engine.knows_words,
             )
             draw, again, cancel = drawing_buttons("Draw", "Draw others")
-            palette = palette_editor(bank=True)
+            palette = palette_editor(engine.own_palettes)
             transparent = gr.Checkbox(True, label="Transparent background")
             with gr.Row():
                 number = gr.Slider(1, 16, 4, step=1, label="How many")
@@ -81,7 +81,7 @@ def add_draw_tab(sitting: Sitting) -> None:
         ) = asked
         name = words_of_palette(colors)
         wish = to_draw(
-            engine, words or "", name, is_clear and name != "train", whole("how many", count), whole("the width", wide),
+            engine, words or "", name, is_clear, whole("how many", count), whole("the width", wide),
             whole("the height", high), whole("the seed", number_of_seed), whole("the effort", steps), scale, warmth,
             kind or "", avoided or "", way or "", fold or "", seam or "",
         )  # fmt: skip
@@ -94,7 +94,7 @@ def add_draw_tab(sitting: Sitting) -> None:
     take_file(palette)
     shuffled = again.click(None, None, seed, js=RANDOM_SEED, **AT_ONCE)
     begun = [
-        each(start, wanted, [drawn, command], **ONE_AT_A_TIME, **QUIET)
+        each(sitting.begin, **AT_ONCE).then(start, wanted, [drawn, command], **ONE_AT_A_TIME, **QUIET)
         for each in (draw.click, prompt.submit, shuffled.then)
     ]
     for each in begun:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tincture.common.errors import choose
 from tincture.controls.command import Drawing
-from tincture.controls.options import Sampling
+from tincture.controls.options import BANK, DRAWN, Sampling
 from tincture.data.palette_changes import with_transparency_for
 from tincture.pipelines.drawing import draw_asked
 from tincture.pipelines.folders import model_in
@@ -65,6 +65,12 @@ class Engine:
     def knows_words(self) -> bool:
         """Whether it takes prompts."""
         return self.pipeline.denoiser.text is not None
+
+    @property
+    def own_palettes(self) -> dict[str, str]:
+        """What it can be asked for instead of a palette: sample.py's name, and what it means."""
+        drawn = {DRAWN: "New ones, drawn by the model"} if self.pipeline.palette_prior is not None else {}
+        return {BANK[0]: "Any that fit the words", **drawn}
 
     @property
     def classes(self) -> list[str]:

@@ -111,11 +111,11 @@ const studio = (() => {
       const names = Object.keys(props.named);
       const select = make("select", {
         "aria-label": "Palette by name",
-        onchange: () => (select.value === "train" ? change({ colors: [], locked: [] }, "train")
+        onchange: () => (select.value in props.own ? change({ colors: [], locked: [] }, select.value)
           : select.value && take(props.named[select.value], select.value)),
       },
       make("option", { value: "", selected: !name }, "Your own colors"),
-      ...(props.bank ? [make("option", { value: "train", selected: name === "train" }, "Any that fit the words")] : []),
+      ...Object.entries(props.own).map(([each, words]) => make("option", { value: each, selected: each === name }, words)),
       ...names.map((each) => make("option", { value: each, selected: each === name }, each)));
       const file = make("input", {
         type: "file", hidden: true, accept: props.accept,
@@ -177,12 +177,13 @@ const studio = (() => {
         editor.push(make("div", { class: "row" }, area, make("button", { class: "take", onclick: () => paste(area.value) }, "Take these")));
       }
       const about = name === "train" ? "Each drawing gets the palette, and the transparency, of a picture that the model has learned from."
+        : name in props.own ? "Each drawing gets a palette of its own that the model draws."
         : `${colors.length} ${colors.length === 1 ? "color" : "colors"}${locked.some(Boolean) ? `, ${locked.filter(Boolean).length} locked` : ""}. Click one to change it, drag it to move it.`;
       place.replaceChildren(
         make("div", { class: "row" }, make("b", {}, "Palette"), select,
           make("button", { class: isFile ? "on" : "", onclick: () => { isFile = !isFile; isPasting = false; render(); } }, "From a file"),
           make("button", { class: isPasting ? "on" : "", onclick: () => { isPasting = !isPasting; isFile = false; render(); } }, "Paste"),
-          make("button", { disabled: colors.length > 255 || name === "train", onclick: () => { chosen = colors.length; change({ colors: [...colors, "808080"], locked: [...locked, false] }); } }, "Add"), file),
+          make("button", { disabled: colors.length > 255 || name in props.own, onclick: () => { chosen = colors.length; change({ colors: [...colors, "808080"], locked: [...locked, false] }); } }, "Add"), file),
         make("div", { class: "swatches" }, ...swatches),
         ...editor,
         make("p", { class: wrong ? "note wrong" : "note" }, wrong || about),

@@ -64,7 +64,7 @@ def make_page(engine: Engine) -> gr.Blocks:
                 with gr.Tab(title, id=name):
                     add_tab(sitting)
         strip.render()
-        page.unload(sitting.stop)
+        page.unload(sitting.leave)
         add_tools(engine)
     return page
 

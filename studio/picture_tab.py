@@ -86,7 +86,7 @@ def add_picture_tab(sitting: Sitting) -> None:
     shuffled = again.click(None, None, seed, js=RANDOM_SEED, **AT_ONCE)
     wanted = [own, what, palette, width, fidelity, prompt, number, calls, seed]
     for each in (draw.click, shuffled.then):
-        done = each(start, wanted, [drawn, command], **ONE_AT_A_TIME, **QUIET)
+        done = each(sitting.begin, **AT_ONCE).then(start, wanted, [drawn, command], **ONE_AT_A_TIME, **QUIET)
         done.then(None, [drawn, sitting.strip], sitting.strip, js=JOIN, **AT_ONCE)
     cancel.click(sitting.stop, **AT_ONCE)
     drawn.select(further, [drawn, sitting.strip], [sitting.strip, sitting.tabs], **AT_ONCE)

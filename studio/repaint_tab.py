@@ -77,7 +77,7 @@ def add_repaint_tab(sitting: Sitting) -> None:
     sitting.strip.change(None, [sitting.strip, canvas], canvas, js=TAKE_CHOSEN, **AT_ONCE)
     shuffled = again.click(None, None, seed, js=RANDOM_SEED, **AT_ONCE)
     for each in (draw.click, shuffled.then):
-        done = each(start, wanted, [drawn, command], **ONE_AT_A_TIME, **QUIET)
+        done = each(sitting.begin, **AT_ONCE).then(start, wanted, [drawn, command], **ONE_AT_A_TIME, **QUIET)
         done.then(None, [drawn, sitting.strip], sitting.strip, js=JOIN_UNCHOSEN, **AT_ONCE)
         done.then(tiles_of, [drawn, tile], tiled, **AT_ONCE)
     cancel.click(sitting.stop, **AT_ONCE)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tincture.common.errors import InputError, Range
 from tincture.common.options import check_options, words_of
 from tincture.controls.command import Colors, Drawing, Pictures, Size
-from tincture.controls.options import BANK, WHOLE, Canvas, Guidance, Sampling
+from tincture.controls.options import BANK, DRAWN, WHOLE, Canvas, Guidance, Sampling
 from tincture.quantization.encoding import differs, encode
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -29,14 +29,16 @@ WORK = 32 * 128 * 128
 
 
 def colors_of(palette: str, transparent: bool = False) -> Colors:
-    """The palette of a request: a name, colors, or ``train`` for palettes of the model's data.
+    """The palette of a request: a name, colors, or what `Engine.own_palettes` names.
+
+    The model's data decide about the transparency of ``train``.
 
     Raises:
         InputError: it is none of these, or has one entry only, or more than 256.
     """
     words = palette.strip()
-    if words in BANK:
-        return Colors(palette=[words])
+    if words in (*BANK, DRAWN):
+        return Colors(palette=[words], transparent=transparent and words == DRAWN)
     return Colors(palette=[name_of(words)], transparent=transparent)
 
 

@@ -36,12 +36,21 @@ class Sitting:
     """The drawings of a browser's tab, and which are chosen."""
     tabs: gr.Tabs
     running: dict[str, threading.Event] = field(default_factory=dict)
-    """What stops the drawing of each session that draws."""
+    """What stops the drawing of each session that draws or waits."""
+
+    def begin(self, request: gr.Request) -> None:
+        """Say that this session waits for its turn, so that it can be stopped before."""
+        self.running[request.session_hash] = threading.Event()
 
     def stop(self, request: gr.Request) -> None:
-        """Stop what this session draws."""
+        """Stop what this session draws, or waits to draw."""
         if (event := self.running.get(request.session_hash)) is not None:
             event.set()
+
+    def leave(self, request: gr.Request) -> None:
+        """Stop what this session draws, since its page is gone."""
+        self.stop(request)
+        self.running.pop(request.session_hash, None)
 
     def watch(self, request: Request, session: str, label: str, before: Any = None) -> Iterator[dict[str, Any]]:
         """Draw, and yield the values of a gallery as the drawings appear.
@@ -53,9 +62,11 @@ class Sitting:
             before: what the gallery shows before them, ``images`` of its value.
         """
         before, images = before or [], []
-        self.running[session] = stop = threading.Event()
-        yield {"images": before, "share": 0.0}
+        stop = self.running.setdefault(session, threading.Event())
         try:
+            if stop.is_set():
+                raise StoppedError
+            yield {"images": before, "share": 0.0}
             for step in self.engine.steps(request.asked, request.number, stop):
                 images = step.images
                 if step.share < 1:

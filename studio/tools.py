@@ -100,7 +100,7 @@ def make_tools(engine: Engine) -> list[Callable]:
         """
         return drawn(
             to_draw(
-                engine, prompt, palette, transparent and palette.strip() != "train", number, width, height, seed, steps,
+                engine, prompt, palette, transparent, number, width, height, seed, steps,
                 guidance_scale, temperature, class_label, negative_prompt, mirror=mirror, tile=tile,
             )
         )  # fmt: skip

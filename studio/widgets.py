@@ -3,6 +3,7 @@
 Their templates hold no value, so nothing that somebody sends becomes code or markup.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,12 @@ def gallery(hint: str, action: str = "Take it further", room: int = 160) -> gr.H
     return widget("gallery", {}, hint=hint, action=action, room=room)
 
 
-def palette_editor(bank: bool = False, start: str = START) -> gr.HTML:
-    """A palette: named, pasted, of a file, or by hand; ``bank`` offers the model's own."""
+def palette_editor(own: Mapping[str, str] | None = None, start: str = START) -> gr.HTML:
+    """A palette: named, pasted, of a file, by hand; ``own`` are the model's names, explained."""
     named = {name: read_palette(name).to_hex() for name in named_palettes()}
     colors = named[start]
     value = {"name": start, "colors": colors, "locked": [False] * len(colors)}
-    return widget("palette", value, named=named, bank=bank, accept=",".join(READERS))
+    return widget("palette", value, named=named, own=dict(own or {}), accept=",".join(READERS))
 
 
 def upload(words: str) -> gr.HTML:

@@ -1,5 +1,6 @@
 import importlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from tincture import __version__, quantize, sample
 from tincture.__main__ import COMMANDS
 from tincture.common.cli import make_parser
 from tincture.common.errors import InputError, Range
-from tincture.common.options import OneOf, With, add_options, check_options, read_options
+from tincture.common.options import OneOf, With, add_options, check_options, read_options, words_of
 from tincture.controls.options import Sampling
 from tincture.data.versions import Recoloring
 from tincture.diffusion.options import SAMPLER_OPTIONS, ScheduleName
@@ -180,3 +181,26 @@ def test_a_call_is_checked_by_names():
         Brush("flat", float("nan"))
     with pytest.raises(InputError, match="unknown brush 'fan'"):
         Brush("fan")
+
+
+@pytest.mark.parametrize(
+    ("command", "group", "words"),
+    [
+        (sample, sample.Options, "--checkpoint a --output b"),
+        (sample, sample.Options, "--checkpoint a --output b --num-images 3 --palette pico-8 000,f00 --transparent"),
+        (sample, sample.Options, "--checkpoint a --output b --prompt 'red dragon' sword --negative-prompt 'a b,c'"),
+        (sample, sample.Options, "--checkpoint a --output b --sampler remasking --sampler-options remasking_rate=8"),
+        (sample, sample.Options, "--checkpoint a --output b --init-image c --mask d --strength 0.25 --mirror x"),
+        (sample, sample.Options, "--checkpoint a --output b --target c --fidelity inf --dither bayer4 --width 16"),
+        (sample, sample.Options, "--checkpoint a --output b --sprite-sheet --shape-padding 2 --seed 9"),
+        (quantize, quantize.Options, "x.png --output b --colors auto --max-error 0.0125 --keep-colors f00,0f0"),
+    ],
+)
+def test_a_group_written_as_words_is_read_as_the_same_group(command, group, words):
+    given = shlex.split(words)
+    asked = read_options(group, command.make_parser().parse_args(given))
+    written = [*given[: given[0] == "x.png"], *words_of(asked)]
+    if group is quantize.Options:
+        written += ["--output", "b"]
+    assert read_options(group, command.make_parser().parse_args(written)) == asked
+    assert len(written) <= len(given)

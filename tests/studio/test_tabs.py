@@ -132,3 +132,16 @@ def test_the_cloud_has_black_below_white_and_gray_on_the_axis():
     assert [each[3] for each in points["entries"]] == ["000000", "808080", "ffffff"]
     assert [each[0] for each in points["entries"]] == pytest.approx([0, 0.6, 1], abs=0.01)
     assert np.abs(np.array([each[1:3] for each in points["points"]])).max() < 0.002
+
+
+def test_who_cancels_while_others_draw_never_gets_a_turn(engine):
+    sitting, request = Sitting(engine, None, None), to_draw(engine, "", "pico-8", True, 1, 4, 4, 0, 100, 1.0, 1.0)
+    visitor = SimpleNamespace(session_hash="waiting")
+    sitting.begin(visitor)
+    sitting.stop(visitor)
+    (only,) = sitting.watch(request, "waiting", "")
+    assert only["note"].startswith("Stopped")
+    assert only["images"] == []
+    sitting.begin(visitor)
+    sitting.leave(visitor)
+    assert sitting.running == {}
