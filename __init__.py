@@ -8,6 +8,7 @@ HOMES = {
     "Canvas": "controls.options",
     "ColorWish": "controls.wishes",
     "Controls": "controls.options",
+    "DrawnPalette": "controls.options",
     "Guidance": "controls.options",
     "IndexedImage": "quantization.pictures.indexed_image",
     "Init": "controls.kept",
