@@ -22,6 +22,7 @@ from tincture.training import feeds
 
 def test_train_writes_a_model_and_says_how_good_it_is(checkpoint):
     assert (checkpoint / "model_index.json").is_file()
+    assert (checkpoint / "palette_prior").is_dir()
     assert "max_steps: 12" in (checkpoint / "config.yaml").read_text()
     last = json.loads((checkpoint / "metrics.jsonl").read_text().splitlines()[-1])
     assert 0 < last["heldout/bits_per_pixel"] < 6

@@ -1,6 +1,7 @@
 """Fitting the prior over palettes."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from tincture.pipelines.palette_bank import PaletteBank
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 from tincture.training import palette_prior
+from tincture.training import run as runs
 from tincture.training.palette_prior import fit_palette_prior, heldout_palette_bytes
 
 GRAYS = [Palette.from_hex([f"{level:02x}" * 3 for level in (first, first + 40, first + 80)]) for first in range(60)]
@@ -67,3 +69,23 @@ def test_a_bank_with_nothing_to_learn_from_gives_a_prior_that_knows_nothing(bank
     with torch.no_grad():
         white, mixed = prior.bits(*coded([Palette.from_hex(["fff"]), Palette.from_hex(["3c5a7e"])])).tolist()
     assert white == pytest.approx(24, abs=0.1) and mixed == pytest.approx(24, abs=0.1)
+
+
+def test_a_run_fits_it_in_no_more_steps_than_it_has_and_only_to_palettes_of_pictures(monkeypatch):
+    fits, parts = [], []
+    monkeypatch.setattr(
+        runs, "fit_palette_prior", lambda bank, classes, text, steps, seed: fits.append(steps) or "prior"
+    )
+    for asked, done, palette in ((7, 3, "own"), (7, 90, "own"), (0, 90, "own"), (7, 90, "shared"), (7, 90, "pico-8")):
+        run = SimpleNamespace(
+            config=SimpleNamespace(
+                train=SimpleNamespace(palette_prior_steps=asked), data=SimpleNamespace(palette=palette), seed=0
+            ),
+            progress=SimpleNamespace(step=done),
+            pipeline=SimpleNamespace(palette_bank=None, register_modules=lambda **modules: parts.append(modules)),
+            label_names=[],
+            average=SimpleNamespace(module=SimpleNamespace(text=None)),
+        )
+        runs.Run.fit_palette_prior(run)
+    assert fits == [3, 7]
+    assert parts == [{"palette_prior": "prior"}] * 2
