@@ -86,6 +86,8 @@ def open_image(path: Path | str, content: bytes | None = None) -> Image.Image:
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; name the images in it") from None
     except UnidentifiedImageError:
+        if _premultiplied_grays_are_new():
+            return open_image(path, content)
         raise InputError(f"{path} is not an image that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{path} has too many pixels (over {Image.MAX_IMAGE_PIXELS:,})") from None
@@ -150,6 +152,19 @@ def correct_transparency(image: Image.Image, raw_mode: str | None) -> None:
         image.info["transparency"] = clear * _GRAY_SCALES[raw_mode]
     elif raw_mode == "RGB;16B":
         image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def _premultiplied_grays_are_new() -> bool:
+    """Tell Pillow of TIFFs whose gray is multiplied by its alpha, and whether it knew none before.
+
+    From version 13 on it does.
+    """
+    from PIL import TiffImagePlugin  # not above: few pictures are TIFFs
+
+    known = len(TiffImagePlugin.OPEN_INFO)
+    for order in (TiffImagePlugin.II, TiffImagePlugin.MM):
+        TiffImagePlugin.OPEN_INFO.setdefault((order, 1, (1,), 1, (8, 8), (1,)), ("La", "La"))
+    return len(TiffImagePlugin.OPEN_INFO) > known
 
 
 def _with_usual_grays(image: Image.Image) -> Image.Image:

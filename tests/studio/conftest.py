@@ -2,7 +2,6 @@ import base64
 import json
 import socket
 import threading
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from PIL import Image
 
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
-
-# Who hasn't installed requirements-app.txt can test the rest; requirements-dev.txt has it.
-collect_ignore_glob = [] if find_spec("gradio") else ["test_*.py"]
 
 ROOT = Path(__file__).parent.parent.parent
 
