@@ -66,7 +66,7 @@ class ContextTables:
         self.counts: Counter = Counter()
         self.near = np.ones(256)
         for indices, colors in pictures:
-            for entry, found, depths, others, ranks, _ in self._read(indices, colors):
+            for entry, found, _, depths, others, ranks, _ in self._read(indices, colors):
                 for depth in depths:
                     self.counts[depth, found] += 1
                 if found < 0:
@@ -75,8 +75,7 @@ class ContextTables:
     def bits(self, indices: np.ndarray, colors: np.ndarray) -> float:
         """The code length of an index map in a palette whose colors are known."""
         total = 0.0
-        for entry, found, depths, others, ranks, met in self._read(indices, colors):
-            possible = [*range(-1 if len(others) else 0, len(colors) - len(others))]
+        for entry, found, possible, depths, others, ranks, met in self._read(indices, colors):
             shares = np.full(len(possible), 1 / len(possible))
             for depth in reversed(depths):
                 seen = np.array([self.counts[depth, each] for each in possible])
@@ -96,5 +95,6 @@ class ContextTables:
             others = np.setdiff1d(np.arange(len(colors)), entries)
             last = max(around[0], 0)
             found = entries.index(entry) if entry in entries else -1
-            yield entry, found, [numbers[:depth] for depth in DEPTHS], others, ranks[last, others], met
+            possible = [*([-1] if len(others) else []), *(place for place, each in enumerate(entries) if each >= 0)]
+            yield entry, found, possible, [numbers[:depth] for depth in DEPTHS], others, ranks[last, others], met
             met[entry] += 1
