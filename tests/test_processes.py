@@ -32,6 +32,7 @@ MODEL = [
     "--model.luminance_dropout=0.5",
     "--train.max_minutes=null",
     "--train.max_steps=6",
+    "--train.palette_prior_steps=1",
     "--train.checkpoint_every=3",
     "--train.batch_size=24",
     "--train.mirror=0.5",

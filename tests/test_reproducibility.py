@@ -16,7 +16,7 @@ from tincture.training.checkpoints import list_checkpoints
 
 TRAINING = {
     "data": {"source": "folder", "size": 8, "min_colors": 4, "max_colors": 8, "heldout_fraction": 0.3},
-    "train": {"max_steps": 16, "batch_size": 8, "preview_images": 1, "preview_steps": 1, "foreign_palettes": 0.5,
+    "train": {"max_steps": 16, "batch_size": 8, "palette_prior_steps": 2, "preview_images": 1, "preview_steps": 1, "foreign_palettes": 0.5,
               "mirror": 0.5, "shift": 1, "palette_jitter": 0.2, "evaluate_every": 8},
     "model": {"token_channels": 32, "palette_depth": 1, "condition_channels": 16, "luminance_dropout": 0.5,
               "unet": {"channels": [8, 32], "blocks": [1, 1], "head_channels": 8, "head_blocks": 0, "dropout": 0.1}},

@@ -17,7 +17,13 @@ from tincture.training.run_config import RunConfig, TrackConfig, TrainConfig
 SMALL = UNetConfig(channels=(8, 32), blocks=(1, 1), head_channels=8, head_blocks=0)
 MODEL = DenoiserConfig(token_channels=32, palette_depth=1, condition_channels=16, unet=SMALL)
 BUDGET = TrainConfig(
-    max_steps=6, batch_size=4, evaluate_every=100, checkpoint_every=100, preview_images=1, preview_steps=1
+    max_steps=6,
+    batch_size=4,
+    evaluate_every=100,
+    checkpoint_every=100,
+    preview_images=1,
+    preview_steps=1,
+    palette_prior_steps=1,
 )
 
 

@@ -14,7 +14,13 @@ def config(few_pictures):
         data=few_pictures,
         model=TINY,
         train=TrainConfig(
-            max_steps=8, batch_size=8, evaluate_every=4, checkpoint_every=4, preview_images=2, preview_steps=2
+            max_steps=8,
+            batch_size=8,
+            evaluate_every=4,
+            checkpoint_every=4,
+            preview_images=2,
+            preview_steps=2,
+            palette_prior_steps=1,
         ),
         track=TrackConfig(wandb=False),
     )

@@ -204,7 +204,7 @@ def test_a_state_is_not_changed_by_what_is_drawn_later(buffer):
 
 def tiny(data):
     unet = UNetConfig(channels=(32, 32), blocks=(1, 1), head_channels=32, head_blocks=1, dropout=0.1)
-    steps = {"max_steps": 12, "batch_size": 8, "evaluate_every": 100, "checkpoint_every": 5}
+    steps = {"max_steps": 12, "batch_size": 8, "palette_prior_steps": 1, "evaluate_every": 100, "checkpoint_every": 5}
     return RunConfig(
         data=data,
         model=DenoiserConfig(token_channels=32, palette_depth=1, condition_channels=16, unet=unet),
