@@ -44,7 +44,7 @@ def make_parser() -> cli.FlagParser:
         choices=(1, 2, 3, 4),
         default=3,
         help="with 1, 2 and 3 the model is asked 4, 8 and 16 times about a picture, which makes smaller files; 4 tries "
-        "four orders, which takes four times as long to encode and no longer to decode",
+        "eight orders, which takes eight times as long to encode and no longer to decode",
     )
     add("--any-order", action="store_true", help="keep the colors of indexed pictures and not their palette's order")
     return parser

@@ -84,7 +84,7 @@ def encode_pictures(
 
     Args:
         network: none is needed where all files are kept as they are.
-        pictures: those that can't be coded become files of the first kind.
+        pictures: those that can't be coded are kept as files.
         effort: of `EFFORTS`.
         progress: whether a bar shows it.
     """
@@ -219,17 +219,18 @@ def _read_stored(content: bytes) -> StoredFile:
 def _body(pictures: Sequence[Part], effort: int) -> Body:
     """Pictures as they are coded. One without an order takes a palette that another one has."""
     sets = [None if isinstance(each, StoredFile) else _in_set_order(each) for each in pictures]
-    numbers: dict[bytes, int] = {}
+    taken: list[np.ndarray] = []
     # Large palettes first: a picture without an order may take one with its colors and few more.
     for row in sorted((row for row, each in enumerate(sets) if each), key=lambda row: -len(sets[row][0])):
         colors, order, frames = sets[row]
         if not pictures[row].is_indexed:
-            for other in map(_colors, numbers):
-                places = _places(colors, other)
-                if len(other) <= 2 * len(colors) and places is not None:
+            for other in taken:
+                places = _places(colors, other) if len(other) <= 2 * len(colors) else None
+                if places is not None:
                     colors, frames = other, [places[frame] for frame in frames]
                     break
-        numbers.setdefault(colors.tobytes(), len(numbers))
+        if not any(colors is other for other in taken):
+            taken.append(colors)
         sets[row] = colors, order, frames
     # Those of a file are numbered as pictures meet them.
     met = list(dict.fromkeys(each[0].tobytes() for each in sets if each))

@@ -88,16 +88,15 @@ def _code_batch(
     network: CodecNetwork, maps: Sequence[IndexMap], calls: int, orders: int, bar: tqdm
 ) -> Sequence[np.ndarray]:
     """Index maps of one shape: which order each has, then its pixels."""
-    best: np.ndarray | list[None] = [None] * len(maps)
+    is_writing = maps[0].indices is not None
+    best: Sequence[int | None] = [0 if is_writing else None] * len(maps)
     tapes: list[list[list[Tape]]] = []
-    if maps[0].indices is not None:
-        best = np.zeros(len(maps), int)
-    if maps[0].indices is not None and orders > 1:
+    if is_writing and orders > 1:
         for order in range(orders):
             tapes.append([[Tape() for _ in range(calls)] for _ in maps])
             _code_pixels(network, maps, [order] * len(maps), tapes[-1], bar)
         bits = np.array([[sum(tape.bits for tape in row) for row in each] for each in tapes])
-        best = bits.argmin(axis=0)
+        best = bits.argmin(axis=0).tolist()
     chosen = [code_one(each.coder, np.ones(orders), order) for each, order in zip(maps, best, strict=True)]
     if not tapes:
         return _code_pixels(network, maps, chosen, [[each.coder] * calls for each in maps], bar)
@@ -112,7 +111,7 @@ def _code_pixels(
 ) -> np.ndarray:
     """Index maps of one shape, uint8 ``[B, H, W]``, with a coder for each call of each."""
     shape, calls = maps[0].shape, len(coders[0])
-    palette = palettes_of([each.colors for each in maps])
+    palette = PaletteBatch.from_colors([each.colors for each in maps])
     order = np.stack([order_of(*shape, number) for number in orders])  # [B, H W]
     known = [-(-share * order.shape[1] // 256) for share in (0, *GROUPS[calls])]
     x_t = np.full(order.shape, palette.mask_index, np.int64)
@@ -139,14 +138,6 @@ def order_of(height: int, width: int, number: int) -> np.ndarray:
     """Halton's order, or one of seven like it, mirrored and moved by half; places ``[H W]``."""
     ranks = halton(height, width)[:: -1 if number & 1 else 1, :: -1 if number & 2 else 1]
     return (np.roll(ranks, (height // 2, width // 2), (0, 1)) if number & 4 else ranks).ravel().argsort()
-
-
-def palettes_of(colors: Sequence[np.ndarray]) -> PaletteBatch:
-    """Colors ``[K, 4]`` as the network takes them; unlike in a `Palette`, several may be clear."""
-    size = max(map(len, colors))
-    padded = [np.pad(each, ((0, size - len(each)), (0, 0))) for each in colors]
-    valid = np.arange(size) < np.array([len(each) for each in colors])[:, None]
-    return PaletteBatch(torch.from_numpy(np.stack(padded)), torch.from_numpy(valid))
 
 
 def look(network: CodecNetwork, x_t: Tensor, palette: PaletteBatch, call: int) -> Tensor:

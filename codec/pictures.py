@@ -11,7 +11,7 @@ from tincture.common.files import write_atomically
 from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from tincture.quantization.pictures.animation import read_animation
 from tincture.quantization.pictures.gif import write_gif
-from tincture.quantization.pictures.indexed_image import entries_of, write_png
+from tincture.quantization.pictures.indexed_image import entries_of, pillow_of, write_png
 from tincture.quantization.pictures.reading import open_image
 
 MOST_PIXELS = 1 << 16
@@ -31,7 +31,8 @@ class Picture:
         is_indexed: whether the file was indexed: then the order of the colors is part of it.
         durations: milliseconds for which each frame is shown; 0 for a still picture.
         loops: how often an animation is repeated; 0 for ever, none for once.
-        name: where it stood in its folder, with its suffix; empty for a single picture.
+        name: where it stood in its folder, without a suffix unless another one has its name; empty
+            for a single picture.
     """
 
     frames: Sequence[np.ndarray]
@@ -55,10 +56,7 @@ class Picture:
             return path
         path = Path(f"{path}.png")
         if self.is_indexed:
-            image = Image.fromarray(self.frames[0], mode="P")
-            image.putpalette(self.colors[:, :3].tobytes(), "RGB")
-            if (self.colors[:, 3] < 255).any():
-                image.info["transparency"] = self.colors[:, 3].tobytes()
+            image = pillow_of(self.frames[0], self.colors)
         else:
             has_alpha = (self.colors[:, 3] < 255).any()
             image = Image.fromarray(self.colors[self.frames[0]][..., : 4 if has_alpha else 3].copy())

@@ -6,6 +6,7 @@ The only module on palettes, besides their luminance and their trees, that impor
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,12 +27,17 @@ class PaletteBatch:
     @classmethod
     def from_palettes(cls, palettes: Sequence[Palette], size: int | None = None) -> "PaletteBatch":
         """Pad ``palettes`` to ``size`` entries, or to the largest among them."""
-        size = size or max(len(palette) for palette in palettes)
+        return cls.from_colors([palette.colors for palette in palettes], size)
+
+    @classmethod
+    def from_colors(cls, palettes: Sequence[np.ndarray], size: int | None = None) -> "PaletteBatch":
+        """The same of colors, uint8 ``[K, 4]`` each, of which several may be transparent."""
+        size = size or max(map(len, palettes))
         colors = torch.zeros(len(palettes), size, 4, dtype=torch.uint8)
         valid = torch.zeros(len(palettes), size, dtype=torch.bool)
-        for row, palette in enumerate(palettes):
-            colors[row, : len(palette)] = torch.tensor(palette.colors)
-            valid[row, : len(palette)] = True
+        for row, entries in enumerate(palettes):
+            colors[row, : len(entries)] = torch.tensor(entries)
+            valid[row, : len(entries)] = True
         return cls(colors, valid)
 
     @property

@@ -74,6 +74,15 @@ def _png8(image: Image.Image) -> bytes:
     )
 
 
+def pillow_of(indices: np.ndarray, colors: np.ndarray) -> Image.Image:
+    """A Pillow image of mode P of indices ``[H, W]`` and colors ``[K, 4]``, both uint8."""
+    image = Image.fromarray(indices, mode="P")
+    image.putpalette(colors[:, :3].tobytes(), "RGB")
+    if (colors[:, 3] < 255).any():
+        image.info["transparency"] = colors[:, 3].tobytes()
+    return image
+
+
 def entries_of(image: Image.Image) -> np.ndarray:
     """The palette of a Pillow image of mode P as its file holds it, uint8 ``[K, 4]``."""
     entries = np.frombuffer(bytes(image.getpalette("RGBA")), np.uint8).reshape(-1, 4)
@@ -139,12 +148,7 @@ class IndexedImage:
 
     def to_pil(self) -> Image.Image:
         """A Pillow image of mode P with this palette, its order and its alpha."""
-        image = Image.fromarray(self.indices, mode="P")
-        image.putpalette(self.palette.colors[:, :3].tobytes(), "RGB")
-        alpha = self.palette.colors[:, 3]
-        if (alpha < 255).any():
-            image.info["transparency"] = alpha.tobytes()
-        return image
+        return pillow_of(self.indices, self.palette.colors)
 
     @classmethod
     def from_pil(cls, image: Image.Image) -> "IndexedImage":

@@ -4,10 +4,11 @@ import torch
 from torch import nn
 
 from tincture.codec.arithmetic import Decoder, Encoder
-from tincture.codec.index_maps import GROUPS, IndexMap, code_index_maps, look, palettes_of
+from tincture.codec.index_maps import GROUPS, IndexMap, code_index_maps, look
 from tincture.codec.network import CodecNetwork, FewerProducts
 from tincture.common.errors import InputError
 from tincture.diffusion.orders import halton
+from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.tests.codec.conftest import make_pipeline
 
 
@@ -19,7 +20,7 @@ def test_a_convolution_with_fewer_products_is_that_convolution(size):
 
 
 def test_the_network_answers_as_the_denoiser_does(network, pipeline, rng):
-    palette = palettes_of([rng.integers(0, 256, (5, 4)).astype(np.uint8)])
+    palette = PaletteBatch.from_colors([rng.integers(0, 256, (5, 4)).astype(np.uint8)])
     x_t = torch.from_numpy(rng.integers(0, 6, (1, 8, 8)))
     expected = pipeline.denoiser(x_t, torch.zeros(1), palette)
     assert torch.allclose(network.logits(x_t, palette), expected.double(), atol=1e-4)
@@ -27,7 +28,7 @@ def test_the_network_answers_as_the_denoiser_does(network, pipeline, rng):
 
 def test_the_network_answers_alike_whatever_the_batch(network, rng):
     """Much nearer than the codec's margin of 1e-7: a float32 anywhere would show."""
-    palette = palettes_of([rng.integers(0, 256, (5, 4)).astype(np.uint8) for _ in range(9)])
+    palette = PaletteBatch.from_colors([rng.integers(0, 256, (5, 4)).astype(np.uint8) for _ in range(9)])
     x_t = torch.from_numpy(rng.integers(0, 6, (9, 8, 8)))
     together = network.logits(x_t, palette)
     alone = torch.cat([network.logits(x_t[row : row + 1], palette[row : row + 1]) for row in range(9)])
@@ -46,7 +47,7 @@ def test_a_model_that_is_told_the_time_is_refused():
 @pytest.mark.parametrize("shape", [(8, 8), (3, 5), (20, 13), (8, 9)])
 def test_every_pixel_is_looked_at_once_in_some_window(network, shape, monkeypatch, rng):
     x_t = torch.from_numpy(rng.integers(0, 3, (2, *shape)))
-    palette = palettes_of([np.zeros((2, 4), np.uint8)] * 2)
+    palette = PaletteBatch.from_colors([np.zeros((2, 4), np.uint8)] * 2)
 
     def shown(windows, palettes):
         assert max(windows.shape[1:]) <= network.window
@@ -72,7 +73,7 @@ def test_the_code_is_as_long_as_the_network_says(network, rng):
     order, x_t, bits = halton(8, 8).ravel().argsort(), np.full(64, 6), 0.0
     for first, last in zip([0, *GROUPS[8]], GROUPS[8], strict=False):
         places = order[-(-first * 64 // 256) : -(-last * 64 // 256)]
-        logits = network.logits(torch.from_numpy(x_t).view(1, 8, 8), palettes_of([colors]))
+        logits = network.logits(torch.from_numpy(x_t).view(1, 8, 8), PaletteBatch.from_colors([colors]))
         shares = logits.log_softmax(dim=1).flatten(2)[0].numpy()
         bits -= shares[indices.flat[places].astype(int), places].sum() / np.log(2)
         x_t[places] = indices.flat[places]
