@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from tincture.data.augmentation import jitter
 from tincture.diffusion.draws import mixed_seed
-from tincture.models.palette_prior import BITS, VALUES, Known, PalettePrior, coded, keys_of
+from tincture.models.palette_prior import BITS, CODING_ORDER, VALUES, Known, PalettePrior, coded, keys_of
 from tincture.models.text import PADDING, TextEncoder
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.quantization.palettes.batch import PaletteBatch
@@ -17,7 +17,7 @@ from tincture.quantization.palettes.palette import MAX_ENTRIES, Palette
 from .optimizers import ExponentialAverage, learning_rate_factor, muon, set_learning_rates
 from .run_config import TrainConfig
 
-STEPS = 200
+STEPS = TrainConfig.palette_prior_steps
 """If nobody says how many."""
 
 PALETTES, COLORS = 64, 2048
@@ -112,7 +112,7 @@ def _examples(palettes: PaletteBatch, told: dict[str, Tensor], joined: int) -> t
 
     # Sets of keys, [B, N], in ascending order; `none` stands after the last.
     none = VALUES**3
-    keys = keys_of(colors[..., [1, 0, 2]]).where(palettes.valid & (colors[..., 3] > 0), none)
+    keys = keys_of(colors[..., CODING_ORDER]).where(palettes.valid & (colors[..., 3] > 0), none)
     if joined > 1:  # those that are told something else follow as one of the first's
         count = len(keys) // joined
         keys = keys[: count * joined].view(count, -1)[:, : MAX_ENTRIES - 1]

@@ -15,6 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.tests.studio.conftest import ROOT
+from tincture.tools import make_studio_pictures
 
 pytestmark = pytest.mark.browser
 
@@ -67,12 +68,7 @@ def nothing_sticks_out(page):
 
 
 def open_tab(page, name):
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if tab.count() and tab.first.is_visible():
-        tab.first.click()
-    else:
-        page.locator(".overflow-menu > button").click()
-        page.locator(".overflow-dropdown button", has_text=name).click()
+    make_studio_pictures.open_tab(page, name)
     return shown_tab(page)
 
 
