@@ -101,7 +101,6 @@ def evaluate(  # noqa: PLR0915  # one evaluation, top to bottom
         check_metrics,
         draw,
         draw_captions,
-        in_turn,
         likelihood,
         memorization,
         moved_to,
@@ -109,6 +108,7 @@ def evaluate(  # noqa: PLR0915  # one evaluation, top to bottom
     )
     from tincture.evaluation.report import image_scalars
     from tincture.evaluation.words import common_things
+    from tincture.pipelines.drawing import in_turn
     from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
     files, measuring, seed = options.files, options.measuring, options.sampling.seed

@@ -65,11 +65,6 @@ def draw(
     return [drawn[place] for place in range(len(like))]
 
 
-def in_turn(palettes: list[Palette], count: int) -> list[Palette]:
-    """So many palettes, one after the other and again from the first."""
-    return [palettes[number % len(palettes)] for number in range(count)]
-
-
 def moved_to(pictures: list[IndexedImage], palettes: list[Palette]) -> list[IndexedImage]:
     """Each picture in its palette, every pixel at the nearest entry."""
     return [

@@ -57,6 +57,6 @@ def draw_asked(
     return images
 
 
-def in_turn(palettes: Sequence[Palette | str], images: int, prompts: int) -> list[Palette | str]:
+def in_turn(palettes: Sequence[Palette | str], images: int, prompts: int = 1) -> list[Palette | str]:
     """One for each image: the first for each prompt, then the second for each, and so on."""
     return [palettes[image // prompts % len(palettes)] for image in range(images)]
