@@ -141,7 +141,7 @@ class TrainConfig:
     heldout_times: Annotated[int, Range(1, 10_000)] = 1
     preview_images: Annotated[int, Range(1, 10_000)] = 32
     preview_steps: Annotated[int, Range(1, 100_000)] = 32
-    palette_prior_steps: Annotated[int, Range(0, 10**9)] = 200
+    palette_prior_steps: Annotated[int, Range(0, 10**9)] = 100
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     compile: Literal["auto", "no"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
