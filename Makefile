@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-SPRITES := checkpoints/sprites --guidance-scale 2 --temperature 0.9
+SPRITES := checkpoints/sprites
 
 .PHONY: venv sample demo studio test test-slow test-studio lint clean
 

@@ -24,6 +24,7 @@ from tincture.common import cli
 from tincture.common.errors import InputError, Range, choose
 from tincture.common.files import files_in, read_json, write_atomically
 from tincture.common.output_folder import claimed
+from tincture.controls.options import FACTOR
 from tincture.diffusion.options import SAMPLER_OPTIONS
 from tincture.pipelines.folders import model_in
 from tincture.training.run_config import CONFIG_FILE, METRICS_FILE, saved_config, saved_values
@@ -52,6 +53,13 @@ def main(arguments: list[str]) -> None:
     add("--output", type=Path, required=True, help="folder for the smaller one; nothing is uploaded")
     add("--overwrite", action="store_true", help="replace a smaller one there, but for a card")
     add("--sampler", type=str | None, default=None, help="how it draws where nobody says; as before if left out")
+    add("--temperature", type=float | None, default=None, help="with which it draws where nobody says")
+    add(
+        "--guidance-scale",
+        type=float | None,
+        default=None,
+        help="how strongly it follows words and classes where nobody says",
+    )
     add("--license", type=str | None, default=None, help="of the weights, as hubs call it (cc-by-4.0); in the card")
     add(
         "--palette-prior-steps",
@@ -72,6 +80,9 @@ def main(arguments: list[str]) -> None:
         )
     if options.palette_prior_steps is not None:
         Range(1, 10**9).check("--palette-prior-steps", options.palette_prior_steps)
+    own = {name: options[name] for name in ("temperature", "guidance_scale") if options[name] is not None}
+    for name, value in own.items():
+        FACTOR.check(f"--{name.replace('_', '-')}", value)
     if options.sampler is not None:
         choose("sampler", options.sampler, SAMPLER_OPTIONS)
     model_in(options.checkpoint)
@@ -86,6 +97,7 @@ def main(arguments: list[str]) -> None:
     if options.sampler is not None:
         scheduler = pipeline.scheduler.with_changes(sampler=options.sampler, sampler_options={})
         pipeline.register_modules(scheduler=scheduler)
+    pipeline.register_to_config(**own)
     with claimed(options.output, options.overwrite, _published_files):
         figures |= prior_figures(pipeline, config["data"], options.palette_prior_steps)
         pipeline.save_pretrained(options.output, half=True)

@@ -61,7 +61,8 @@ class Sampling:
         sampler_options: options of the sampler.
         grid: the schedule whose even steps are taken; fitted means that each step carries as many
             bits; if left out, the model's own.
-        temperature: below 1, likely entries are favored; 0 takes the likeliest.
+        temperature: below 1, likely entries are favored; 0 takes the likeliest; if left out, the
+            model's own.
         top_p: draw among the fewest entries that have this probability together.
         batch_size: images drawn at once; it changes speed and memory only.
 
@@ -76,7 +77,7 @@ class Sampling:
         default_factory=dict, metadata={"metavar": "NAME=NUMBER"}
     )
     grid: Annotated[str | None, OneOf((*get_args(ScheduleName), "fitted"))] = None
-    temperature: Annotated[float, FACTOR] = 1.0
+    temperature: Annotated[float | None, FACTOR] = None
     top_p: Annotated[float, Range(0, 1, without_low=True)] = 1.0
     batch_size: Annotated[int, COUNT] = 64
 
@@ -91,7 +92,7 @@ class Guidance:
     Args:
         class_label: draw images of this class only.
         guidance_scale: how strongly to follow the words, the class and the luminance: 1 as learned,
-            above 1 more so, 0 not at all.
+            above 1 more so, 0 not at all; if left out, words and classes the model's own way.
         negative_classes: classes to keep away from.
         negative_scale: how strongly, for each of them and of the negative prompts: 0 not at all;
             above 1, drawings may look like nothing at all.
@@ -106,7 +107,7 @@ class Guidance:
     """
 
     class_label: str | None = None
-    guidance_scale: Annotated[float, FACTOR, With("prompt", "class_label", "luminance")] = 1.0
+    guidance_scale: Annotated[float | None, FACTOR, With("prompt", "class_label", "luminance")] = None
     negative_classes: Sequence[str] = field(
         default=(), metadata={"flags": ["--negative-class"], "metavar": "NAME[,NAME]"}
     )
@@ -115,7 +116,9 @@ class Guidance:
     negative_prompts: Sequence[str] = field(
         default=(), metadata={"flags": ["--negative-prompt"], "metavar": "WORDS[,WORDS]"}
     )
-    guidance_from: Annotated[float, Range(0, 1), With("guidance_scale", "negative_classes", "negative_prompts")] = 1.0
+    guidance_from: Annotated[
+        float, Range(0, 1), With("prompt", "class_label", "luminance", "negative_classes", "negative_prompts")
+    ] = 1.0
 
     def __post_init__(self) -> None:
         check_options(self)

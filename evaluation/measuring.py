@@ -47,7 +47,7 @@ def draw(
     palettes: list[Palette],
     sampling: Sampling,
     prompts: list[str] | None = None,
-    guidance_scale: float = 1.0,
+    guidance_scale: float | None = None,
 ) -> list[IndexedImage]:
     """Draw an image in each palette, of each prompt, as large as the picture that it is ``like``.
 

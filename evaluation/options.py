@@ -31,7 +31,8 @@ class Measuring:
         palettes: names or files of palettes in which as many are drawn besides, to be compared with
             those pictures moved to the same palettes.
         transparent: add a transparent entry to each of these palettes that has none.
-        guidance_scale: how strongly what the metric words draws follows its captions; 1 as learned.
+        guidance_scale: how strongly what the metric words draws follows its captions; if left out,
+            the model's own way.
         times: corruptions of each picture for its bits per pixel.
         orders: orders of its pixels for each picture's exact bits per pixel.
         order_kinds: of what kinds these orders are, in turn; only random ones have the bound as
@@ -49,7 +50,7 @@ class Measuring:
     num_samples: Annotated[int, COUNT] = 256
     palettes: list[str] = field(default_factory=list)
     transparent: Annotated[bool, With("palettes")] = False
-    guidance_scale: Annotated[float, FACTOR] = 1.0
+    guidance_scale: Annotated[float | None, FACTOR] = None
     times: Annotated[int, COUNT] = 8
     orders: Annotated[int, COUNT] = 4
     order_kinds: Annotated[list[str], OneOf(get_args(OrderName))] = field(default_factory=lambda: ["random"])
@@ -63,5 +64,5 @@ class Measuring:
             )
         if self.palettes and "images" not in self.metrics:
             raise InputError("--palettes are for the metric images: add it to --metrics, or leave them out")
-        if self.guidance_scale != 1 and "words" not in self.metrics:
+        if self.guidance_scale is not None and "words" not in self.metrics:
             raise InputError("--guidance-scale is for the metric words: add it to --metrics, or leave it out")

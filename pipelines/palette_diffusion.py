@@ -77,6 +77,8 @@ class PaletteDiffusionPipeline(FolderPipeline):
         size: edge length of the images of the data set, pixels.
         label_names: the class of each label; empty for an unconditional model.
         palette_prior: what draws palettes, if the model has it.
+        temperature, guidance_scale: with which it draws where a call doesn't say; the latter for
+            words and classes.
     """
 
     _optional_components = [PALETTE_PRIOR]  # noqa: RUF012  # as diffusers has it
@@ -89,12 +91,15 @@ class PaletteDiffusionPipeline(FolderPipeline):
         size: int = 16,
         label_names: list[str] | tuple[str, ...] = (),
         palette_prior: PalettePrior | None = None,
+        temperature: float = 1.0,
+        guidance_scale: float = 1.0,
     ) -> None:
         super().__init__()
         denoiser.eval()  # as diffusers' own loading does: nothing is dropped while drawing
         parts = {"scheduler": scheduler, "palette_bank": palette_bank, "palette_prior": palette_prior}
         self.register_modules(denoiser=denoiser, **parts)
-        self.register_to_config(size=size, label_names=list(label_names))
+        own = {"temperature": temperature, "guidance_scale": guidance_scale}
+        self.register_to_config(size=size, label_names=list(label_names), **own)
 
     @torch.inference_mode()
     def __call__(
@@ -152,7 +157,7 @@ class PaletteDiffusionPipeline(FolderPipeline):
             prompt = [num_images] if isinstance(num_images, str) else num_images
             num_images = len(prompt)
         COUNT.check("num_images", num_images)
-        sampling = sampling if num_inference_steps is None else replace(sampling, steps=num_inference_steps)
+        sampling = self._completed(sampling, num_inference_steps)
         guidance = _with_words(guidance, prompt, negative_prompt)
         guidance = guidance if guidance_scale is None else replace(guidance, guidance_scale=guidance_scale)
         convert = choose("output_type", output_type, OUTPUT_TYPES)
@@ -223,6 +228,10 @@ class PaletteDiffusionPipeline(FolderPipeline):
         output = PaletteDiffusionOutput(convert(images), image_calls)
         return output if return_dict else (output.images,)
 
+    def _completed(self, sampling: Sampling, steps: int | None) -> Sampling:
+        own = {} if sampling.temperature is not None else {"temperature": self.config.temperature}
+        return replace(sampling, steps=sampling.steps if steps is None else steps, **own)
+
     def _scheduler(self, sampling: Sampling) -> PaletteScheduler:
         """A scheduler for one call, since it keeps its place."""
         changes: dict[str, Any] = {}
@@ -246,10 +255,12 @@ class PaletteDiffusionPipeline(FolderPipeline):
         told = Told(self._label(guidance.class_label), self._words(guidance.prompt), luminance is not None)
         negatives = [Told(self._label(name)) for name in guidance.negative_classes]
         negatives += [Told(words=self._words(prompt)) for prompt in guidance.negative_prompts]
-        scales = guidance.guidance_scale, guidance.negative_scale
+        scale = guidance.guidance_scale
+        if scale is None:
+            scale = self.config.guidance_scale if told.words is not None or told.label is not None else 1.0
         return [
             guidance_branches(num_images, told, [], luminance, 1.0, 0.0),
-            guidance_branches(num_images, told, negatives, luminance, *scales),
+            guidance_branches(num_images, told, negatives, luminance, scale, guidance.negative_scale),
         ]
 
     def _side(self, name: str, pixels: int | None) -> int:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from tincture.common.errors import InputError, Range
 from tincture.common.files import TEMPORARY, folder_written_whole, read_json
+from tincture.controls.options import FACTOR
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import IndexDenoiser, PaletteDenoiser
 from tincture.models.options import DenoiserConfig, UNetConfig
@@ -49,6 +50,9 @@ PARTS: dict[str, list[type]] = {
 }
 """The folders of a saved pipeline, and what each may hold. An index may name no other classes.
 Older ones have no prior over palettes."""
+
+SETTINGS: dict[str, Any] = {"size": 16, "label_names": [], "temperature": 1.0, "guidance_scale": 1.0}
+"""What an index says besides its parts, and what it means where it doesn't."""
 
 SIZES = Range(1, 4096)
 
@@ -110,8 +114,8 @@ class FolderPipeline(DiffusionPipeline):
 
     def _with_half_weights(self) -> Self:
         denoiser, prior = (copy.deepcopy(each).half() if each else None for each in (self.denoiser, self.palette_prior))
-        options = {"size": self.config.size, "label_names": self.config.label_names, "palette_prior": prior}
-        return type(self)(denoiser, scheduler=self.scheduler, palette_bank=self.palette_bank, **options)
+        settings = {name: self.config[name] for name in SETTINGS}
+        return type(self)(denoiser, self.scheduler, self.palette_bank, palette_prior=prior, **settings)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **download: Any) -> Self:
@@ -145,12 +149,12 @@ class FolderPipeline(DiffusionPipeline):
 
     @classmethod
     def _load(cls, folder: Path) -> Self:
-        kinds, size, label_names = _read_index(folder, cls.__name__)
+        kinds, settings = _read_index(folder, cls.__name__)
         try:
             parts = {name: _load_part(folder / name, kind) for name, kind in kinds.items()}
         except InputError as error:
             raise InputError(f"the checkpoint {folder} is damaged: {error}") from error
-        classes = parts[DENOISER].config.num_classes
+        classes, label_names = parts[DENOISER].config.num_classes, settings["label_names"]
         if len(label_names) not in (0, classes):
             raise InputError(f"{folder / INDEX} names {len(label_names)} classes; the network knows {classes}")
         if prior := parts.get(PALETTE_PRIOR):
@@ -158,7 +162,7 @@ class FolderPipeline(DiffusionPipeline):
             channels = 0 if text is None else text.vectors.shape[1]
             if prior.config.num_classes not in (0, classes) or prior.config.word_channels not in (0, channels):
                 raise InputError(f"{folder / PALETTE_PRIOR} was fitted to another model, with other classes or words")
-        return cls(**parts, size=size, label_names=label_names)
+        return cls(**parts, **settings)
 
 
 def _downloaded(name: str, options: Mapping[str, Any]) -> Path:
@@ -176,8 +180,8 @@ def _downloaded(name: str, options: Mapping[str, Any]) -> Path:
         ) from error
 
 
-def _read_index(folder: Path, pipeline: str) -> tuple[dict[str, type], int, list[str]]:
-    """The class of each part, the size of pictures and the names of labels.
+def _read_index(folder: Path, pipeline: str) -> tuple[dict[str, type], dict[str, Any]]:
+    """The class of each part, and the `SETTINGS`.
 
     Raises:
         InputError: the index names something else.
@@ -191,11 +195,16 @@ def _read_index(folder: Path, pipeline: str) -> tuple[dict[str, type], int, list
         ours = False
     if not ours:
         raise InputError(f"{folder} is not a checkpoint of this project: {INDEX} names other parts")
-    size, label_names = index.get("size", 16), index.get("label_names", [])
+    settings = {name: index.get(name, default) for name, default in SETTINGS.items()}
+    size, label_names = settings["size"], settings["label_names"]
     if type(size) is not int or type(label_names) is not list or not all(type(name) is str for name in label_names):
         raise InputError(f"{folder / INDEX} holds no size and names of classes")
     SIZES.check(f"the size of pictures in {folder / INDEX}", size)
-    return kinds, size, label_names
+    for name in ("temperature", "guidance_scale"):
+        if type(settings[name]) not in (int, float):
+            raise InputError(f"{folder / INDEX} holds no number as {name}")
+        FACTOR.check(f"{name} in {folder / INDEX}", settings[name])
+    return kinds, settings
 
 
 def _names(kind: type) -> list[list[str]]:

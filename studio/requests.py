@@ -42,14 +42,16 @@ def colors_of(palette: str, transparent: bool = False) -> Colors:
     return Colors(palette=[name_of(words)], transparent=transparent)
 
 
-def guidance_of(prompt: str = "", class_label: str = "", scale: float = 1.0, negative: str = "") -> Guidance:
-    """Words, one prompt a line; a class; what to keep away from, with commas between."""
+def guidance_of(prompt: str = "", class_label: str = "", scale: float | None = None, negative: str = "") -> Guidance:
+    """Words, one prompt a line; a class; what to keep away from, with commas between.
+
+    Without a scale they are followed as the model does by itself.
+    """
     prompts = [" ".join(line.split()) for line in (prompt or "").splitlines() if line.strip()]
     negatives = tuple(words.strip() for words in (negative or "").split(",") if words.strip())
-    is_guided = bool(prompts or class_label)
     return Guidance(
         class_label=class_label or None,
-        guidance_scale=float(scale) if is_guided else 1.0,
+        guidance_scale=float(scale) if scale is not None and (prompts or class_label) else None,
         prompt=prompts or None,
         negative_prompts=negatives,
     )

@@ -20,7 +20,9 @@ def weights(folder):
 
 def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoint, tmp_path):
     output = tmp_path / "small"
-    status, out, _ = run(publish, "--checkpoint", checkpoint, "--output", output, "--sampler", "remasking")
+    status, out, _ = run(
+        publish, "--checkpoint", checkpoint, "--output", output, *("--sampler", "remasking", "--temperature", "0.5")
+    )
     assert status == 0
     assert "MB" in out
     before, after = weights(checkpoint), weights(output)
@@ -30,6 +32,7 @@ def test_a_published_model_is_the_same_but_for_rounding_and_draws(run, checkpoin
         torch.testing.assert_close(tensor.float(), before[name].float(), rtol=1e-3, atol=1e-6)
     pipeline = PaletteDiffusionPipeline.from_pretrained(output)
     assert pipeline.scheduler.config.sampler == "remasking"
+    assert (pipeline.config.temperature, pipeline.config.guidance_scale) == (0.5, 1.0)
     config, public = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (checkpoint, output))
     del config["data"]["cache_dir"], config["track"]
     assert public == config
@@ -56,7 +59,7 @@ def test_a_training_run_is_not_replaced_by_a_published_model(run, checkpoint, tm
     assert run(publish, "--checkpoint", small, "--output", small, "--overwrite")[0] == 2
 
 
-@pytest.mark.parametrize("fault", ["taken", "no config", "sampler", "license", "evaluation"])
+@pytest.mark.parametrize("fault", ["taken", "no config", "sampler", "temperature", "license", "evaluation"])
 def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fault):
     model, output, more = tmp_path / "model", tmp_path / "small", []
     shutil.copytree(checkpoint, model)
@@ -68,6 +71,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, checkpoint, tmp_path, fau
     else:
         more = {
             "sampler": ["--sampler", "random"],
+            "temperature": ["--temperature", "-1"],
             "license": ["--license", "my own"],
             "evaluation": ["--evaluation", "x"],
         }

@@ -116,8 +116,9 @@ class Run:
             self.denoiser, self.process, pool.palettes, config.train, config.seed, accelerator.device
         )
         bank = _palette_bank(pool, heldout, denoiser.text)
+        own = {} if start is None else {name: start.config[name] for name in ("temperature", "guidance_scale")}
         self.pipeline = PaletteDiffusionPipeline(
-            self.average.module, scheduler, bank, config.data.sizes[-1], tuple(self.label_names)
+            self.average.module, scheduler, bank, config.data.sizes[-1], tuple(self.label_names), **own
         )
 
     def relabeled(self, pictures: IndexMaps) -> IndexMaps:

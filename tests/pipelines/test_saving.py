@@ -244,6 +244,8 @@ HOSTILE = {
     ),
     "a class of ours as another part": put("model_index.json", scheduler=["models.denoiser", "PaletteDenoiser"]),
     "no class": put("model_index.json", denoiser=None),
+    "no temperature": put("model_index.json", temperature="warm"),
+    "a temperature below zero": put("model_index.json", temperature=-1.0),
     "a pipeline in a file beside it": lambda f: (
         harmful_code(f),
         put("model_index.json", _class_name=["evil", "PaletteDenoiser"])(f),

@@ -58,6 +58,20 @@ def test_a_prompt_instead_of_a_number_is_drawn_once_as_in_diffusers(draw):
     assert torch.equal(draw("red dragon"), drawn[:1])
 
 
+def test_a_model_draws_with_its_own_temperature_and_follows_words_with_its_own_scale(pipeline, draw):
+    asked = {"sampling": Sampling(3, temperature=0.5), "guidance": Guidance(guidance_scale=3.0)}
+    told, untold = draw(3, prompt="red dragon", **asked), draw(3, sampling=asked["sampling"])
+    try:
+        pipeline.register_to_config(temperature=0.5, guidance_scale=3.0)
+        assert torch.equal(draw(3, prompt="red dragon"), told)
+        assert torch.equal(draw(3), untold)
+        plain = draw(3, prompt="red dragon", sampling=Sampling(3, temperature=1.0), guidance_scale=1.0)
+    finally:
+        pipeline.register_to_config(temperature=1.0, guidance_scale=1.0)
+    assert torch.equal(plain, draw(3, prompt="red dragon"))
+    assert not torch.equal(plain, told)
+
+
 def test_order_and_number_of_images_at_once_do_not_change_what_a_prompt_gives(draw):
     drawn = draw(5, guidance=Guidance(prompt=["red dragon", "shield"], guidance_scale=2.0))
     guidance = Guidance(prompt=["dragon red", "the shields"], guidance_scale=2.0)
