@@ -15,7 +15,8 @@ from tincture.benchmarks.tables import heading, mean_of, row, with_error
 from tincture.common import cli
 from tincture.controls.options import DrawnPalette
 from tincture.diffusion.draws import Streams
-from tincture.models.palette_prior import CODING_ORDER, VALUES, PalettePrior, coded, set_order
+from tincture.models.palette_prior import PalettePrior
+from tincture.models.palette_sets import CODING_ORDER, VALUES, coded, set_order
 from tincture.palette import SQUARE, squares
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from tincture.models.palette_prior import Known, PalettePrior, coded, set_order
+from tincture.models.palette_prior import PalettePrior
+from tincture.models.palette_sets import Known, coded, set_order
 from tincture.quantization.palettes.palette import Palette
 
 from .arithmetic import SELDOM, Coder, code_by_logits, code_flag, code_number, code_one, code_values

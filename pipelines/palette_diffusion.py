@@ -24,7 +24,8 @@ from tincture.diffusion.draws import Streams, seed_from
 from tincture.diffusion.guidance import Prediction, Told
 from tincture.diffusion.scheduler import PaletteScheduler
 from tincture.models.denoiser import Denoiser
-from tincture.models.palette_prior import CODING_ORDER, Known, PalettePrior
+from tincture.models.palette_prior import PalettePrior
+from tincture.models.palette_sets import CODING_ORDER, Known
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.order import sorting

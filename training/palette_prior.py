@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from tincture.data.augmentation import jitter
 from tincture.diffusion.draws import mixed_seed
-from tincture.models.palette_prior import BITS, CODING_ORDER, VALUES, Known, PalettePrior, coded, keys_of
+from tincture.models.palette_prior import PalettePrior
+from tincture.models.palette_sets import BITS, CODING_ORDER, VALUES, Known, coded, keys_of
 from tincture.models.text import PADDING, TextEncoder
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.quantization.palettes.batch import PaletteBatch

@@ -8,8 +8,9 @@ import torch
 
 from tincture.common.errors import InputError
 from tincture.diffusion.draws import Streams
-from tincture.models import palette_prior
-from tincture.models.palette_prior import Known, PalettePrior, coded, set_order
+from tincture.models import palette_prior, palette_sets
+from tincture.models.palette_prior import PalettePrior
+from tincture.models.palette_sets import Known, coded, set_order
 from tincture.quantization.palettes.palette import Palette
 
 
@@ -30,7 +31,8 @@ def prior():
 @pytest.fixture
 def tiny_world(monkeypatch):
     """Eight colors: a channel is 0 or 1."""
-    monkeypatch.setattr(palette_prior, "BITS", 1)
+    for room in (palette_prior, palette_sets):
+        monkeypatch.setattr(room, "BITS", 1)
     monkeypatch.setattr(palette_prior, "VALUES", 2)
     palette_prior._curve_table.cache_clear()
     yield [Palette(np.array([[*color, 255]], np.uint8)) for color in itertools.product((0, 1), repeat=3)]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tincture.models.palette_prior import coded
+from tincture.models.palette_sets import coded
 from tincture.pipelines.palette_bank import PaletteBank
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
