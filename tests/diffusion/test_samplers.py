@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+from einops import rearrange
 
 from tincture.common.errors import InputError
 from tincture.controls.options import Sampling
@@ -14,15 +15,24 @@ from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
 DRAWS = 20_000
+PIXELWISE = ("ancestral", "stratified-hazard")
+"""Samplers that draw each pixel without a look at the others."""
 
 
 def draw_counts(world, name, steps, process=None, **options):
     """How often a sampler draws each of the 81 states."""
     generator = torch.Generator().manual_seed(0)
-    process, palette = process or world.processes["absorbing"], world.palette(DRAWS)
-    x_1 = process.prior(palette, 2, 2, generator)
+    process, images = process or world.processes["absorbing"], 20 if name in PIXELWISE else DRAWS
+    palette, beside = world.palette(images), DRAWS // images  # a row of states is one image: fewer transitions
+    denoise = world.denoiser(process)
+
+    def denoise_rows(x_t, t):
+        apart = rearrange(x_t, "b h (n w) -> (b n) h w", n=beside)
+        return rearrange(denoise(apart, t.repeat_interleave(beside)), "(b n) k h w -> b k h (n w)", n=beside)
+
+    x_1 = process.prior(palette, 2, 2 * beside, generator)
     sampler = SAMPLERS[name].algorithm(process, palette, x_1, even_times(steps), generator, **options)
-    x_0 = run(sampler, world.denoiser(process))
+    x_0 = rearrange(run(sampler, denoise_rows), "b h (n w) -> (b n) h w", n=beside)
     return torch.bincount(world.state_index(x_0), minlength=len(world.states))
 
 
@@ -31,9 +41,12 @@ def distance(world, *arguments, **options):
     return (draw_counts(world, *arguments, **options) / DRAWS - world.p).abs().sum().item() / 2
 
 
-@pytest.mark.parametrize("process_name", ["absorbing", "absorbing, cosine", "uniform", "color-heat", "color-tree"])
-def test_ancestral_sampling_reproduces_the_distribution(world, p_value, process_name):
-    assert p_value(draw_counts(world, "ancestral", 256, world.processes[process_name]), world.p) > 0.001
+@pytest.mark.parametrize(
+    ("process_name", "steps"),
+    [("absorbing", 128), ("absorbing, cosine", 128), ("uniform", 128), ("color-heat", 256), ("color-tree", 128)],
+)
+def test_ancestral_sampling_reproduces_the_distribution(world, p_value, process_name, steps):
+    assert p_value(draw_counts(world, "ancestral", steps, world.processes[process_name]), world.p) > 0.001
 
 
 @pytest.mark.parametrize(
@@ -44,7 +57,7 @@ def test_ancestral_sampling_reproduces_the_distribution(world, p_value, process_
         ("halton", 4, {}),
         ("lattice", 4, {}),
         ("raster", 4, {}),
-        ("remasking", 256, {"remasking_rate": 0.0}),
+        ("remasking", 128, {"remasking_rate": 0.0}),
         ("remasking", 256, {"remasking_rate": 3.0}),
         (
             "entropy-bounded",

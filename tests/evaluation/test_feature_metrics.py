@@ -196,7 +196,7 @@ def test_other_pictures_are_farther_than_their_standard_errors():
 
 
 def test_the_more_of_an_icon_is_noise_the_farther_it_is_from_other_icons(cache_dir):
-    extractor, number = load_extractor(), 96
+    extractor, number = load_extractor(), 48
     training, heldout = load_index_maps(DataConfig(cache_dir=cache_dir))
     reference = extractor(images_of(heldout, heldout.indices, number))
     generator = torch.Generator().manual_seed(0)

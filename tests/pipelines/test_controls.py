@@ -78,10 +78,8 @@ def test_kept_pixels_never_change(process, sampler, strength):
     assert (drawn == indices.numpy())[keep.numpy()].all()
     assert (drawn != indices.numpy())[~keep.numpy()].any()
     assert all((maps == indices.numpy())[keep.numpy()].all() for maps in seen)
-    for batch_size in (1, 2):  # image i depends on the seed and i alone, however few pixels others have to draw
-        assert np.array_equal(
-            index_maps(pipeline(5, sampling=replace(sampling, batch_size=batch_size), **options)), drawn
-        )
+    # Image i depends on the seed and i alone, however few pixels others have to draw: two, two, and one alone.
+    assert np.array_equal(index_maps(pipeline(5, sampling=replace(sampling, batch_size=2), **options)), drawn)
 
 
 def test_a_weaker_strength_leaves_more_of_the_picture(pipeline):
