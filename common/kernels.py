@@ -100,7 +100,13 @@ def _load_numba() -> Callable:
         import numba.np.arraymath  # noqa: F401
         from numba import njit
     from numba.core import event, types
-    from numba.extending import typeof_impl
+    from numba.extending import models, register_model, typeof_impl
+
+    class AnyNumber(types.Dispatcher):
+        """A kernel that isn't compiled anew for each constant that another one calls it with."""
+
+        def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+            return super().get_call_type(context, tuple(map(types.unliteral, args)), kws)
 
     class Teller(event.Listener):
         """Says once that there is something to wait for. What is compiled already isn't told."""
@@ -111,7 +117,8 @@ def _load_numba() -> Callable:
         def on_end(self, _: event.Event) -> None:
             pass
 
-    typeof_impl.register(Kernel)(lambda value, _: types.Dispatcher(value.compiled))
+    register_model(AnyNumber)(models.OpaqueModel)
+    typeof_impl.register(Kernel)(lambda value, _: AnyNumber(value.compiled))
     event.register("numba:compile", Teller())
     _is_loaded = True
     return njit

@@ -333,7 +333,9 @@ def nearest_in_cells(cells: Cells, first: int, last: int, centers: np.ndarray) -
     rows = np.ascontiguousarray(centers.T)  # [3, K]
     few, scratch = np.empty_like(rows), np.empty((2, len(centers) + 1), np.float32)
     shared, chosen = np.empty(len(centers) + 1, np.int32), np.empty(len(centers) + 1, np.int32)
-    widest = np.diff(cells.starts[first : last + 1]).max()
+    widest = 0
+    for cell in range(first, last):
+        widest = max(widest, cells.starts[cell + 1] - cells.starts[cell])
     among, distances = np.empty(widest, np.int32), np.empty(widest, np.float32)
     only, begin = np.full(last - first, -1, np.int32), cells.starts[first]
     labels = np.empty(cells.starts[last] - begin, np.int32)
