@@ -85,7 +85,7 @@ def test_the_table_has_a_line_for_each_run():
     assert table([record]).splitlines()[-1] == "| muon | 0.002 | 9 | 1.250 ± 0.020 |"
 
 
-def test_a_comparison_is_written_and_refused_the_second_time(run, tmp_path):
+def test_a_comparison_is_written_and_refused_the_second_time(run, cache_dir, tmp_path):
     small = ["--model.unet.channels", "[8,32]", "--model.unet.blocks", "[1,1]", "--model.token_channels", 32]
     small += ["--model.unet.patch_size", 2, "--model.unet.attention", "[false,true]"]
     options = [
@@ -99,6 +99,7 @@ def test_a_comparison_is_written_and_refused_the_second_time(run, tmp_path):
         *small,
     ]
     words = [*options, "--minutes", 0.002, "--slices", 1, "--times", 1, "--output", tmp_path]
+    words += ["--data.cache_dir", cache_dir]
     status, out, err = run(optimizers, *words)
     assert status == 0, err
     records = json.loads((tmp_path / "optimizers.json").read_text())["records"]

@@ -8,6 +8,7 @@ from tincture.benchmarks import peers
 from tincture.benchmarks.peer_models.peer import Drawing
 from tincture.benchmarks.peer_models.report import plot, tables
 from tincture.common.errors import InputError
+from tincture.evaluation.features import FeatureExtractor
 from tincture.quantization.palettes.batch import PaletteBatch
 from tincture.quantization.palettes.palette import Palette
 
@@ -146,10 +147,12 @@ def test_a_comparison_goes_on_where_it_ended_and_only_as_it_began(run, tmp_path)
     assert "was made with another --times" in err
 
 
-def test_figures_of_comparisons_that_ran_side_by_side_stand_in_one_table(run, tmp_path):
+def test_figures_of_comparisons_that_ran_side_by_side_stand_in_one_table(run, cache_dir, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    means = FeatureExtractor("mean-color", 16, lambda rgb: rgb.mean(dim=(2, 3)), torch.device("cpu"))
+    monkeypatch.setattr(peers, "load_extractor", lambda device: means)  # nothing is measured here
     parser = peers.make_parser()
-    options = ["--peers", "a", "b", "--palettes", "own", "--seeds", "1"]
+    options = ["--peers", "a", "b", "--palettes", "own", "--seeds", "1", "--data.cache_dir", str(cache_dir)]
     plain = peers.plain_options(parser, parser.parse_args(["--output", "anywhere", *options]))
     del plain["train"]["accumulation"]  # as a comparison that was made before there was such an option
     real = {"palettes": "own", "peer": "real", "entries": 16, "frechet": 30.0, "kernel": 0.0, "recall": 0.8}
@@ -158,7 +161,8 @@ def test_figures_of_comparisons_that_ran_side_by_side_stand_in_one_table(run, tm
         records = {"options": plain, "records": [real, record(peer, 0, 1.0, 40.0)]}
         (tmp_path / name / "peers.json").write_text(json.dumps(records))
     folders = [tmp_path / "one", tmp_path / "two"]
-    words = ["--peers", "ours", "ddpm", "--palettes", "own", "--seeds", 1, "--output", tmp_path / "both", "--take"]
+    words = ["--peers", "ours", "ddpm", "--palettes", "own", "--seeds", 1, "--output", tmp_path / "both"]
+    words += ["--data.cache_dir", cache_dir, "--take"]
     status, out, _ = run(peers, *words, *folders)
     assert status == 0
     assert "| ours | 1,234 |" in out and "| ddpm | 1,234 |" in out
