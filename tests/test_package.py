@@ -65,17 +65,16 @@ def test_a_picture_is_reduced(call, tmp_path):
         assert len(image.getcolors()) == 4
 
 
-def test_images_are_drawn_in_a_named_palette(call, tmp_path):
-    options = ["--palette", "pico-8", "--num-images", 1, "--steps", 2, "--output", "out"]
-    call("-m", "tincture", "sample", "--checkpoint", CHECKPOINT, *options)
+def test_a_pipeline_is_loaded_in_two_lines_and_images_are_drawn_in_a_named_palette(call, tmp_path):
+    """In one process: to import torch and diffusers takes longer than either."""
+    options = ["--palette", "pico-8", "--num-images", "1", "--steps", "2", "--output", "out"]
+    lines = [
+        "from tincture import PaletteDiffusionPipeline",
+        f"PaletteDiffusionPipeline.from_pretrained({str(CHECKPOINT)!r})",
+        "import sys; from tincture.__main__ import main; main()",
+    ]
+    call("-c", "\n".join(lines), "sample", "--checkpoint", CHECKPOINT, *options)
     assert (tmp_path / "out" / "0000.png").is_file()
-
-
-def test_a_pipeline_is_loaded_in_two_lines(call):
-    lines = (
-        f"from tincture import PaletteDiffusionPipeline\nPaletteDiffusionPipeline.from_pretrained({str(CHECKPOINT)!r})"
-    )
-    call("-c", lines)
 
 
 def test_a_config_of_the_package_goes_by_its_name(call):

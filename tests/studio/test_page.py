@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
 
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.tests.studio.conftest import ROOT
+
+pytest.importorskip("playwright.sync_api", reason="make test-studio installs playwright")
+from playwright.sync_api import expect, sync_playwright
+
 from tincture.tools import make_studio_pictures
 
 pytestmark = pytest.mark.browser
