@@ -78,7 +78,7 @@ def test_kept_pixels_never_change(process, sampler, strength):
     assert (drawn == indices.numpy())[keep.numpy()].all()
     assert (drawn != indices.numpy())[~keep.numpy()].any()
     assert all((maps == indices.numpy())[keep.numpy()].all() for maps in seen)
-    # Image i depends on the seed and i alone, however few pixels others have to draw: two, two, one.
+    # Image i depends on the seed and i alone, however few pixels the others of its batch draw.
     assert np.array_equal(index_maps(pipeline(5, sampling=replace(sampling, batch_size=2), **options)), drawn)
 
 
