@@ -20,7 +20,7 @@ from .recolor_tab import add_recolor_tab
 from .repaint_tab import add_repaint_tab
 from .sitting import Sitting
 from .take_away_tab import add_take_away_tab
-from .tools import add_tools
+from .tools import add_tools, show_pictures
 from .widgets import CSS, HEAD, widget
 
 LONGEST_QUEUE = 64
@@ -85,7 +85,7 @@ def launch(page: gr.Blocks, host: str, port: int | None, **more: Any) -> Any:
     for library in ("httpx", "mcp", "uvicorn"):
         logging.getLogger(library).setLevel(logging.WARNING)
     page.queue(max_size=LONGEST_QUEUE)
-    return page.launch(
+    launched = page.launch(
         server_name=host,
         server_port=port,
         theme=make_theme(),
@@ -104,3 +104,5 @@ def launch(page: gr.Blocks, host: str, port: int | None, **more: Any) -> Any:
         app_kwargs={"middleware": [Middleware(Door)]},
         **more,
     )
+    show_pictures(page.mcp_server_obj)
+    return launched

@@ -18,7 +18,7 @@ from tincture.quantization.pictures.sprite_sheet import make_sprite_sheet
 
 from .pictures import content_of, indexed_at, placed, text_of, workplace
 from .sitting import AT_ONCE, ONE_AT_A_TIME, QUIET, Sitting, chosen_in, whole
-from .widgets import upload, widget
+from .widgets import fits, settings_in, upload, widget
 
 AT_MOST = 300
 """Drawings taken away at once."""
@@ -29,9 +29,10 @@ COPY = """async (strip) => {
   await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]);
   return {note: "Copied."};
 }"""
-SAVE_STATE = """(strip) => ({
+SAVE_STATE = """(strip, ...values) => ({
   name: "state.json", note: "Saved state.json.",
-  data: "data:application/json;base64," + btoa(unescape(encodeURIComponent(JSON.stringify(strip)))),
+  data: "data:application/json;base64," + btoa(unescape(encodeURIComponent(JSON.stringify(
+    {...strip, settings: Object.fromEntries(NAMES.map((name, place) => [name, values[place]]))})))),
 })"""
 
 
@@ -84,8 +85,21 @@ def add_take_away_tab(sitting: Sitting) -> None:
     ):
         button.click(makes(make), [sitting.strip, *options], saver, **ONE_AT_A_TIME, **QUIET)
     copy.click(None, sitting.strip, saver, js=COPY, **AT_ONCE)
-    state.click(None, sitting.strip, saver, js=SAVE_STATE, **AT_ONCE)
-    earlier.upload(read_state, earlier, [sitting.strip, saver], **ONE_AT_A_TIME, **QUIET)
+    settings = {
+        f"{tab.id}: {each.label or 'Palette'}": each for tab in sitting.tabs.children for each in settings_in(tab)
+    }
+    save = SAVE_STATE.replace("NAMES", json.dumps(list(settings)))
+    state.click(None, [sitting.strip, *settings.values()], saver, js=save, **AT_ONCE)
+
+    def restore(uploaded: dict[str, Any]) -> list[Any]:
+        strip, note, found = read_state(uploaded)
+        return [
+            strip,
+            note,
+            *(found[n] if n in found and fits(each, found[n]) else gr.skip() for n, each in settings.items()),
+        ]
+
+    earlier.upload(restore, earlier, [sitting.strip, saver, *settings.values()], **ONE_AT_A_TIME, **QUIET)
 
 
 def pictures_of(folder: Path, images: list[IndexedImage]) -> dict[str, str]:
@@ -158,14 +172,15 @@ def saved(name: str, content: bytes, kind: str = "application/octet-stream") -> 
     return {"name": name, "data": data, "note": f"Saved {name}."}
 
 
-def read_state(uploaded: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The strip of a state.json, each of whose pictures is looked at."""
+def read_state(uploaded: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+    """The strip of a state.json, each of whose pictures is looked at; a note; what was set."""
     if not (uploaded or {}).get("data"):
-        return gr.skip(), {}
+        return gr.skip(), {}, {}
     try:
         try:
             state = json.loads(content_of(uploaded.get("data") or "", "state.json"))
             items = [(str(each["src"]), str(each["label"]), str(each["command"])) for each in state["items"]]
+            settings = dict(state.get("settings", {}))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
@@ -178,5 +193,6 @@ def read_state(uploaded: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]
                 for src, label, command in items
             ]
     except InputError as error:
-        return gr.skip(), {"note": f"error: {' '.join(str(error).split())}"}
-    return {"items": kept, "selected": []}, {"note": f"{len(kept)} drawings are back."}
+        return gr.skip(), {"note": f"error: {' '.join(str(error).split())}"}, {}
+    back = f"{len(kept)} drawings are back{', and all settings' if settings else ''}."
+    return {"items": kept, "selected": []}, {"note": back}, settings

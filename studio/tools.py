@@ -7,9 +7,13 @@ import base64
 import json
 from collections.abc import Callable
 from functools import wraps
+from io import BytesIO
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.mcp import GradioMCPServer
+from mcp.types import ImageContent, TextContent
+from PIL import Image
 
 from tincture.common.errors import InputError
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -21,6 +25,8 @@ from .quantizing import quantized_file
 from .requests import Request, check_sides
 from .sitting import ONE_AT_A_TIME
 
+SHOWN = 256
+"""Pixels to which the longer side of a sprite is enlarged where an agent looks at it."""
 Axis = Literal["", "x", "y", "both"]
 
 
@@ -49,6 +55,34 @@ def answer(images: list[IndexedImage], command: str = "", **more: Any) -> str:
         for image in images
     ]
     return json.dumps({"drawings": drawings, **({"command": command} if command else {}), **more})
+
+
+def show_pictures(server: GradioMCPServer) -> None:
+    """Let agents see what tools made: after the JSON comes each picture as MCP's image content.
+
+    gradio's own way needs files with addresses, and the studio serves none. Drawings are enlarged
+    by whole pixels; the JSON holds them as they are.
+    """
+    told_only = server.postprocess_output_data
+
+    def shown_too(data: Any, root_url: str) -> list[TextContent | ImageContent]:
+        content = told_only(data, root_url)
+        return [*content, *(picture for said in content for picture in _pictures_of(said.text))]
+
+    server.postprocess_output_data = shown_too
+
+
+def _pictures_of(said: str) -> list[ImageContent]:
+    """What the JSON of a tool holds."""
+    found = json.loads(said)
+    pictures = []
+    for each in found.get("drawings", []):
+        image = IndexedImage.from_pil(Image.open(BytesIO(base64.b64decode(each["png"]))))
+        large = image.enlarged(max(1, SHOWN // max(image.indices.shape)))
+        pictures.append(("png", base64.b64encode(large.to_png()).decode()))
+    if "file" in found:
+        pictures.append((found["suffix"].removeprefix("."), found["file"]))
+    return [ImageContent(type="image", data=data, mimeType=f"image/{kind}") for kind, data in pictures]
 
 
 def make_tools(engine: Engine) -> list[Callable]:

@@ -22,6 +22,10 @@ from tincture.tools import make_studio_pictures
 
 pytestmark = pytest.mark.browser
 
+CLIPBOARD = """async () => {
+  const [item] = await navigator.clipboard.read();
+  return (await studio.dataOf(await item.getType("image/png"))).split(",")[1];
+}"""
 DUSK = ROOT / "docs" / "pictures" / "dusk.png"
 SIZES = {"desk": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
@@ -293,6 +297,11 @@ def test_drawings_outlive_a_refresh_and_are_taken_away_as_they_are(page):
     page.locator(".strip .tile").last.click()  # the first one drawn
     _, png = saved(page, panel.get_by_role("button", name="Indexed PNG"))
     assert png == drawn[0].to_png()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel.get_by_role("button", name="Copy to the clipboard").click()
+    panel.get_by_text("Copied.").wait_for()
+    with Image.open(io.BytesIO(base64.b64decode(page.evaluate(CLIPBOARD)))) as copied:  # browsers write it anew
+        assert np.array_equal(np.array(copied.convert("RGBA")), drawn[0].to_rgba())
     page.get_by_role("button", name="All", exact=True).click()
     _, content = saved(page, panel.get_by_role("button", name="Everything as a zip"))
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -301,13 +310,26 @@ def test_drawings_outlive_a_refresh_and_are_taken_away_as_they_are(page):
     assert Image.open(io.BytesIO(archive.read("drawings.gif"))).n_frames == 2
     assert archive.read("palette/palette.hex").decode().split() == drawn[1].palette.to_hex()
     assert {Path(name).suffix for name in archive.namelist() if "/" in name} >= {".hex", ".gpl", ".txt", ".act", ".png"}
+    panel = open_tab(page, "Draw")
+    panel.get_by_label("Palette by name").select_option("sweetie-16")
+    panel.get_by_label("What to draw").fill("robe")
+    slider(panel, "How many", 3)
+    panel = open_tab(page, "Take away")
     name, state = saved(page, panel.get_by_role("button", name="Save this sitting"))
     assert name == "state.json"
+    page.reload()  # which forgets what was set
+    page.locator(".strip .tile").nth(1).wait_for()
+    panel = open_tab(page, "Take away")
     page.get_by_role("button", name="All", exact=True).click()
     page.get_by_role("button", name="Remove", exact=True).last.click()
     assert page.locator(".strip .tile").count() == 0
     panel.locator("input[type=file]").set_input_files({"name": name, "mimeType": "application/json", "buffer": state})
     page.locator(".strip .tile").nth(1).wait_for()
+    panel = open_tab(page, "Draw")
+    expect(panel.get_by_label("Palette by name")).to_have_value("sweetie-16")
+    expect(panel.get_by_label("What to draw")).to_have_value("robe")
+    expect(panel.get_by_label("number input for How many", exact=True)).to_have_value("3")
+    panel = open_tab(page, "Take away")
     broken = {"name": "state.json", "mimeType": "application/json", "buffer": b'{"items": [1]}'}
     panel.locator("input[type=file]").set_input_files(broken)
     panel.get_by_text("error: this is no state.json that the studio saved").wait_for()

@@ -65,6 +65,13 @@ def test_an_agent_draws_four_sprites_and_repaints_one_in_the_exact_palette(serve
     assert "name such as pico-8" in tools[0].inputSchema["properties"]["palette"]["description"]
     sprites = images_of(drawn.content[0].text)
     assert len(sprites) == 4
+    seen = [IndexedImage.from_pil(Image.open(BytesIO(base64.b64decode(each.data)))) for each in drawn.content[1:]]
+    assert {(each.type, each.mimeType) for each in drawn.content[1:]} == {("image", "image/png")}
+    assert all(
+        np.array_equal(large.indices, sprite.indices.repeat(32, 0).repeat(32, 1))
+        for large, sprite in zip(seen, sprites, strict=True)
+    )
+    assert [large.palette for large in seen] == [wanted] * 4
     assert all(sprite.palette == wanted for sprite in sprites)
     (repainted,) = images_of(again.content[0].text)
     assert repainted.palette == wanted

@@ -16,11 +16,13 @@ from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 from tincture.studio.draw_tab import further
 from tincture.studio.drawings import to_draw
+from tincture.studio.page import make_page
 from tincture.studio.pictures import text_of
 from tincture.studio.quantize_tab import cloud_of
 from tincture.studio.repaint_tab import tiles_of
 from tincture.studio.sitting import Sitting, chosen_in
 from tincture.studio.take_away_tab import everything_of, gif_of, palette_file_of, pictures_of, read_state, sheet_of
+from tincture.studio.widgets import fits, settings_in
 
 
 @pytest.fixture
@@ -97,8 +99,19 @@ def test_a_sitting_goes_on_another_day(sprites):
     [b"[]", b"{}", b"nonsense", b'{"items": [{"src": "/etc/passwd", "label": "", "command": ""}]}', b"[" * 100_000],
 )
 def test_a_state_that_the_studio_did_not_save_is_told(content):
-    _, told = read_state({"data": base64.b64encode(content).decode()})
+    _, told, _ = read_state({"data": base64.b64encode(content).decode()})
     assert told["note"].startswith("error: ")
+
+
+def test_what_was_set_can_be_set_again_and_nothing_that_could_not_have_been(engine):
+    settings = list(settings_in(make_page(engine)))
+    assert {type(each).__name__ for each in settings} >= {"HTML", "Slider", "Number", "Textbox", "Dropdown", "Checkbox"}
+    assert len(settings) > 40
+    odd_palettes = [{"name": [], "colors": ["red"], "locked": [0]}, {"name": "pico-8", "colors": [], "locked": []}]
+    for each in settings:
+        assert fits(each, "" if each.value is None else each.value), each.label
+        for odd in (None, {}, [[]], float("nan"), 10**400, -1, "x" * 5000, *odd_palettes):
+            assert not fits(each, odd), (each.label, odd)
 
 
 def test_what_is_chosen_is_taken_and_nothing_that_is_not_there(sprites):
