@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -50,6 +49,8 @@ CONFIDENT = Sampling(CALLS, sampler="confidence")
 GREEDY = replace(CONFIDENT, sampler_options={"choice_temperature": 0.0}, temperature=0.0)
 COLORFUL = ("endesga-64", "resurrect-64")
 LEVELS = 8
+FIDELITY = 6.0 * (LEVELS - 1) ** 2
+"""Rounding to L levels errs by 1 / (L - 1) / sqrt(12); as a Gaussian's variance, that is 1 / 2F."""
 NOISE = 0.06
 
 
@@ -137,6 +138,8 @@ def rgba_of(truth: Truth) -> np.ndarray:
 
 def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tuple[Truth, Ways]:
     """A hidden center of half the edge length."""
+    import cv2  # no other task needs it
+
     size = heldout.indices.shape[1]
     hidden = torch.zeros(size, size, dtype=torch.bool)
     hidden[size // 4 : size - size // 4, size // 4 : size - size // 4] = True
@@ -168,8 +171,8 @@ def inpaint_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tupl
     }
 
 
-def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tuple[Truth, Ways]:
-    """Icons in palettes of 64 colors, by their lightness in 8 levels."""
+def grey_icons(heldout: IndexMaps) -> tuple[Truth, Tensor]:
+    """Icons in palettes of 64 colors, and their lightness in `LEVELS` levels."""
     owns = Truth(heldout.indices.long(), [heldout.palette(n) for n in range(len(heldout))], torch.empty(0))
     named = [read_palette(name).with_transparency() for name in COLORFUL]
     palettes = [named[n % len(named)] for n in range(len(heldout))]
@@ -179,23 +182,27 @@ def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tup
     truth = Truth(indices, palettes, indices != clear)
     rows = truth.where.flatten(1).any(dim=1)
     assert rows.all(), "an icon without an opaque pixel"
-    luminance = round_to_levels(luminance_of_indices(indices, truth.batch), torch.full((len(indices),), LEVELS))
-    # Rounding to L levels errs by 1 / (L - 1) / sqrt(12); as a Gaussian's variance, that is 1 / 2F.
-    fidelity = 6.0 * (LEVELS - 1) ** 2
+    return truth, round_to_levels(luminance_of_indices(indices, truth.batch), torch.full((len(indices),), LEVELS))
+
+
+def colorize_ways(pipeline: PaletteDiffusionPipeline, heldout: IndexMaps) -> tuple[Truth, Ways]:
+    """Icons in palettes of 64 colors, by their lightness in 8 levels."""
+    truth, luminance = grey_icons(heldout)
+    palettes = truth.palettes
 
     def nearest() -> Tensor:
         return LightnessWish(luminance, float("inf")).bias(truth.batch, slice(None)).argmax(dim=1)
 
     def arbitrary() -> Tensor:
-        bias = LightnessWish(luminance, fidelity).bias(truth.batch, slice(None))
+        bias = LightnessWish(luminance, FIDELITY).bias(truth.batch, slice(None))
         return categorical(bias.softmax(dim=1), torch.Generator().manual_seed(0))
 
     draw, median = drawer(pipeline, palettes)
-    wish = Controls(wishes=[LightnessWish(luminance, fidelity)])
+    wish = Controls(wishes=[LightnessWish(luminance, FIDELITY)])
     ways: Ways = {
         "nearest lightness": nearest,
         "any entry of about that lightness": arbitrary,
-        f"bias (F = {fidelity:.0f}), one draw": lambda: draw(DRAWN, wish),
+        f"bias (F = {FIDELITY:.0f}), one draw": lambda: draw(DRAWN, wish),
         "bias, surest first, likeliest entries": lambda: draw(GREEDY, wish),
         f"bias, median of {MEDIAN_DRAWS} draws": lambda: median(DRAWN, wish),
     }

@@ -85,9 +85,15 @@ def judged_bits(
 
 def heldout_icons(number: int, colors: int = 16) -> list[IndexedImage]:
     """So many of the held-out icons, spread evenly, in so many colors of their own."""
-    pictures = [image for image in icons().images if isinstance(image, LabelledImage) and is_heldout(image.side, 0.1)]
+    pictures = heldout_pictures()
     chosen = np.unique(np.linspace(0, len(pictures) - 1, number).astype(int))
-    return [quantize(pictures[place].pixels, colors) for place in chosen]
+    return [quantize(pictures[place], colors) for place in chosen]
+
+
+def heldout_pictures() -> list[np.ndarray]:
+    """The held-out icons in all their colors, uint8 ``[16, 16, 4]`` each."""
+    images = (image for image in icons().images if isinstance(image, LabelledImage))
+    return [image.pixels for image in images if is_heldout(image.side, 0.1)]
 
 
 # Handedness: do drawings come out mirrored? Icons have a right and a left. Light falls from one
