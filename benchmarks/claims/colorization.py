@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 SHOWN = 12
 """Icons in the picture."""
 MEASURES = ("error", "error of lightness", "two draws apart", "bits per pixel")
-TRUE = "the icons themselves"
+TRUE, NEAREST, USUAL = "the icons themselves", "nearest lightness", "the usual color of that lightness"
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def ways(given: Task) -> dict[str, Callable[[int], Tensor]]:
 
     return {
         TRUE: lambda _: given.truth.indices,
-        "nearest lightness": lambda _: bias(replace(wish, fidelity=float("inf"))).argmax(dim=1),
-        "the usual color of that lightness": lambda _: usual_colors(given),
+        NEAREST: lambda _: bias(replace(wish, fidelity=float("inf"))).argmax(dim=1),
+        USUAL: lambda _: usual_colors(given),
         "any color of about that lightness": any_color,
         "model, by a bias": lambda seed: draw(replace(DRAWN, seed=seed), asked),
         "model, told the lightness": lambda seed: draw(replace(DRAWN, seed=seed), told),
@@ -140,10 +140,13 @@ def over_opaque(values: Tensor, truth: Truth) -> np.ndarray:
 
 
 def table(records: Records) -> str:
-    """Means over icons."""
-    lines = [heading(f"{len(records[TRUE]['error'])} icons, colored by", *MEASURES)]
+    """Means over icons, and paired differences of errors to those of what needs no network."""
+    plain = {name: np.array(records[name]["error"]) for name in (NEAREST, USUAL)}
+    lines = [heading("icons colored by", *MEASURES, *(f"error less that of {name}" for name in plain))]
     for name, record in records.items():
-        lines.append(row(name, *(with_error(*mean_of(record[each]), 3) for each in MEASURES)))
+        cells = [with_error(*mean_of(record[each]), 3) for each in MEASURES]
+        cells += [with_error(*mean_of(record["error"] - each), 4) for each in plain.values()]
+        lines.append(row(name, *cells))
     return "\n".join(lines)
 
 

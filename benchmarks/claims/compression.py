@@ -48,7 +48,7 @@ LOSSY: dict[str, list[Callable[..., bytes]]] = {
 MEASURES = ("PSNR, dB", "SSIM", "100 ΔE as seen")
 BEST_PSNR = 60.0
 """Equal pictures count as this."""
-KINDS = ("photograph", "icons", "tiles")
+KINDS = {"photographs": "photographs", "icons": "sheets of icons", "tiles": "sheets of tiles"}
 
 
 def trials(options: Namespace) -> Mapping[str, Callable[[], Any]]:
@@ -56,7 +56,7 @@ def trials(options: Namespace) -> Mapping[str, Callable[[], Any]]:
     pictures = icon_sheets(2 if options.quick else 5)
     if not options.quick:
         photos = list(small_photographs(144, 96).items())[:5]
-        pictures |= {f"photograph {name}": rgb for name, rgb in photos}
+        pictures |= {f"photographs {name}": rgb for name, rgb in photos}
         pictures |= {} if options.data is None else crawl_sheets(options.data, 4)
     return {name: partial(curves, rgb) for name, rgb in pictures.items()}
 
@@ -122,21 +122,23 @@ def gains(record: dict[str, list[list[float]]], writer: str, place: int) -> dict
 
 
 def table(records: Records) -> str:
-    """Gains of palettes over JPEG, and over the best of the four formats at each measure."""
-    lines = [heading("pictures", "written as", "K", "bytes", *(f"{m}: − JPEG, − the best" for m in MEASURES))]
-    for kind in KINDS:
-        here = [record for name, record in records.items() if name.startswith(kind)]
-        for writer in list(here[0])[len(LOSSY) :] if here else []:
-            for place, number in enumerate(COLORS):
-                each = [gains(record, writer, place) for record in here]
-                jpeg = np.array([gain["JPEG"] for gain in each])
-                best = np.array([np.min(list(gain.values()), axis=0) for gain in each])
-                size = np.mean([record[writer][place][0] for record in here])
-                cells = [
-                    ", ".join(with_error(*mean_of(side[:, n]), digits) for side in (jpeg, best))
-                    for n, digits in enumerate((1, 3, 2))
-                ]
-                lines.append(row(f"{len(here)} {kind}", writer, number, f"{size:,.0f}", *cells))
+    """Gains of palettes at equal bytes, over the best of the formats at each measure and JPEG."""
+    lines = []
+    for rivals in (LOSSY, ("JPEG",)):
+        writers = list(next(iter(records.values())))[len(LOSSY) :]
+        lines += ["", f"better than {' and '.join(rivals)} by {', '.join(MEASURES)}", ""]
+        lines.append(heading("pictures", "K", *(each for writer in writers for each in (writer, "at bytes"))))
+        for kind, words in KINDS.items():
+            here = [record for name, record in records.items() if name.startswith(kind)]
+            for place, number in enumerate(COLORS if here else ()):
+                cells = []
+                for writer in writers:
+                    each = [gains(record, writer, place) for record in here]
+                    least = np.array([np.min([gain[rival] for rival in rivals], axis=0) for gain in each])
+                    pairs = zip(least.T, (1, 3, 2), strict=True)
+                    cells.append(", ".join(with_error(*mean_of(column), digits) for column, digits in pairs))
+                    cells.append(f"{np.mean([record[writer][place][0] for record in here]):,.0f}")
+                lines.append(row(f"{len(here)} {words}", number, *cells))
     return "\n".join(lines)
 
 
@@ -158,7 +160,8 @@ def draw(figure: "Figure", records: Records) -> None:
                 axes.plot(sizes, values, label=writer, color=f"C{number}", **style)
             axes.set_xscale("log")
             axes.set_ylim(*((10, 45), (0.4, 1), (0, 5))[place])
-            axes.set(title=f"{len(here)} {kind}" if place == 0 else "", ylabel="" if column else measure)
+            axes.set(title="" if place else f"{len(here)} {KINDS[kind]}", xlabel="bytes" if place == 2 else "")
+            axes.set_ylabel("" if column else measure)
     axes.legend(fontsize="x-small")
 
 

@@ -33,10 +33,10 @@ from .trials import ICONS, SPRITES, Claim, Records, examine
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STEPS = 32
-STRENGTHS = (0.0, 0.5, 0.9, 1.0)
-SCALES = (0.0, 1.0, 2.0, 4.0)
-"""Of guidance; 0: not told the class."""
+STEPS = 16
+STRENGTHS = (0.0, 0.5, 1.0)
+SCALES = (0.0, 1.0, 2.0)
+"""Of guidance. At 0 the network isn't told the class, and palettes are still of that class."""
 CLASSES = 12
 FOREIGN = ("pico-8", "nintendo-gameboy-bgb", "sweetie-16", "resurrect-64", "web-safe-216")
 PROPORTIONS, CLASS, PALETTE = "proportions at strength ", "class guided by ", "palette "
@@ -95,14 +95,14 @@ def in_proportion(strength: float, number: int) -> dict[str, list[float]]:
 
 
 def of_class(scale: float | None, number: int) -> dict[str, list[float]]:
-    """Whether a probe recognizes drawings of each class; none: held-out icons of these classes."""
+    """Whether a probe recognizes drawings of each class; none: held-out icons of these."""
     labels, heldout = classes(), given().heldout
     if scale is None:
         rows = torch.nonzero(torch.isin(heldout.labels, torch.tensor(labels)))[:, 0]
         return {"recognized": recognizer()(heldout.pictures(rows), heldout.labels[rows])}
     drawn = []
     for label in labels:
-        told = Guidance(class_label=given().training.label_names[label] if scale else None, guidance_scale=scale or 1.0)
+        told = Guidance(class_label=given().training.label_names[label], guidance_scale=scale)
         drawn += given().pipeline(number, "heldout", Sampling(STEPS, seed=label), told).images
     return {"recognized": recognizer()(drawn, torch.tensor(labels).repeat_interleave(number))}
 
@@ -119,7 +119,7 @@ def trials(options: Namespace) -> Mapping[str, Callable[[], Any]]:
     """One for each strength, scale of guidance and palette."""
     number, strengths, scales = (6, (0.0, 1.0), ()) if options.quick else (64, STRENGTHS, (*SCALES, None))
     asked = {f"{PROPORTIONS}{strength:g}": partial(in_proportion, strength, number) for strength in strengths}
-    asked |= {f"{CLASS}{scale}": partial(of_class, scale, 8) for scale in scales}
+    asked |= {f"{CLASS}{scale}": partial(of_class, scale, 6) for scale in scales}
     return asked | {f"{PALETTE}{name}": partial(in_palette, name, number // 4) for name in FOREIGN}
 
 

@@ -29,7 +29,7 @@ from .trials import ICONS, Claim, Records, examine, on_ground, small_photographs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = {"icons": 16, "photograph": 32}
+KINDS = {"icons": 16, "photographs": 32}
 """Pictures, and the entries in which they are recolored."""
 COUNTED = 16
 """Colors to which pictures are reduced before their proportions are compared."""
@@ -91,11 +91,11 @@ def ways(kind: str) -> dict[str, Way]:
 def trials(options: Namespace) -> Mapping[str, Callable[[], Any]]:
     """One for each picture."""
     icons = [image for image in heldout_icons(12 if options.quick else 80) if len(image.palette) > 4]
-    pictures = {"icons": icons, "photograph": []}
+    pictures = {"icons": icons, "photographs": []}
     if not options.quick:
         photos = small_photographs(144, 96).values()
-        pictures["photograph"] = [quantize(rgb, KINDS["photograph"]) for rgb in photos]
-    shifts = {"icons": 7, "photograph": 1}  # icons that follow one another are of one kind
+        pictures["photographs"] = [quantize(rgb, KINDS["photographs"]) for rgb in photos]
+    shifts = {"icons": 7, "photographs": 1}  # icons that follow one another are of one kind
     return {
         f"{kind} {n}": partial(measured, kind, image, some[(n + shifts[kind]) % len(some)])
         for kind, some in pictures.items()
