@@ -227,14 +227,19 @@ def test_a_tile_is_shown_three_by_three(page):
     shown_tab(page).locator(".tiles .tile").first.click()
     page.locator("canvas.paper").wait_for()
     panel = shown_tab(page)
+    panel.get_by_text("Larger canvas, symmetry, tiles").click()  # first: a field that has just appeared may forget
+    panel.get_by_label("Repeats without a seam").wait_for()
     slider(panel, "Effort (calls)", 4)
     slider(panel, "How many", 1)
-    panel.get_by_text("Larger canvas, symmetry, tiles").click()
-    set_number(panel, "Left, pixels", 2)
     panel.get_by_label("Repeats without a seam").click()
     page.get_by_role("option", name="both").click()
+    set_number(panel, "Left, pixels", 2)
     panel.get_by_role("button", name="Repaint", exact=True).click()
-    page.wait_for_function("document.querySelectorAll('.strip .tile').length == 2")
+    page.wait_for_function(
+        "document.querySelectorAll('.strip .tile').length > 1 || document.querySelector('.note.wrong:not(:empty)')"
+    )
+    assert panel.locator(".note.wrong:not(:empty)").all_inner_texts() == []
+    assert page.locator(".strip .tile").count() == 2
     panel.locator(".tiles").nth(1).locator(".tile").wait_for()
     one, nine = pictures(page)
     assert one.indices.shape == (12, 14)
