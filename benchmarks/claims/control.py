@@ -117,7 +117,7 @@ def in_palette(name: str, number: int) -> dict[str, list[float]]:
 
 def trials(options: Namespace) -> Mapping[str, Callable[[], Any]]:
     """One for each strength, scale of guidance and palette."""
-    number, strengths, scales = (6, (0.0, 1.0), ()) if options.quick else (64, STRENGTHS, (*SCALES, None))
+    number, strengths, scales = (8, (0.0, 1.0), ()) if options.quick else (64, STRENGTHS, (*SCALES, None))
     asked = {f"{PROPORTIONS}{strength:g}": partial(in_proportion, strength, number) for strength in strengths}
     asked |= {f"{CLASS}{scale}": partial(of_class, scale, 6) for scale in scales}
     return asked | {f"{PALETTE}{name}": partial(in_palette, name, number // 4) for name in FOREIGN}
