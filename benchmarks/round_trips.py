@@ -18,7 +18,7 @@ from tincture.data.index_maps import load_index_maps
 from tincture.data.sources import DataConfig
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
-OF_A_SHAPE = 6
+OF_A_SHAPE = 20
 LARGEST = (100, 200)
 """Height and width."""
 SMALLER, SHARE = (64, 64), 0.97
@@ -85,8 +85,8 @@ def main(arguments: list[str]) -> None:
 
     network = CodecNetwork(PaletteDiffusionPipeline.from_pretrained(options.checkpoint))
     wrong, size, kept, started = 0, 0, 0, time.process_time()
-    for first in tqdm(range(0, len(pictures), 60)):
-        batch = pictures[first : first + 60]
+    for first in tqdm(range(0, len(pictures), 120)):
+        batch = pictures[first : first + 120]
         files = encode_pictures(network, batch, options.effort - 1)
         for picture, (back,) in zip(batch, decode(network, files), strict=True):
             is_kept = not isinstance(back, Picture)

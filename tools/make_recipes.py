@@ -34,7 +34,7 @@ COMMON = "--steps 32 --overwrite --output runs/drawn"
 SHORT = {
     "DRAW": f"python sample.py --checkpoint checkpoints/sprites {COMMON}",
     "ICON": f"python sample.py --checkpoint checkpoints/icons16 {COMMON}",
-    "THINGS": "--prompt robe sword potion wall demon dragon helmet person --guidance-scale 2 --temperature 0.9",
+    "THINGS": "--prompt robe sword potion wall demon dragon helmet person",
 }
 """What variables stand for in docs/drawing.md."""
 MODEL = "--checkpoint checkpoints/icons16"
@@ -82,7 +82,7 @@ RECIPES = {
         tuple(f"$ICON --luminance my/grey.png --palette {p} --transparent --num-images 8" for p in ("sweetie-16", "my/icon.png")),
         ("my/grey.png",),
     ),
-    "tile": Recipe(('$DRAW --tile both --palette train --prompt "brick wall" "stone floor" grass water --guidance-scale 2 --num-images 4',), shown="tiled.png"),
+    "tile": Recipe(('$DRAW --tile both --palette train --prompt "brick wall" "stone floor" grass water --num-images 4',), shown="tiled.png"),
     "mirror": Recipe(("$DRAW $THINGS --mirror x --palette sweetie-16 --transparent --num-images 8",), scale=3),
     "recolor": Recipe(
         tuple(
@@ -95,7 +95,7 @@ RECIPES = {
     ),
     "words": Recipe(
         (
-            '$DRAW --palette train --prompt "red robe" "green robe" "blue robe" "yellow robe" --guidance-scale 2 --num-images 8',
+            '$DRAW --palette train --prompt "red robe" "green robe" "blue robe" "yellow robe" --num-images 8',
             "$DRAW $THINGS --palette train --num-images 8",
         ),
         scale=3,
@@ -107,7 +107,7 @@ RECIPES = {
         ("$ICON --palette my/folder.png --num-images 10", "$ICON --palette my/folder.png --negative-class folder --num-images 10")
     ),
     "strip": Recipe(
-        ('$DRAW --palette sweetie-16 --palette-to pico-8 --strip 8 --transparent --prompt robe "brick wall" person --guidance-scale 2 --num-images 3',),
+        ('$DRAW --palette sweetie-16 --palette-to pico-8 --strip 8 --transparent --prompt robe "brick wall" person --num-images 3',),
         columns=8,
         scale=3,
     ),
