@@ -166,7 +166,7 @@ def draw(figure: "Figure", records: Records) -> None:
     axes.legend(fontsize="x-small")
 
 
-CLAIM = Claim("compression", trials, table, draw, (13, 11))
+CLAIM = Claim("compression", trials, table, draw, (11, 9))
 
 
 def main(arguments: list[str]) -> None:
