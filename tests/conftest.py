@@ -20,6 +20,13 @@ from tincture.training import feeds
 
 os.environ.setdefault("WANDB_MODE", "offline")
 
+LONG = ("test_processes.py", "test_hostile_configs.py", "test_reproducibility.py", "test_package.py")
+"""Few tests that take long: first, so that no worker is left alone with them at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture
 def rng():
