@@ -92,6 +92,7 @@ class ChannelHead(nn.Module):
 
 
 @lru_cache
+@torch.inference_mode(False)  # who draws first may train afterwards
 def _curve_table(dtype: torch.dtype, device: torch.device) -> Tensor:
     """What the number at each knot adds at each distance from -255 to 255, ``[knots, 511]``."""
     distances = np.arange(1 - VALUES, VALUES)

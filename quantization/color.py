@@ -53,8 +53,9 @@ def _transposed(matrix: tuple[tuple[float, ...], ...], dtype: "torch.dtype", dev
 
     # Made where it shall be. A compiled network would keep a literal on the CPU, and a network that
     # reads from there gets no CUDA graph.
-    numbers = [torch.full((), number, dtype=dtype, device=device) for row in matrix for number in row]
-    return torch.stack(numbers).view(3, 3).T
+    with torch.inference_mode(False):  # who draws first may train afterwards
+        numbers = [torch.full((), number, dtype=dtype, device=device) for row in matrix for number in row]
+        return torch.stack(numbers).view(3, 3).T
 
 
 def _where(condition: Array, yes: Array, no: Array) -> Array:

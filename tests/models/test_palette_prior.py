@@ -178,6 +178,18 @@ def test_kept_colors_are_kept_exactly_even_where_nearly_nothing_else_is_left(rng
         assert len(np.unique(palette.colors, axis=0)) == 256
 
 
+def test_a_process_that_has_drawn_can_train_afterwards(prior):
+    palette_prior._curve_table.cache_clear()
+    sets = coded([Palette(np.array([[0, 0, 0, 255], [9, 9, 9, 255]], np.uint8))])
+    with torch.inference_mode():
+        told = prior.bits(*sets)
+    bits = prior.bits(*sets)
+    assert bits.requires_grad
+    bits.sum().backward()
+    assert torch.equal(bits.detach(), told)
+    prior.zero_grad()
+
+
 def test_the_temperature_sharpens(prior):
     known = Known(torch.full((2,), 5), torch.zeros(2, dtype=torch.bool))
     first, second = prior.draw(known, Streams.of(0, range(2)), temperature=0)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tincture.quantization.color import linear_to_srgb, oklab_to_srgb, srgb_to_linear, srgb_to_oklab
+from tincture.quantization.color import _transposed, linear_to_srgb, oklab_to_srgb, srgb_to_linear, srgb_to_oklab
 
 # CSS Color Module Level 4's reference conversions of the sRGB primaries, to the digits that uint8
 # colors need.
@@ -41,3 +41,13 @@ def test_grey_has_no_chroma_and_lightness_rises():
     oklab = srgb_to_oklab(greys)
     assert oklab[:, 1:].abs().max() < 1e-4
     assert (oklab[1:, 0] > oklab[:-1, 0]).all()
+
+
+def test_colors_can_be_learned_where_others_were_converted_without_a_gradient():
+    for convert in (srgb_to_oklab, oklab_to_srgb):
+        _transposed.cache_clear()
+        with torch.inference_mode():
+            convert(torch.full((1, 3), 0.5))
+        colors = torch.full((1, 3), 0.5, requires_grad=True)
+        convert(colors).sum().backward()
+        assert colors.grad.isfinite().all()
