@@ -16,6 +16,7 @@ import oxipng
 from PIL import Image
 
 from tincture.benchmarks.context_tables import ContextTables
+from tincture.benchmarks.judge import both_sides
 from tincture.benchmarks.tables import heading, mean_of, row, with_error
 from tincture.codec.arithmetic import Encoder
 from tincture.codec.format import decode, encode_pictures
@@ -24,8 +25,7 @@ from tincture.codec.network import CodecNetwork
 from tincture.codec.palettes import code_palettes, set_positions
 from tincture.codec.pictures import Picture
 from tincture.common import cli
-from tincture.data.index_maps import IndexMaps, load_index_maps
-from tincture.data.sources import DataConfig
+from tincture.data.index_maps import IndexMaps
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.pictures.gif import write_gif
 from tincture.quantization.pictures.indexed_image import IndexedImage
@@ -102,21 +102,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--most", type=int, default=1000, help="so many pictures, the first of a random order")
     parser.add_argument("--efforts", type=int, nargs="+", default=[1, 2, 3, 4])
     options = parser.parse_args(arguments)
-    if options.data is None:
-        learned, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
-    else:
-        learned, heldout = load_index_maps(
-            DataConfig(
-                source="datasets",
-                path=str(options.data),
-                size=[16, 32],
-                resize="pad",
-                palette="own",
-                min_colors=4,
-                max_colors=32,
-            )
-        )
-    fitted, pictures = (pictures_of(side, options) for side in (learned, heldout))
+    fitted, pictures = (pictures_of(side, options) for side in both_sides(options.data))
     network = CodecNetwork(PaletteDiffusionPipeline.from_pretrained(options.checkpoint))
     print(f"{len(pictures)} pictures")
 

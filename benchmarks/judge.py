@@ -20,7 +20,7 @@ from tincture.controls.joint import JointPalettes
 from tincture.controls.options import Controls, Sampling
 from tincture.controls.proportions import Proportions
 from tincture.data.icons import icons
-from tincture.data.index_maps import load_index_maps
+from tincture.data.index_maps import IndexMaps, load_index_maps
 from tincture.data.sources import DataConfig, LabelledImage, is_heldout
 from tincture.diffusion.likelihood import bits_per_pixel
 from tincture.diffusion.schedules import low_discrepancy_times
@@ -88,6 +88,14 @@ def heldout_icons(number: int, colors: int = 16) -> list[IndexedImage]:
     pictures = heldout_pictures()
     chosen = np.unique(np.linspace(0, len(pictures) - 1, number).astype(int))
     return [quantize(pictures[place], colors) for place in chosen]
+
+
+def both_sides(data: Path | None) -> tuple[IndexMaps, IndexMaps]:
+    """What is learned and what is held out: of the icons, or of what encode_dataset.py wrote."""
+    if data is None:
+        return load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
+    own = {"palette": "own", "min_colors": 4, "max_colors": 32}
+    return load_index_maps(DataConfig(source="datasets", path=str(data), size=[16, 32], resize="pad", **own))
 
 
 def heldout_pictures() -> list[np.ndarray]:

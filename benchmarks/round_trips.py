@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from tincture.benchmarks.judge import both_sides
 from tincture.codec.format import decode, encode_pictures
 from tincture.codec.network import CodecNetwork
 from tincture.codec.pictures import Picture
 from tincture.common import cli
-from tincture.data.index_maps import load_index_maps
-from tincture.data.sources import DataConfig
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 
 OF_A_SHAPE = 20
@@ -45,9 +44,9 @@ def by_chance(generator: np.random.Generator, height: int, width: int) -> Pictur
     return Picture([indices.astype(np.uint8)], colors, is_indexed=bool(generator.random() < 0.8))
 
 
-def heldout(data: DataConfig, most: int) -> list[Picture]:
+def heldout(data: Path | None, most: int) -> list[Picture]:
     """Pictures of the held-out side, at their own sizes."""
-    _, side = load_index_maps(data)
+    _, side = both_sides(data)
     rows = side.random_rows(len(side), 0)[:most]
     return [Picture([image.indices], image.palette.colors, True) for image in side.pictures(rows)]
 
@@ -70,12 +69,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--most", type=int, default=500, help="held-out pictures of each set")
     parser.add_argument("--effort", type=int, default=1)
     options = parser.parse_args(arguments)
-    pictures = heldout(DataConfig(palette="own", min_colors=16, max_colors=16), options.most)
+    pictures = heldout(None, options.most)
     if options.data is not None:
-        own = DataConfig(
-            "datasets", str(options.data), size=[16, 32], resize="pad", palette="own", min_colors=4, max_colors=32
-        )
-        pictures += heldout(own, options.most)
+        pictures += heldout(options.data, options.most)
     generator, real = np.random.default_rng(0), len(pictures)
     while len(pictures) < options.pictures:
         most = SMALLER if generator.random() < SHARE else LARGEST

@@ -65,6 +65,7 @@ def fresh(images: list[IndexedImage], label: str, command: str) -> list[dict[str
 
 
 LONGEST_WORDS = 2000
+NUMBERS, CHOICES = (gr.Slider, gr.Number), (gr.Dropdown, gr.Radio, gr.CheckboxGroup)
 
 
 def settings_in(block: gr.blocks.BlockContext) -> Iterator[gr.components.Component]:
@@ -77,9 +78,6 @@ def settings_in(block: gr.blocks.BlockContext) -> Iterator[gr.components.Compone
             yield from settings_in(child)
         elif isinstance(child, NUMBERS + CHOICES + (gr.Textbox, gr.Checkbox)) and child.interactive is not False:
             yield child
-
-
-NUMBERS, CHOICES = (gr.Slider, gr.Number), (gr.Dropdown, gr.Radio, gr.CheckboxGroup)
 
 
 def fits(setting: gr.components.Component, value: Any) -> bool:

@@ -16,17 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tincture.benchmarks.judge import both_sides
 from tincture.benchmarks.tables import heading, mean_of, row, with_error
 from tincture.common import cli
-from tincture.data.index_maps import IndexMaps, load_index_maps
+from tincture.data.index_maps import IndexMaps
 from tincture.data.palette_changes import ColorChange, OtherPalettes, PaletteJitter, into_gamut
-from tincture.data.sources import OTHER_LABEL, DataConfig
+from tincture.data.sources import OTHER_LABEL
 from tincture.quantization.color import oklab_to_srgb, srgb_to_oklab
 from tincture.quantization.palettes.files import read_palette
 from tincture.quantization.palettes.palette import Palette
 from tincture.quantization.pictures.indexed_image import IndexedImage
 
-from .trials import Claim, Records, examine, game_tiles, on_ground
+from .trials import Claim, Records, examine, on_ground
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,10 +61,7 @@ class Sets:
 @cache
 def sets(kind: str, data: Path | None) -> Sets:
     """The icons of classes that mean something, or the tiles; the first word is the class."""
-    if kind == "icons":
-        sides = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
-    else:
-        sides = [side.subset(tile_rows(side)) for side in game_tiles(data)]
+    sides = both_sides(None) if kind == "icons" else [side.subset(tile_rows(side)) for side in both_sides(data)]
     words = [[side.label_names[label].split()[0] for label in side.labels.tolist()] for side in sides]
     names = sorted({*words[0]} - {OTHER_LABEL, "blue"})
     rows = [[n for n, word in enumerate(each) if word in names] for each in words]

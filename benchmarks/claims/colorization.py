@@ -29,13 +29,12 @@ from tincture.benchmarks.controls import (
     rgba_of,
     seen_colors,
 )
-from tincture.benchmarks.judge import judged_bits
+from tincture.benchmarks.judge import both_sides, judged_bits
 from tincture.benchmarks.tables import heading, mean_of, row, with_error
 from tincture.common import cli
 from tincture.controls.options import Controls
 from tincture.controls.wishes import LightnessWish
-from tincture.data.index_maps import IndexMaps, load_index_maps
-from tincture.data.sources import DataConfig
+from tincture.data.index_maps import IndexMaps
 from tincture.diffusion.draws import categorical
 from tincture.pipelines.palette_diffusion import PaletteDiffusionPipeline
 from tincture.quantization.encoding import encode
@@ -69,7 +68,7 @@ class Task:
 @cache
 def task(number: int) -> Task:
     """So many held-out icons, the same for all ways."""
-    training, heldout = load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16))
+    training, heldout = both_sides(None)
     truth, luminance = grey_icons(heldout.subset(heldout.random_rows(number, seed=0)))
     return Task(truth, luminance, training, *map(PaletteDiffusionPipeline.from_pretrained, (ICONS, SPRITES)))
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from tincture.benchmarks.judge import judged_bits, pixels_of_entries
+from tincture.benchmarks.judge import both_sides, judged_bits, pixels_of_entries
 from tincture.benchmarks.tables import heading, mean_of, row, with_error
 from tincture.common import cli
 from tincture.controls.options import Controls, Guidance, Sampling
 from tincture.controls.proportions import Proportions
-from tincture.data.index_maps import IndexMaps, load_index_maps
-from tincture.data.sources import OTHER_LABEL, DataConfig
+from tincture.data.index_maps import IndexMaps
+from tincture.data.sources import OTHER_LABEL
 from tincture.evaluation.colors import color_distance
 from tincture.evaluation.features import load_extractor
 from tincture.evaluation.report import features_of
@@ -55,7 +55,7 @@ class Given(NamedTuple):
 def given() -> Given:
     """The models, and icons in palettes of their own."""
     models = map(PaletteDiffusionPipeline.from_pretrained, (ICONS, SPRITES))
-    return Given(*models, *load_index_maps(DataConfig(palette="own", min_colors=16, max_colors=16)))
+    return Given(*models, *both_sides(None))
 
 
 @cache

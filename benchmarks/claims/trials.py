@@ -15,13 +15,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from tincture.benchmarks.compression import pictures_of, rgba
-from tincture.benchmarks.judge import heldout_pictures
+from tincture.benchmarks.judge import both_sides, heldout_pictures
 from tincture.benchmarks.photographs import photographs
 from tincture.common import cli
 from tincture.common.files import read_json, write_atomically
 from tincture.common.plotting import make_figure, save_figure
-from tincture.data.index_maps import IndexMaps, load_index_maps
-from tincture.data.sources import DataConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,14 +81,8 @@ def icon_sheets(number: int) -> dict[str, np.ndarray]:
 def crawl_sheets(data: Path, number: int) -> dict[str, np.ndarray]:
     """Sheets of 4 × 3 held-out tiles of Dungeon Crawl on black, uint8 ``[96, 128, 3]`` each."""
     asked = Namespace(size=32, credit="Crawl", most=12 * number)
-    tiles = [rgba(picture) for picture in pictures_of(game_tiles(data)[1], asked)]
+    tiles = [rgba(picture) for picture in pictures_of(both_sides(data)[1], asked)]
     return {f"tiles {n}": sheet(tiles[12 * n : 12 * n + 12], 4, 0) for n in range(number)}
-
-
-def game_tiles(data: Path) -> tuple[IndexMaps, IndexMaps]:
-    """Both sides of a set that encode_dataset.py wrote."""
-    settings = {"size": [16, 32], "resize": "pad", "palette": "own", "min_colors": 4, "max_colors": 32}
-    return load_index_maps(DataConfig(source="datasets", path=str(data), **settings))
 
 
 def sheet(pictures: list[np.ndarray], columns: int, ground: int) -> np.ndarray:
